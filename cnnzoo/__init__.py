@@ -1,0 +1,63 @@
+"""From-scratch CNNs for image classification, one tf.data pipeline, and an honest comparison."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cnnzoo.data.pipeline import load_datasets
+    from cnnzoo.errors import InputError
+    from cnnzoo.evaluation import Scores, evaluate
+    from cnnzoo.prediction import load_model, predict, save_model
+    from cnnzoo.registry import create_model, list_models, model_info, register_model
+    from cnnzoo.training import Augmentation, FitResult, Phase, TrainConfig, fit
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "InputError": "cnnzoo.errors",
+    "create_model": "cnnzoo.registry",
+    "list_models": "cnnzoo.registry",
+    "model_info": "cnnzoo.registry",
+    "register_model": "cnnzoo.registry",
+    "load_datasets": "cnnzoo.data.pipeline",
+    "Augmentation": "cnnzoo.data.augment",
+    "FitResult": "cnnzoo.training",
+    "Phase": "cnnzoo.training",
+    "TrainConfig": "cnnzoo.training",
+    "fit": "cnnzoo.training",
+    "Scores": "cnnzoo.evaluation",
+    "evaluate": "cnnzoo.evaluation",
+    "load_model": "cnnzoo.prediction",
+    "predict": "cnnzoo.prediction",
+    "save_model": "cnnzoo.prediction",
+}
+
+__all__ = [
+    "Augmentation",
+    "FitResult",
+    "InputError",
+    "Phase",
+    "Scores",
+    "TrainConfig",
+    "create_model",
+    "evaluate",
+    "fit",
+    "list_models",
+    "load_datasets",
+    "load_model",
+    "model_info",
+    "predict",
+    "register_model",
+    "save_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the module behind a public name on first use, so that `import cnnzoo` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cnnzoo' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
