@@ -4,12 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cnnzoo.config import Phase, TrainConfig
+    from cnnzoo.data.augment import Augmentation
     from cnnzoo.data.pipeline import load_datasets
     from cnnzoo.errors import InputError
     from cnnzoo.evaluation import Scores, evaluate
     from cnnzoo.prediction import load_model, predict, save_model
     from cnnzoo.registry import create_model, list_models, model_info, register_model
-    from cnnzoo.training import Augmentation, FitResult, Phase, TrainConfig, fit
+    from cnnzoo.training import FitResult, fit
 
 __version__ = "0.1.0"
 
@@ -22,8 +24,8 @@ _HOMES = {
     "load_datasets": "cnnzoo.data.pipeline",
     "Augmentation": "cnnzoo.data.augment",
     "FitResult": "cnnzoo.training",
-    "Phase": "cnnzoo.training",
-    "TrainConfig": "cnnzoo.training",
+    "Phase": "cnnzoo.config",
+    "TrainConfig": "cnnzoo.config",
     "fit": "cnnzoo.training",
     "Scores": "cnnzoo.evaluation",
     "evaluate": "cnnzoo.evaluation",

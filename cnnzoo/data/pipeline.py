@@ -1,0 +1,210 @@
+"""The one way from a folder of images to tf.data that every model shares."""
+
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from cnnzoo.cache import cache_dir
+from cnnzoo.data.augment import Augmentation, draw_maps, warp
+from cnnzoo.data.images import load_images
+from cnnzoo.data.manifest import ImageRecord, Manifest, build_manifest
+from cnnzoo.data.splits import DEFAULT_FRACTIONS, Split, split_manifest
+from cnnzoo.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_ORDER_STREAM = 0  # see augment._STREAM
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """The images of one side of a split, decoded and resized once.
+
+    Attributes:
+        images: (n, size, size, 3) uint8, in RAM or memory-mapped.
+        labels: (n,) int32 class ids.
+        paths: path of each image below the data folder.
+        batch_size: images a step; the last batch of an epoch may be smaller.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int32]
+    paths: tuple[str, ...]
+    batch_size: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def steps(self) -> int:
+        """Batches in one epoch."""
+        return -(-len(self) // self.batch_size)
+
+    def dataset(self) -> "tf.data.Dataset":
+        """Every image once, in order, as it is: for validation, test and prediction."""
+        return _as_dataset(self, range(self.steps), self._batch_in_order)
+
+    def training_dataset(
+        self,
+        *,
+        epochs: int,
+        seed: int,
+        augmentation: Augmentation = Augmentation(),
+        first_epoch: int = 0,
+        first_batch: int = 0,
+    ) -> "tf.data.Dataset":
+        """Batches of `epochs` epochs, one after the other, shuffled and augmented anew in each.
+
+        A batch is a pure function of (seed, epoch, batch): starting at (`first_epoch`, `first_batch`) gives
+        exactly the batches that a run stopped there has not seen.
+        """
+        shape = (len(self), self.images.shape[1], seed, augmentation)
+
+        def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+            epoch, position = divmod(int(step), self.steps)
+            order, maps = _epoch_plan(*shape, epoch)
+            chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
+            images = self.images[chosen]
+            return images if maps is None else warp(images, maps[chosen]), self.labels[chosen]
+
+        first = first_epoch * self.steps + first_batch
+        return _as_dataset(self, range(first, (first_epoch + epochs) * self.steps), batch)
+
+    def _batch_in_order(self, step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+        here = slice(int(step) * self.batch_size, (int(step) + 1) * self.batch_size)
+        return np.ascontiguousarray(self.images[here]), self.labels[here]
+
+
+@lru_cache(maxsize=4)
+def _epoch_plan(count: int, size: int, seed: int, augmentation: Augmentation, epoch: int) -> tuple[Any, Any]:
+    order = np.random.default_rng([seed, epoch, _ORDER_STREAM]).permutation(count)
+    if not augmentation.active:
+        return order, None
+    return order, draw_maps(augmentation, count=count, size=size, seed=seed, epoch=epoch)
+
+
+def _as_dataset(images: ImageSet, steps: range, batch: Any) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    def load(step: Any) -> Any:
+        x, y = tf.numpy_function(batch, [step], (tf.uint8, tf.int32), stateful=False)
+        return tf.ensure_shape(x, (None, *images.images.shape[1:])), tf.ensure_shape(y, (None,))
+
+    dataset = tf.data.Dataset.range(steps.start, steps.stop)
+    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Datasets:
+    """The three sides of one split, and what they were made from."""
+
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    class_names: tuple[str, ...]
+    manifest: Manifest
+    split: Split
+    storage: str
+    decode_seconds: float
+
+
+def load_datasets(
+    folder: str | Path | Manifest,
+    *,
+    image_size: int,
+    batch_size: int = 32,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = DEFAULT_FRACTIONS,
+    limit: int | None = None,
+    skip_bad: bool = False,
+    progress: bool = True,
+) -> Datasets:
+    """Reads a folder per class into training, validation and test images.
+
+    Args:
+        folder: a folder per class, or a manifest that was built before (`limit`, `skip_bad` are its own then).
+        image_size: side in pixels that every image is resized to; the aspect ratio is not kept.
+        batch_size: images a step.
+        seed: of the split; the order of training images follows `TrainConfig.seed`.
+        fractions: shares of training, validation and test images.
+        limit: images per class, at most.
+        skip_bad: leave unreadable files out instead of stopping at them.
+        progress: show a bar on the terminal.
+
+    Raises:
+        InputError: the folder, a file in it or an argument can't be used; the message says what to do.
+    """
+    if image_size < 1 or batch_size < 1:
+        raise InputError(f"image_size ({image_size}) and batch_size ({batch_size}) must be at least 1")
+    if isinstance(folder, Manifest):
+        manifest = folder
+    else:
+        manifest = build_manifest(Path(folder), limit=limit, skip_bad=skip_bad, progress=progress)
+    split = split_manifest(manifest, fractions=fractions, seed=seed)
+    start = perf_counter()
+    # In the order of the split, so that each side is a plain slice of one array.
+    order = [*split.train, *split.validation, *split.test]
+    records = [manifest.images[i] for i in order]
+    images, storage = _decode(manifest, records, image_size, progress=progress)
+    labels = np.array([record.label for record in records], dtype=np.int32)
+    ends = np.cumsum([0, len(split.train), len(split.validation), len(split.test)])
+    train, validation, test = (
+        ImageSet(images[a:b], labels[a:b], tuple(record.path for record in records[a:b]), batch_size)
+        for a, b in pairwise(ends)
+    )
+    return Datasets(
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=manifest.class_names,
+        manifest=manifest,
+        split=split,
+        storage=storage,
+        decode_seconds=perf_counter() - start,
+    )
+
+
+def _decode(
+    manifest: Manifest, records: Sequence[ImageRecord], size: int, *, progress: bool
+) -> tuple[npt.NDArray[np.uint8], str]:
+    """Returns the images at `size`, in RAM if they take at most half of what is free, else from a file."""
+    shape = (len(records), size, size, 3)
+    needed = math.prod(shape)
+    paths = [manifest.root / record.path for record in records]
+    if needed <= psutil.virtual_memory().available // 2:
+        return load_images(paths, size, progress=progress), f"{needed / 1e6:,.0f} MB in RAM"
+    content = "".join(record.sha256 for record in records)
+    file = cache_dir("resized") / f"{sha256(content.encode()).hexdigest()[:16]}-{size}.npy"
+    if not file.exists():
+        _decode_to_file(file, paths, shape, progress=progress)
+    return np.load(file, mmap_mode="r"), f"{needed / 1e6:,.0f} MB in {file}: too large for RAM"
+
+
+def _decode_to_file(file: Path, paths: Sequence[Path], shape: tuple[int, ...], *, progress: bool) -> None:
+    free = shutil.disk_usage(file.parent).free
+    if math.prod(shape) > free:
+        raise InputError(
+            f"{file.parent}: {math.prod(shape) / 1e9:.1f} GB of resized images fit neither in RAM nor here "
+            f"({free / 1e9:.1f} GB free); choose fewer images (--limit) or another place (CNNZOO_CACHE)"
+        )
+    unfinished = file.with_suffix(f".{os.getpid()}.part")
+    try:
+        images = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+        load_images(paths, shape[1], progress=progress, out=images)
+        images.flush()
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""How good a trained model is on images that it has not seen, and how sure that is."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support
+
+from cnnzoo.data.pipeline import ImageSet
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Predictions and what follows from them.
+
+    Attributes:
+        labels: (n,) true class ids.
+        probabilities: (n, classes).
+        accuracy: share of images whose most probable class is the true one.
+        low, high: Wilson's 95 % interval of the accuracy (Wilson 1927), for independent images.
+        loss: mean cross-entropy in nats.
+        confusion: (classes, classes) counts, a row per true class, a column per predicted class.
+        precision, recall, f1: (classes,); 0 where a class was never predicted.
+        seconds: time the predictions took.
+    """
+
+    labels: npt.NDArray[np.int32]
+    probabilities: npt.NDArray[np.float32]
+    accuracy: float
+    low: float
+    high: float
+    loss: float
+    confusion: npt.NDArray[np.int64]
+    precision: npt.NDArray[np.float64]
+    recall: npt.NDArray[np.float64]
+    f1: npt.NDArray[np.float64]
+    seconds: float
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """(n,) ids of the most probable classes."""
+        return self.probabilities.argmax(axis=1)
+
+
+def evaluate(model: keras.Model, images: ImageSet) -> Scores:
+    """Predicts every image of `images` once and scores the predictions."""
+    start = perf_counter()
+    probabilities = class_probabilities(model.predict(images.dataset(), verbose=0))
+    seconds = perf_counter() - start
+    return score(images.labels, probabilities, seconds=seconds)
+
+
+def class_probabilities(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Turns a sigmoid unit's P(class 1), (n, 1), into (n, 2); a softmax's (n, classes) stays as it is."""
+    if outputs.shape[1] > 1:
+        return outputs
+    return np.concatenate([1 - outputs, outputs], axis=1)
+
+
+def score(
+    labels: npt.NDArray[np.int32], probabilities: npt.NDArray[np.float32], *, seconds: float = 0.0
+) -> Scores:
+    """Scores (n, classes) `probabilities` against (n,) `labels`."""
+    classes = np.arange(probabilities.shape[1])
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, predicted, labels=classes, zero_division=0
+    )
+    low, high = wilson_interval(int((predicted == labels).sum()), len(labels))
+    # In float64 the rows sum to 1 closely enough for scikit-learn, which otherwise warns.
+    exact = probabilities.astype(np.float64)
+    return Scores(
+        labels=labels,
+        probabilities=probabilities,
+        accuracy=float(accuracy_score(labels, predicted)),
+        low=low,
+        high=high,
+        loss=float(log_loss(labels, exact / exact.sum(axis=1, keepdims=True), labels=classes)),
+        confusion=confusion_matrix(labels, predicted, labels=classes),
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        seconds=seconds,
+    )
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Returns Wilson's 95 % interval of a share."""
+    interval = binomtest(successes, trials).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def milliseconds_per_image(model: keras.Model, *, batch_size: int, repeats: int = 20) -> float:
+    """Returns the median time of one compiled prediction of `batch_size` images, per image.
+
+    Input in host memory, output back in host memory, as an application would see it.
+    """
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, *model.input_shape[1:]), dtype=np.uint8)
+    seconds = []
+    for _ in range(repeats + 2):  # the first calls trace and warm up
+        start = perf_counter()
+        np.asarray(model.predict_on_batch(images))
+        seconds.append(perf_counter() - start)
+    return 1000 * float(np.median(seconds[2:])) / batch_size

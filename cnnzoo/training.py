@@ -1,0 +1,225 @@
+"""Training with Keras `fit`, phase after phase, with the clock on training alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cnnzoo.config import Phase, TrainConfig
+from cnnzoo.data.pipeline import Datasets, ImageSet
+from cnnzoo.errors import InputError
+from cnnzoo.transfer import set_trainable
+
+__all__ = ["Epoch", "FitResult", "Phase", "TrainConfig", "fit", "loss_for"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch; `seconds` is training alone, `validation_seconds` the rest of it."""
+
+    phase: int
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    validation_seconds: float
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` did.
+
+    Attributes:
+        history: the epochs in order, counted from 0 over all phases.
+        seconds: training alone, first epochs (with their tracing) included.
+        best_epoch: index in `history` of the weights that the model has now.
+        images_per_second: of the epochs after the first of their phase, or of the first if there is no other.
+        trainable_params: trainable parameters in the last phase.
+    """
+
+    history: tuple[Epoch, ...]
+    seconds: float
+    best_epoch: int
+    images_per_second: float
+    trainable_params: int
+
+
+def loss_for(model: keras.Model) -> keras.losses.Loss:
+    """Returns the cross-entropy that fits the model's last layer: one sigmoid unit or a softmax."""
+    if model.output_shape[-1] == 1:
+        return keras.losses.BinaryCrossentropy()
+    return keras.losses.SparseCategoricalCrossentropy()
+
+
+def fit(
+    model: keras.Model,
+    data: Datasets,
+    config: TrainConfig,
+    *,
+    log_dir: str | Path | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Trains `model` in place and leaves it with the weights of the last phase's lowest validation loss.
+
+    Each phase sets what is trainable, compiles and calls `keras.Model.fit`; the best weights of a phase are
+    what the next one starts from. The model is left compiled as in the last phase.
+
+    Args:
+        model: takes RGB in [0, 255], gives one sigmoid unit or a softmax over the classes.
+        data: from `load_datasets`; `data.test` is not touched.
+        config: the phases, the augmentation, the seed.
+        log_dir: folder for TensorBoard, if wanted.
+        progress: show images/s, the losses and the time left, a line per epoch without a terminal.
+
+    Raises:
+        InputError: a phase names a layer that the model has not, or the classes don't fit the output.
+    """
+    _check_classes(model, data)
+    history: list[Epoch] = []
+    best_epoch = 0
+    for number, phase in enumerate(config.phases):
+        set_trainable(model, phase.trainable)
+        _compile(model, phase)
+        epochs = _fit_phase(model, data, config, number, len(history), log_dir=log_dir, progress=progress)
+        # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
+        best_epoch = len(history) + int(np.argmin([epoch.val_loss for epoch in epochs]))
+        history.extend(epochs)
+    return FitResult(
+        history=tuple(history),
+        seconds=sum(epoch.seconds for epoch in history),
+        best_epoch=best_epoch,
+        images_per_second=len(data.train) / float(np.median([epoch.seconds for epoch in steady(history)])),
+        trainable_params=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+    )
+
+
+def steady(history: list[Epoch]) -> list[Epoch]:
+    """Leaves out the first epoch of each phase, which traces the graph, unless there is no other."""
+    later = [b for a, b in zip(history, history[1:], strict=False) if a.phase == b.phase]
+    return later or history[:1]
+
+
+def _check_classes(model: keras.Model, data: Datasets) -> None:
+    classes, units = len(data.class_names), model.output_shape[-1]
+    if units != classes and not (units == 1 and classes == 2):
+        raise InputError(f"the model has {units} outputs, the data {classes} classes: {data.class_names}")
+
+
+def _compile(model: keras.Model, phase: Phase) -> None:
+    optimizer = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "rmsprop": keras.optimizers.RMSprop,
+        "sgd": keras.optimizers.SGD,
+    }[phase.optimizer](learning_rate=phase.learning_rate)
+    model.compile(optimizer=optimizer, loss=loss_for(model), metrics=["accuracy"], jit_compile=_jit())
+
+
+def _jit() -> str | bool:
+    """XLA on a CPU is many times slower than TensorFlow's own kernels; elsewhere Keras decides."""
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    import tensorflow as tf
+
+    return "auto" if tf.config.list_physical_devices("GPU") else False
+
+
+def _fit_phase(
+    model: keras.Model,
+    data: Datasets,
+    config: TrainConfig,
+    number: int,
+    first_epoch: int,
+    *,
+    log_dir: str | Path | None,
+    progress: bool,
+) -> list[Epoch]:
+    phase = config.phases[number]
+    recorder = _Recorder(number, data.train, config.phases, progress=progress)
+    # EarlyStopping also restores the best weights after a phase that ran to its end.
+    patience = phase.epochs if phase.patience is None else phase.patience
+    callbacks = [recorder, keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
+    if log_dir is not None:
+        callbacks.append(keras.callbacks.TensorBoard(Path(log_dir), write_graph=False))
+    with recorder.bar:
+        model.fit(
+            data.train.training_dataset(
+                epochs=phase.epochs,
+                seed=config.seed,
+                augmentation=config.augmentation,
+                first_epoch=first_epoch,
+            ),
+            initial_epoch=first_epoch,
+            epochs=first_epoch + phase.epochs,
+            steps_per_epoch=data.train.steps,
+            validation_data=data.validation.dataset(),
+            callbacks=callbacks,
+            verbose=0,
+        )
+    return recorder.epochs
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Times the epochs and shows how far the phase has come."""
+
+    def __init__(self, phase: int, images: ImageSet, phases: tuple[Phase, ...], *, progress: bool) -> None:
+        super().__init__()
+        self.phase, self.images, self.progress = phase, images, progress
+        self.epochs: list[Epoch] = []
+        self.console = Console(stderr=True)
+        self.title = f"phase {phase + 1}/{len(phases)} " if len(phases) > 1 else ""
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]:,.0f} images/s  loss {task.fields[loss]:.4f}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not (progress and self.console.is_terminal),
+        )
+        self.task = self.bar.add_task(
+            self.title, total=phases[phase].epochs * images.steps, speed=0.0, loss=float("nan")
+        )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.start = perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        last = batch == self.images.steps - 1
+        if last:
+            # Reading the loss waits for the device, so that the clock stops when the work is done.
+            float(logs["loss"])
+        elapsed = perf_counter() - self.start
+        if last:
+            self.seconds = elapsed
+        if not self.bar.disable:
+            seen = min((batch + 1) * self.images.batch_size, len(self.images))
+            self.bar.update(self.task, advance=1, speed=seen / elapsed, loss=float(logs["loss"]))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        done = Epoch(
+            phase=self.phase,
+            epoch=epoch,
+            loss=float(logs["loss"]),
+            accuracy=float(logs["accuracy"]),
+            val_loss=float(logs["val_loss"]),
+            val_accuracy=float(logs["val_accuracy"]),
+            seconds=self.seconds,
+            validation_seconds=perf_counter() - self.start - self.seconds,
+        )
+        self.epochs.append(done)
+        if self.progress:
+            self.console.print(
+                f"{self.title}epoch {epoch + 1}: loss {done.loss:.4f}, accuracy {done.accuracy:.4f}, "
+                f"validation loss {done.val_loss:.4f}, accuracy {done.val_accuracy:.4f}, "
+                f"{len(self.images) / done.seconds:,.0f} images/s",
+                highlight=False,
+            )

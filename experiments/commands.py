@@ -1,0 +1,25 @@
+"""What every command does alike: an input error is one line on stderr and exit code 2."""
+
+import sys
+from collections.abc import Callable
+
+from cnnzoo.errors import InputError
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """Runs `command` and returns its exit code, or that of what stopped it."""
+    try:
+        return command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except BrokenPipeError:
+        # The reader of a pipe went away (… | head): nothing is wrong, and nobody is left to tell.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED

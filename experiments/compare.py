@@ -1,0 +1,244 @@
+"""`python -m experiments.compare`: train recipes on a folder of images and tabulate what came of it."""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.errors import InputError
+from experiments.commands import exit_code
+from experiments.recipes import RECIPES, Recipe, find_recipes
+from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records
+from experiments.run import RunSpec, record_for
+
+DEMONSTRATION_EPOCHS = 3
+SPLIT_SEED = 0  # one split for every seed and recipe: all are tested on the same images
+FOLDERS = ("models", "figures", "predictions", "logs")
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line; argparse ends a wrong one with exit code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.compare",
+        description="Train CNN recipes on a folder of images and compare accuracy, time and size. "
+        "Without arguments: a demonstration on drawn concrete, few images and few epochs. "
+        "The same command again goes on where it stopped and trains nothing twice.",
+        epilog="Exit code: 0 every run finished, 1 some failed (the table says why), 2 an argument or the "
+        "data can't be used.",
+    )
+    parser.add_argument(
+        "--data", default="synthetic", help="synthetic (default), metu (downloads it), or a folder per class"
+    )
+    parser.add_argument(
+        "--recipes", default=",".join(RECIPES), help="names, by commas (default: all): %(default)s"
+    )
+    parser.add_argument("--seeds", default="0", help="whole numbers, by commas; a run for each (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
+    parser.add_argument("--limit", type=int, metavar="N", help="images per class, at most")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs per phase, at most")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="MODEL=FILE",
+        help="pretrained backbone weights (.h5) for a model; may be given several times; MODEL=random for none",
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave unreadable files out, and list them")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Plans, runs what is missing, reports. Returns the exit code."""
+    options = parse_arguments(arguments)
+    recipes = find_recipes(options.recipes.split(","))
+    seeds = _seeds(options.seeds)
+    for name in ("limit", "epochs"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise InputError(f"--{name} {getattr(options, name)}: it must be at least 1")
+    options.demonstration = options.data == "synthetic" and options.limit is None and options.epochs is None
+    if options.demonstration:
+        options.epochs = DEMONSTRATION_EPOCHS
+    given = _given_weights(options.weights, recipes)
+    _make_folders(options.out)
+    manifest_file, data = _prepare_data(options)
+    weights = {recipe.name: _weights(recipe, given) for recipe in recipes}
+    specs = [
+        _spec(recipe, seed, weights[recipe.name], manifest_file, data, options)
+        for seed in seeds
+        for recipe in recipes
+    ]
+    _run_missing(specs, options.out)
+    return _report(specs, options.out)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--seeds {text}: whole numbers separated by commas are wanted, as in 0,1,2") from None
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds {text}: each seed must be 0 or more and stand there once")
+    return seeds
+
+
+def _given_weights(pairs: Sequence[str], recipes: Sequence[Recipe]) -> dict[str, str]:
+    given = {}
+    models = sorted({recipe.model for recipe in recipes if recipe.pretrained})
+    for pair in pairs:
+        model, equals, file = pair.partition("=")
+        if not equals or not file:
+            raise InputError(f"--weights {pair}: MODEL=FILE is wanted, as in mobilenet_v2=weights.h5")
+        if model not in models:
+            raise InputError(f"--weights {pair}: no chosen recipe takes weights for {model!r}; {models} do")
+        if file != "random" and not Path(file).is_file():
+            raise InputError(f"--weights {pair}: no such file")
+        given[model] = file
+    return given
+
+
+def _make_folders(out: Path) -> None:
+    try:
+        for name in FOLDERS:
+            (out / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written to") from None
+
+
+def _prepare_data(options: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
+    """Checks the images once for all runs; returns the manifest's file and the record's part on data."""
+    from cnnzoo.data.manifest import build_manifest
+    from cnnzoo.data.sources import find_data
+    from cnnzoo.data.splits import DEFAULT_FRACTIONS, split_manifest
+
+    folder = find_data(options.data, limit=options.limit)
+    manifest = build_manifest(folder, limit=options.limit, skip_bad=options.skip_bad)
+    split = split_manifest(manifest, fractions=DEFAULT_FRACTIONS, seed=SPLIT_SEED)
+    file = options.out / "logs" / f"manifest-{manifest.fingerprint[:16]}.json"
+    manifest.save(file)
+    images = {
+        side: {
+            name: sum(manifest.images[i].label == label for i in getattr(split, side))
+            for label, name in enumerate(manifest.class_names)
+        }
+        for side in ("train", "validation", "test")
+    }
+    return file, {
+        "name": options.data if options.data in ("synthetic", "metu") else folder.resolve().name,
+        "root": str(folder),
+        "fingerprint": manifest.fingerprint,
+        "class_names": list(manifest.class_names),
+        "images": images,
+        "bad": [asdict(bad) for bad in manifest.bad],
+        "limit": options.limit,
+        "split": {"kind": "random", "fractions": list(DEFAULT_FRACTIONS), "seed": SPLIT_SEED},
+    }
+
+
+def _weights(recipe: Recipe, given: dict[str, str]) -> tuple[str, str]:
+    """Returns what a recipe starts from: how the record names it, and the file (empty for random weights)."""
+    if not recipe.pretrained or given.get(recipe.model) == "random":
+        return "random", ""
+    from cnnzoo.weights import download_weights, weights_fingerprint
+
+    if recipe.model in given:
+        file = Path(given[recipe.model])
+        return f"{file.name} (sha256 {weights_fingerprint(file)[:12]})", str(file.resolve())
+    try:
+        shape = (recipe.image_size, recipe.image_size, 3)
+        return "imagenet", str(download_weights(recipe.model, input_shape=shape))
+    except InputError as error:
+        print(f"{recipe.name}: random weights, all layers trained: {error}", file=sys.stderr)
+        return "random", ""
+
+
+def _spec(
+    recipe: Recipe,
+    seed: int,
+    weights: tuple[str, str],
+    manifest_file: Path,
+    data: dict[str, Any],
+    options: argparse.Namespace,
+) -> RunSpec:
+    spec = RunSpec(
+        identity="",
+        recipe=recipe.name,
+        seed=seed,
+        epochs=options.epochs,
+        weights=weights[0],
+        weights_file=weights[1],
+        manifest=str(manifest_file),
+        split_seed=SPLIT_SEED,
+        fractions=tuple(data["split"]["fractions"]),
+        out=str(options.out),
+        command=shlex.join(["python", "-m", "experiments.compare", *sys.argv[1:]]),
+        demonstration=options.demonstration,
+        data=data,
+    )
+    return replace(spec, identity=_identity(spec))
+
+
+def _identity(spec: RunSpec) -> str:
+    """A hash of all that decides a run's outcome; two runs that share it need not both be made."""
+    parts = {
+        "recipe": spec.resolved_recipe().as_dict(),
+        "name": spec.recipe,
+        "seed": spec.seed,
+        "weights": spec.weights,
+        "data": spec.data["fingerprint"],
+        "split": spec.data["split"],
+    }
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _run_missing(specs: Sequence[RunSpec], out: Path) -> None:
+    done = {r.identity for r in read_records(out) if r.ok} if (out / RUNS_FILE).exists() else set()
+    for number, spec in enumerate(specs, 1):
+        title = f"[{number}/{len(specs)}] {spec.run_name}"
+        if spec.identity in done:
+            print(f"{title}: already done", flush=True)
+            continue
+        print(f"{title}: starts from {spec.weights} weights", flush=True)
+        record = _run(spec, out)
+        append_record(out, record)
+        if record.result:
+            print(f"{title}: test accuracy {record.result.test_accuracy:.4f}", flush=True)
+        else:
+            print(f"{title}: {record.status}", file=sys.stderr, flush=True)
+
+
+def _run(spec: RunSpec, out: Path) -> RunRecord:
+    """Makes one run in a process of its own, which gives its memory back whatever happens in it."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    spec_file = out / "logs" / f"{spec.run_name}.json"
+    record_file = spec_file.with_suffix(".record.json")
+    record_file.unlink(missing_ok=True)
+    spec_file.write_text(json.dumps(asdict(spec)), encoding="utf-8")
+    try:
+        code = subprocess.run([sys.executable, "-m", "experiments.run", str(spec_file)]).returncode
+        if record_file.exists():
+            return from_json(record_file.read_text(encoding="utf-8"))
+    finally:
+        spec_file.unlink(missing_ok=True)
+        record_file.unlink(missing_ok=True)
+    reason = f"killed by signal {-code}, out of memory perhaps" if code < 0 else f"exit code {code}"
+    return record_for(spec, status=f"failed: {reason}", started=started)
+
+
+def _report(specs: Sequence[RunSpec], out: Path) -> int:
+    from experiments.report import print_table, write_report
+
+    rows = write_report(out, recipes=[spec.recipe for spec in specs])
+    print_table(rows, out)
+    wanted = {spec.identity for spec in specs}
+    return 0 if wanted <= {record.identity for record in read_records(out) if record.ok} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

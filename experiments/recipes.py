@@ -1,0 +1,163 @@
+"""The five public projects that this comparison grew out of, each as a model and a TrainConfig.
+
+A recipe keeps its project's model, input size, augmentation, head, optimiser and schedule. Data, split and
+test set are the comparison's own, the same for all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
+
+from cnnzoo.config import Phase, TrainConfig
+from cnnzoo.data.augment import Augmentation
+from cnnzoo.errors import InputError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model with its arguments, its input size and how it is trained.
+
+    `pretrained` says that the project started from ImageNet weights; `reported` is the figure it published.
+    """
+
+    name: str
+    model: str
+    image_size: int
+    batch_size: int
+    config: TrainConfig
+    reported: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    pretrained: bool = True
+
+    def capped(self, epochs: int | None) -> "Recipe":
+        """Returns the recipe with at most `epochs` epochs in each phase."""
+        if epochs is None:
+            return self
+        phases = tuple(replace(phase, epochs=min(phase.epochs, epochs)) for phase in self.config.phases)
+        return replace(self, config=replace(self.config, phases=phases))
+
+    def from_random_weights(self) -> "Recipe":
+        """Returns the recipe with every layer trained in every phase: random layers must not be frozen."""
+        phases = tuple(replace(phase, trainable="all") for phase in self.config.phases)
+        return replace(self, config=replace(self.config, phases=phases))
+
+    def as_dict(self) -> dict[str, Any]:
+        """What identifies the recipe's training, for the record."""
+        return {name: value for name, value in asdict(self).items() if name not in ("name", "reported")}
+
+
+FLIP_AND_ROTATION = Augmentation(horizontal_flip=True, rotation=0.2)
+
+
+def three_conv() -> Recipe:
+    """The three-conv-layer sigmoid CNN, from scratch.
+
+    Full METU half, 2 cores: see results/README.md; `python -m experiments.compare --recipes three_conv`.
+    """
+    return Recipe(
+        name="three_conv",
+        model="three_conv",
+        image_size=128,
+        batch_size=64,
+        config=TrainConfig(phases=(Phase(epochs=15, patience=3),)),
+        reported="no figure",
+        pretrained=False,
+    )
+
+
+def mobilenet_v2_160() -> Recipe:
+    """MobileNetV2 at 160 pixels, frozen; its project reports 0.9975 on a 70/20/10 split."""
+    return Recipe(
+        name="mobilenet_v2_160",
+        model="mobilenet_v2",
+        image_size=160,
+        batch_size=32,
+        config=TrainConfig(
+            phases=(Phase(epochs=5, learning_rate=1e-4, trainable="head", patience=5),),
+            augmentation=FLIP_AND_ROTATION,
+        ),
+        arguments={"dropout": 0.3},
+        reported="test 0.9975 (70/20/10 split)",
+    )
+
+
+def mobilenet_v2_160_finetuned() -> Recipe:
+    """MobileNetV2 at 160 pixels, frozen, then fine-tuned from layer 100 of the Keras model on.
+
+    That layer is `block_11_expand_relu`; the first one with weights behind it is `block_11_depthwise`.
+    """
+    frozen = Phase(epochs=10, learning_rate=1e-4, trainable="head", patience=2)
+    tuned = Phase(
+        epochs=10, optimizer="rmsprop", learning_rate=1e-5, trainable="block_11_expand_relu", patience=2
+    )
+    return Recipe(
+        name="mobilenet_v2_160_finetuned",
+        model="mobilenet_v2",
+        image_size=160,
+        batch_size=32,
+        config=TrainConfig(phases=(frozen, tuned), augmentation=FLIP_AND_ROTATION),
+        arguments={"dropout": 0.3},
+        reported='"good", no figure',
+    )
+
+
+def mobilenet_v2_180() -> Recipe:
+    """MobileNetV2 at 180 pixels, frozen; its project took 12,363 s for the five epochs on its machine."""
+    return Recipe(
+        name="mobilenet_v2_180",
+        model="mobilenet_v2",
+        image_size=180,
+        batch_size=64,
+        config=TrainConfig(
+            phases=(Phase(epochs=5, learning_rate=1e-4, trainable="head"),), augmentation=FLIP_AND_ROTATION
+        ),
+        arguments={"dropout": 0.3},
+        reported="validation 0.9967, 0.9980, 0.9978, 0.9984, 0.9981 by epoch",
+    )
+
+
+def resnet50_128() -> Recipe:
+    """ResNet50 at 128 pixels, five epochs frozen, then one epoch of the whole base.
+
+    Its project names neither optimiser nor rates: Adam at Keras' default for the head and 1e-5 for the base.
+    """
+    return Recipe(
+        name="resnet50_128",
+        model="resnet50",
+        image_size=128,
+        batch_size=32,
+        config=TrainConfig(
+            phases=(Phase(epochs=5, trainable="head"), Phase(epochs=1, learning_rate=1e-5)),
+            augmentation=Augmentation(horizontal_flip=True, vertical_flip=True, rotation=0.2),
+        ),
+        arguments={"dropout": 0.0},
+        reported="train 0.9987, validation 0.9995",
+    )
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        three_conv(),
+        mobilenet_v2_160(),
+        mobilenet_v2_160_finetuned(),
+        mobilenet_v2_180(),
+        resnet50_128(),
+    )
+}
+
+
+def find_recipes(names: Sequence[str]) -> list[Recipe]:
+    """Returns the named recipes in order.
+
+    Raises:
+        InputError: a name is unknown or stands there twice.
+    """
+    for name in names:
+        if name not in RECIPES:
+            near = get_close_matches(name, RECIPES) or list(RECIPES)
+            raise InputError(f"--recipes: unknown recipe {name!r}; did you mean {', '.join(near)}?")
+    if len(set(names)) < len(names):
+        raise InputError("--recipes: a recipe is named twice")
+    return [RECIPES[name] for name in names]

@@ -1,0 +1,151 @@
+"""One run, one line: what was run, on what, and what came out of it."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.errors import InputError
+
+RUNS_FILE = "runs.jsonl"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch; `seconds` is training alone, validation and logging are off the clock."""
+
+    phase: int
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run measured; accuracies are shares, times seconds unless the name says otherwise."""
+
+    total_params: int
+    trainable_params: int
+    val_accuracy_before: float
+    val_accuracy: float
+    test_accuracy: float
+    test_accuracy_low: float
+    test_accuracy_high: float
+    test_loss: float
+    test_images: int
+    per_class: dict[str, dict[str, float]]
+    confusion: list[list[int]]
+    history: list[EpochRecord]
+    best_epoch: int
+    train_seconds: float
+    first_epoch_seconds: float
+    seconds_per_epoch: float
+    images_per_second: float
+    start_seconds: float
+    decode_seconds: float
+    validation_seconds: float
+    test_seconds: float
+    cpu_seconds: float
+    peak_memory_mb: float
+    model_bytes: int
+    ms_per_image_1: float
+    ms_per_image_32: float
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run of one recipe with one seed.
+
+    `status` is "ok" or "failed: REASON"; `result` is None for a failure. `weights` says what the model
+    started from: "random", "imagenet" or the name and hash of a file. `data` has name, root, fingerprint,
+    class_names, images (split, then class, then count), bad (path and reason of each file left out), limit
+    and split. `config` is the TrainConfig as a dict and the input size; `environment` has versions, device,
+    machine and git commit.
+    """
+
+    identity: str
+    recipe: str
+    model: str
+    seed: int
+    status: str
+    weights: str
+    started: str
+    command: str
+    demonstration: bool
+    config: dict[str, Any]
+    data: dict[str, Any]
+    environment: dict[str, Any]
+    result: RunResult | None = None
+
+    @property
+    def run_name(self) -> str:
+        """The stem of every file that this run writes."""
+        return f"{self.recipe}-seed{self.seed}"
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+
+def to_json(record: RunRecord) -> str:
+    """Returns `record` as one line of JSON."""
+    return json.dumps(asdict(record), ensure_ascii=False)
+
+
+def from_json(line: str) -> RunRecord:
+    """Reads what `to_json` wrote; fields that a later version added are ignored."""
+    values = _known(RunRecord, json.loads(line))
+    if values.get("result") is not None:
+        result = _known(RunResult, values["result"])
+        result["history"] = [EpochRecord(**_known(EpochRecord, epoch)) for epoch in result["history"]]
+        values["result"] = RunResult(**result)
+    return RunRecord(**values)
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def append_record(folder: Path, record: RunRecord) -> None:
+    """Adds `record` to the folder's runs and has it on disk before it returns."""
+    path = folder / RUNS_FILE
+    with path.open("a+b") as file:
+        # A run killed while it wrote leaves a torn line: end it, so that it costs one record and not two.
+        if file.tell() and _last_byte(file) != b"\n":
+            file.write(b"\n")
+        file.write(to_json(record).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _last_byte(file: Any) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
+
+
+def read_records(folder: Path) -> list[RunRecord]:
+    """Returns every record in the order written; a torn line is passed over.
+
+    Raises:
+        InputError: the folder holds no runs.
+    """
+    path = folder / RUNS_FILE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run python -m experiments.compare --out {folder} first")
+    records = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            records.append(from_json(line))
+        except (ValueError, TypeError):
+            continue
+    return records
+
+
+def latest_records(records: list[RunRecord]) -> list[RunRecord]:
+    """Keeps the last record of each identity: a retried failure is replaced by what came of it."""
+    return list({record.identity: record for record in records}.values())

@@ -1,0 +1,264 @@
+"""One (recipe, seed) in one process: `python -m experiments.run SPEC.json` trains, tests once, writes a record.
+
+`experiments.compare` writes the specification, starts this and appends the record; a process per run gives all
+memory back, on a GPU too.
+"""
+
+import csv
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.recipes import Recipe, find_recipes
+from experiments.records import EpochRecord, RunRecord, RunResult, to_json
+
+if TYPE_CHECKING:
+    import keras
+
+    from cnnzoo.data.pipeline import Datasets
+    from cnnzoo.evaluation import Scores
+    from cnnzoo.training import FitResult
+
+PREVIEW_IMAGES = 12
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What one run needs to know; a JSON file between `compare` and `run`.
+
+    `weights_file` is empty for random weights, `weights` is how the record names them. `data` is the part of
+    the record that describes the data.
+    """
+
+    identity: str
+    recipe: str
+    seed: int
+    epochs: int | None
+    weights: str
+    weights_file: str
+    manifest: str
+    split_seed: int
+    fractions: tuple[float, float, float]
+    out: str
+    command: str
+    demonstration: bool
+    data: dict[str, Any]
+
+    @property
+    def run_name(self) -> str:
+        return f"{self.recipe}-seed{self.seed}"
+
+    def resolved_recipe(self) -> Recipe:
+        """The recipe as this run trains it: epochs capped, all layers trained where weights are random."""
+        recipe = find_recipes([self.recipe])[0].capped(self.epochs)
+        return recipe if self.weights_file or not recipe.pretrained else recipe.from_random_weights()
+
+    @staticmethod
+    def load(path: Path) -> "RunSpec":
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return RunSpec(**{**values, "fractions": tuple(values["fractions"])})
+
+
+def record_for(
+    spec: RunSpec,
+    *,
+    status: str,
+    started: str,
+    environment: dict[str, Any] | None = None,
+    result: RunResult | None = None,
+) -> RunRecord:
+    """Puts a run's outcome beside what was asked for."""
+    recipe = spec.resolved_recipe()
+    return RunRecord(
+        identity=spec.identity,
+        recipe=spec.recipe,
+        model=recipe.model,
+        seed=spec.seed,
+        status=status,
+        weights=spec.weights,
+        started=started,
+        command=spec.command,
+        demonstration=spec.demonstration,
+        config=recipe.as_dict(),
+        data=spec.data,
+        environment=environment or {},
+        result=result,
+    )
+
+
+def run(spec: RunSpec) -> RunRecord:
+    """Trains and tests one recipe; a failure comes back as a record with its reason."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    environment: dict[str, Any] = {}
+    try:
+        clock = time.perf_counter()
+        from experiments.environment import describe_environment
+
+        environment = describe_environment()
+        result = _train_and_test(spec, start_seconds=time.perf_counter() - clock)
+        return record_for(spec, status="ok", started=started, environment=environment, result=result)
+    except Exception as error:
+        (Path(spec.out) / "logs" / f"{spec.run_name}.error.txt").write_text(traceback.format_exc())
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        return record_for(spec, status=f"failed: {reason}", started=started, environment=environment)
+
+
+def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
+    import keras
+
+    import cnnzoo
+    from cnnzoo.data.manifest import Manifest
+    from cnnzoo.evaluation import evaluate, milliseconds_per_image
+
+    recipe, out = spec.resolved_recipe(), Path(spec.out)
+    data = cnnzoo.load_datasets(
+        Manifest.load(Path(spec.manifest)),
+        image_size=recipe.image_size,
+        batch_size=recipe.batch_size,
+        seed=spec.split_seed,
+        fractions=spec.fractions,
+    )
+    print(f"{len(data.train):,} training images, {data.storage}, decoded in {data.decode_seconds:.1f} s")
+    keras.utils.set_random_seed(spec.seed)
+    model = cnnzoo.create_model(
+        recipe.model,
+        input_shape=(recipe.image_size, recipe.image_size, 3),
+        num_classes=len(data.class_names),
+        weights=spec.weights_file or None,
+        **recipe.arguments,
+    )
+    before = evaluate(model, data.validation)
+    fitted = cnnzoo.fit(model, data, replace(recipe.config, seed=spec.seed), log_dir=out / "logs" / spec.run_name)
+    validation, test = evaluate(model, data.validation), evaluate(model, data.test)
+    model_file = out / "models" / f"{spec.run_name}.keras"
+    cnnzoo.save_model(model, model_file, class_names=data.class_names)
+    _write_predictions(out / "predictions" / f"{spec.run_name}.csv", data, test)
+    _draw_pictures(spec, data, test, recipe)
+    return _result(
+        model,
+        fitted,
+        data,
+        before=before,
+        validation=validation,
+        test=test,
+        start_seconds=start_seconds,
+        model_bytes=model_file.stat().st_size,
+        latency=(milliseconds_per_image(model, batch_size=1), milliseconds_per_image(model, batch_size=32)),
+    )
+
+
+def _result(
+    model: "keras.Model",
+    fitted: "FitResult",
+    data: "Datasets",
+    *,
+    before: "Scores",
+    validation: "Scores",
+    test: "Scores",
+    start_seconds: float,
+    model_bytes: int,
+    latency: tuple[float, float],
+) -> RunResult:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    epochs = fitted.history
+    return RunResult(
+        total_params=model.count_params(),
+        trainable_params=fitted.trainable_params,
+        val_accuracy_before=before.accuracy,
+        val_accuracy=validation.accuracy,
+        test_accuracy=test.accuracy,
+        test_accuracy_low=test.low,
+        test_accuracy_high=test.high,
+        test_loss=test.loss,
+        test_images=len(data.test),
+        per_class={
+            name: {
+                "precision": float(test.precision[i]),
+                "recall": float(test.recall[i]),
+                "f1": float(test.f1[i]),
+                "support": int(test.confusion[i].sum()),
+            }
+            for i, name in enumerate(data.class_names)
+        },
+        confusion=test.confusion.tolist(),
+        history=[EpochRecord(**{k: v for k, v in asdict(e).items() if k != "validation_seconds"}) for e in epochs],
+        best_epoch=fitted.best_epoch,
+        train_seconds=fitted.seconds,
+        first_epoch_seconds=epochs[0].seconds,
+        seconds_per_epoch=len(data.train) / fitted.images_per_second,
+        images_per_second=fitted.images_per_second,
+        start_seconds=start_seconds,
+        decode_seconds=data.decode_seconds,
+        validation_seconds=sum(epoch.validation_seconds for epoch in epochs),
+        test_seconds=test.seconds,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_memory_mb=usage.ru_maxrss / 1024,
+        model_bytes=model_bytes,
+        ms_per_image_1=latency[0],
+        ms_per_image_32=latency[1],
+    )
+
+
+def _write_predictions(path: Path, data: "Datasets", test: "Scores") -> None:
+    names = data.class_names
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "actual", "predicted", *(f"p_{name}" for name in names)])
+        for image, label, best, row in zip(
+            data.test.paths, test.labels, test.predicted, test.probabilities, strict=True
+        ):
+            writer.writerow([image, names[label], names[best], *(f"{p:.6f}" for p in row)])
+
+
+def _draw_pictures(spec: RunSpec, data: "Datasets", test: "Scores", recipe: Recipe) -> None:
+    """The figures that show photographs; only a run has them at hand."""
+    import numpy as np
+
+    from experiments import pictures
+
+    figures = Path(spec.out) / "figures"
+    names = data.class_names
+    if recipe.config.augmentation.active and not (figures / f"augmented-{recipe.name}.png").exists():
+        first = data.train.training_dataset(
+            epochs=1, seed=spec.seed, augmentation=recipe.config.augmentation
+        ).take(1)
+        images, labels = next(first.as_numpy_iterator())
+        titles = [names[label] for label in labels]
+        pictures.draw(figures / f"augmented-{recipe.name}.png", images[:PREVIEW_IMAGES], titles)
+    mistakes = np.flatnonzero(test.labels != test.predicted)
+    right = np.flatnonzero(test.labels == test.predicted)
+    some = np.random.default_rng(0).permutation(right)
+    chosen = [*mistakes[: PREVIEW_IMAGES // 2], *some][:PREVIEW_IMAGES]
+    pictures.draw(
+        figures / f"predictions-{spec.run_name}.png",
+        data.test.images[chosen],
+        [
+            f"{names[test.predicted[i]]} {test.probabilities[i].max():.3f}\nis {names[test.labels[i]]}"
+            for i in chosen
+        ],
+        wrong=[bool(test.labels[i] != test.predicted[i]) for i in chosen],
+    )
+
+
+def main() -> int:
+    """Runs the specification named on the command line; the record lies beside it afterwards."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print("usage: python -m experiments.run SPEC.json (written by experiments.compare)", file=sys.stderr)
+        return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
+    path = Path(sys.argv[1])
+    record = run(RunSpec.load(path))
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(to_json(record), encoding="utf-8")
+    os.replace(unfinished, path.with_suffix(".record.json"))
+    return 0 if record.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
