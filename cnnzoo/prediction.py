@@ -35,12 +35,15 @@ def save_model(model: keras.Model, path: str | Path, *, class_names: Sequence[st
     """
     path = Path(path)
     unfinished = path.with_name(f".{path.stem}.part.keras")
+    # The optimiser's state would triple the file, and nothing here resumes from it.
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
         model.save(unfinished)
         with zipfile.ZipFile(unfinished, "a") as archive:
             archive.writestr(_CLASSES, json.dumps({"class_names": list(class_names)}))
         unfinished.replace(path)
     finally:
+        model.optimizer = optimizer
         unfinished.unlink(missing_ok=True)
 
 
@@ -88,7 +91,8 @@ def predict(
     for first in range(0, len(paths), batch_size):
         batch = [_read(Path(path), size) for path in paths[first : first + batch_size]]
         images = [image for _, image, _ in batch if image is not None]
-        rows = iter(class_probabilities(model.predict_on_batch(np.stack(images))) if images else [])
+        if images:
+            rows = iter(class_probabilities(model.predict_on_batch(np.stack(images))))
         for path, image, error in batch:
             yield Prediction(path, error=error) if image is None else _verdict(path, next(rows), class_names)
 

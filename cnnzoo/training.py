@@ -1,6 +1,7 @@
 """Training with Keras `fit`, phase after phase, with the clock on training alone."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cnnzoo.config import Phase, TrainConfig
 from cnnzoo.data.pipeline import Datasets, ImageSet
 from cnnzoo.errors import InputError
+from cnnzoo.frozen import frozen_twin
 from cnnzoo.transfer import set_trainable
 
 __all__ = ["Epoch", "FitResult", "Phase", "TrainConfig", "fit", "loss_for"]
@@ -69,7 +71,7 @@ def fit(
     """Trains `model` in place and leaves it with the weights of the last phase's lowest validation loss.
 
     Each phase sets what is trainable, compiles and calls `keras.Model.fit`; the best weights of a phase are
-    what the next one starts from. The model is left compiled as in the last phase.
+    what the next one starts from.
 
     Args:
         model: takes RGB in [0, 255], gives one sigmoid unit or a softmax over the classes.
@@ -86,8 +88,10 @@ def fit(
     best_epoch = 0
     for number, phase in enumerate(config.phases):
         set_trainable(model, phase.trainable)
-        _compile(model, phase)
-        epochs = _fit_phase(model, data, config, number, len(history), log_dir=log_dir, progress=progress)
+        # The head is trained on an equal backbone that computes faster.
+        trained = frozen_twin(model) if phase.trainable == "head" else model
+        _compile(trained, phase)
+        epochs = _fit_phase(trained, data, config, number, len(history), log_dir=log_dir, progress=progress)
         # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
         best_epoch = len(history) + int(np.argmin([epoch.val_loss for epoch in epochs]))
         history.extend(epochs)
@@ -102,7 +106,7 @@ def fit(
 
 def steady(history: list[Epoch]) -> list[Epoch]:
     """Leaves out the first epoch of each phase, which traces the graph, unless there is no other."""
-    later = [b for a, b in zip(history, history[1:], strict=False) if a.phase == b.phase]
+    later = [b for a, b in pairwise(history) if a.phase == b.phase]
     return later or history[:1]
 
 
@@ -161,6 +165,7 @@ def _fit_phase(
             steps_per_epoch=data.train.steps,
             validation_data=data.validation.dataset(),
             callbacks=callbacks,
+            shuffle=False,  # the pipeline has done it
             verbose=0,
         )
     return recorder.epochs
@@ -222,4 +227,5 @@ class _Recorder(keras.callbacks.Callback):
                 f"validation loss {done.val_loss:.4f}, accuracy {done.val_accuracy:.4f}, "
                 f"{len(self.images) / done.seconds:,.0f} images/s",
                 highlight=False,
+                soft_wrap=True,
             )

@@ -18,7 +18,7 @@ def exit_code(command: Callable[[], int]) -> int:
         return USAGE_ERROR
     except BrokenPipeError:
         # The reader of a pipe went away (… | head): nothing is wrong, and nobody is left to tell.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -48,7 +48,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         action="append",
         default=[],
         metavar="MODEL=FILE",
-        help="pretrained backbone weights (.h5) for a model; may be given several times; MODEL=random for none",
+        help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave unreadable files out, and list them")
     return parser.parse_args(arguments)
@@ -82,7 +82,9 @@ def _seeds(text: str) -> list[int]:
     try:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--seeds {text}: whole numbers separated by commas are wanted, as in 0,1,2") from None
+        raise InputError(
+            f"--seeds {text}: whole numbers separated by commas are wanted, as in 0,1,2"
+        ) from None
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds {text}: each seed must be 0 or more and stand there once")
     return seeds

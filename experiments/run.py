@@ -1,7 +1,7 @@
-"""One (recipe, seed) in one process: `python -m experiments.run SPEC.json` trains, tests once, writes a record.
+"""One (recipe, seed) in one process: `python -m experiments.run SPEC.json` trains and tests once.
 
-`experiments.compare` writes the specification, starts this and appends the record; a process per run gives all
-memory back, on a GPU too.
+`experiments.compare` writes the specification, starts this and appends the record that it leaves; a process
+per run gives all memory back, on a GPU too.
 """
 
 import csv
@@ -135,7 +135,9 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
         **recipe.arguments,
     )
     before = evaluate(model, data.validation)
-    fitted = cnnzoo.fit(model, data, replace(recipe.config, seed=spec.seed), log_dir=out / "logs" / spec.run_name)
+    fitted = cnnzoo.fit(
+        model, data, replace(recipe.config, seed=spec.seed), log_dir=out / "logs" / spec.run_name
+    )
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
     model_file = out / "models" / f"{spec.run_name}.keras"
     cnnzoo.save_model(model, model_file, class_names=data.class_names)
@@ -188,7 +190,9 @@ def _result(
             for i, name in enumerate(data.class_names)
         },
         confusion=test.confusion.tolist(),
-        history=[EpochRecord(**{k: v for k, v in asdict(e).items() if k != "validation_seconds"}) for e in epochs],
+        history=[
+            EpochRecord(**{k: v for k, v in asdict(e).items() if k != "validation_seconds"}) for e in epochs
+        ],
         best_epoch=fitted.best_epoch,
         train_seconds=fitted.seconds,
         first_epoch_seconds=epochs[0].seconds,

@@ -63,7 +63,9 @@ def warp(images: npt.NDArray[np.uint8], maps: npt.NDArray[np.float64]) -> npt.ND
     """Applies one map to each image of a batch, (n, size, size, 3), bilinearly; borders are mirrored."""
     import cv2
 
-    cv2.setNumThreads(1)  # the pipeline runs several batches at a time; threads within one only get in the way
+    cv2.setNumThreads(
+        1
+    )  # the pipeline runs several batches at a time; threads within one only get in the way
     size = images.shape[2], images.shape[1]
     warped = np.empty_like(images)
     for image, matrix, target in zip(images, maps, warped, strict=True):

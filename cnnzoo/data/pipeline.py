@@ -135,7 +135,7 @@ def load_datasets(
     """Reads a folder per class into training, validation and test images.
 
     Args:
-        folder: a folder per class, or a manifest that was built before (`limit`, `skip_bad` are its own then).
+        folder: a folder per class, or a manifest built before, which has its own `limit` and `skip_bad`.
         image_size: side in pixels that every image is resized to; the aspect ratio is not kept.
         batch_size: images a step.
         seed: of the split; the order of training images follows `TrainConfig.seed`.

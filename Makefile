@@ -1,0 +1,33 @@
+# make compare: set up and run the demonstration; make test: set up and test; make lint: what the gate checks.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+UV := uv==0.13.8
+
+compare: $(READY)
+	$(VENV)/bin/python -m experiments.compare
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+# The versions that may be used; a change needs the packages that `requires-python` and the extras name.
+lock: $(READY)
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --extra dev pyproject.toml \
+		--output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "error: $(PYTHON) is not Python 3.11 to 3.13; name one: make PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "error: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(UV)
+	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes --requirement requirements.lock
+	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+.PHONY: compare test lint lock

@@ -1,0 +1,226 @@
+"""Finds, fetches, checks and loads pretrained weights. Files are HDF5: nothing in them is unpickled."""
+
+import hashlib
+import inspect
+import math
+import os
+import queue
+import socket
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnzoo.errors import InputError
+from cnnzoo.registry import PublishedFile, model_info
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+
+CONNECT_SECONDS = 10.0
+
+
+def has_published_weights(name: str) -> bool:
+    """Says whether `weights="imagenet"` works for a registered model."""
+    return model_info(name).weights_available
+
+
+def find_weights(
+    name: str, weights: str | Path | None, *, input_shape: tuple[int, int, int], **arguments: Any
+) -> Path | None:
+    """Turns a `weights` argument into a local file.
+
+    Args:
+        name: registered model.
+        weights: None for none, "imagenet" for the published file, which is fetched if need be, or a file.
+        input_shape: (height, width, channels) of the model.
+        **arguments: of the model; those that pick the published file are used.
+
+    Raises:
+        InputError: there is no such file, it can't be fetched, or the model does not take three channels.
+    """
+    if weights is None:
+        return None
+    if input_shape[2] != 3:
+        raise InputError(
+            f"pretrained weights of {name} need 3 channels, not {input_shape[2]}; leave them out"
+        )
+    if str(weights) == "imagenet":
+        return download_weights(name, input_shape=input_shape, **arguments)
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file for {name}; give a file, 'imagenet' or none")
+    return path
+
+
+def published_file(
+    name: str, *, input_shape: tuple[int, int, int] | None = None, **arguments: Any
+) -> PublishedFile:
+    """Picks the published weights file for the arguments that `create_model` would get.
+
+    Raises:
+        InputError: nothing is published for the model or for these arguments.
+    """
+    info = model_info(name)
+    if info.weights_file is None:
+        raise InputError(f"no weights are published for {name}; train it from random ones")
+    accepted = inspect.signature(info.weights_file).parameters
+    chosen = {key: value for key, value in arguments.items() if key in accepted}
+    return info.weights_file(input_shape=input_shape or (info.image_size, info.image_size, 3), **chosen)
+
+
+def download_weights(name: str, *, input_shape: tuple[int, int, int] | None = None, **arguments: Any) -> Path:
+    """Fetches the official no-top file through `keras.utils.get_file`, unless Keras's cache has it.
+
+    The cache is `$KERAS_HOME` or `~/.keras`, shared with keras.applications. ResNet50's file is checked by
+    its published MD5; MobileNetV2's makers publish no hash.
+
+    Raises:
+        InputError: nothing is published, the network or the server does not answer, or the hash differs.
+    """
+    import keras
+
+    file = published_file(name, input_shape=input_shape, **arguments)
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    file_name = file.url.rsplit("/", 1)[1]
+    way_out = f"fetch {file.url} elsewhere and pass it with --weights {name}=FILE"
+    if not (home / "models" / file_name).is_file():
+        reason = _unreachable(file.url)
+        if reason:
+            raise InputError(f"can't fetch the weights of {name} ({reason}); {way_out}")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with _socket_timeout(CONNECT_SECONDS):
+            path = keras.utils.get_file(
+                file_name, file.url, file_hash=file.md5, cache_dir=str(home), cache_subdir="models"
+            )
+    except ValueError as error:
+        raise InputError(f"{file_name}: its hash is not the published {file.md5}; {way_out}") from error
+    except Exception as error:  # get_file wraps network errors in plain Exception
+        raise InputError(f"can't fetch the weights of {name} ({_one_line(error)}); {way_out}") from error
+    return Path(path)
+
+
+def load_weights(backbone: "keras.Model", path: str | Path) -> None:
+    """Loads a legacy .h5 or a Keras 3 .weights.h5 file, told apart by what is inside.
+
+    Raises:
+        InputError: the file is missing, damaged, of another layout, or of another model.
+    """
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file")
+    try:
+        with h5py.File(path, "r") as file:
+            legacy = _is_legacy(file)
+            shapes = _array_shapes(file)
+    except OSError as error:
+        raise InputError(f"{path}: not an HDF5 weights file, or cut off; fetch it again") from error
+    _check_shapes(backbone, path, shapes)
+    try:
+        with _named_for_keras(path, ".h5" if legacy else ".weights.h5") as name:
+            backbone.load_weights(name)
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"{path}: does not fit {_describe(backbone)}: {_one_line(error)}") from error
+
+
+def weights_fingerprint(path: str | Path) -> str:
+    """Returns the SHA-256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_legacy(file: "h5py.File") -> bool:
+    """Keras 1 and 2 list the layers in an attribute, which is split in numbered parts when it is long."""
+    group = file.get("model_weights", file)
+    return "layer_names" in group.attrs or "layer_names0" in group.attrs
+
+
+def _array_shapes(file: "h5py.File") -> list[tuple[int, ...]]:
+    import h5py
+
+    shapes: list[tuple[int, ...]] = []
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+            shapes.append(item.shape)
+
+    file.visititems(visit)
+    return sorted(shapes)
+
+
+def _check_shapes(backbone: "keras.Model", path: Path, found: list[tuple[int, ...]]) -> None:
+    """Keras takes what it finds in a .weights.h5 file and ignores the rest: compare the whole first."""
+    expected = sorted(tuple(weight.shape) for weight in backbone.weights)
+    if found == expected:
+        return
+    message = (
+        f"{path}: does not fit {_describe(backbone)}: it holds {_count(found)}, expected {_count(expected)}"
+    )
+    if len(found) == len(expected):
+        message += f", among them shape {next(iter(set(expected) - set(found)), expected[0])}"
+    elif len(found) == len(expected) + 2:
+        message += " (take the file without the top)"
+    raise InputError(message)
+
+
+def _describe(backbone: "keras.Model") -> str:
+    return f"{backbone.name} of input {backbone.input_shape[1:]}"
+
+
+def _count(shapes: list[tuple[int, ...]]) -> str:
+    return f"{len(shapes)} arrays with {sum(math.prod(shape) for shape in shapes):,} numbers"
+
+
+@contextmanager
+def _named_for_keras(path: Path, suffix: str) -> Iterator[str]:
+    """Keras chooses its reader by the suffix; a link gives a file the one that its content asks for."""
+    if path.name.endswith(suffix) and (suffix != ".h5" or not path.name.endswith(".weights.h5")):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, f"file{suffix}")
+        link.symlink_to(path.resolve())
+        yield str(link)
+
+
+def _unreachable(url: str) -> str:
+    """Returns why the server does not answer within `CONNECT_SECONDS`, or nothing if it does.
+
+    Socket timeouts bound neither the name look-up nor the walk over many addresses, hence the thread.
+    """
+    answer: queue.Queue[str] = queue.Queue()
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
+            answer.put("")
+        except Exception as error:  # whatever it is, it is the reason
+            answer.put(_one_line(error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.get(timeout=CONNECT_SECONDS)
+    except queue.Empty:
+        return f"no answer within {CONNECT_SECONDS:.0f} s"
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,42 @@
+"""What several test files use. Nothing here needs the network, and the user's cache is not touched."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory):
+    """A cache of the session's own."""
+    os.environ["CNNZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def shared():
+    """The folder of real images and weights beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED}: no real images and weights here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory):
+    """Two classes of 40 noisy grey tiles, 48 x 40; those of `crack` have a dark line across."""
+    folder = tmp_path_factory.mktemp("tiles")
+    rng = np.random.default_rng(0)
+    for name in ("crack", "plain"):
+        (folder / name).mkdir()
+        for i in range(40):
+            tile = rng.normal(150, 12, (40, 48, 1)).repeat(3, axis=2)
+            if name == "crack":
+                ends = rng.integers(0, 40, 2)
+                cv2.line(tile, (0, int(ends[0])), (47, int(ends[1])), (40, 40, 40), 3)
+            cv2.imwrite(str(folder / name / f"{i:02}.png"), tile.clip(0, 255).astype(np.uint8))
+    return folder

@@ -1,0 +1,224 @@
+"""Every registered model, and the weight-compatible ones beside keras.applications."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
+from cnnzoo.models.resnet import resnet50_backbone
+from cnnzoo.registry import create_model, list_models, model_info
+from cnnzoo.transfer import backbone_of
+from cnnzoo.weights import load_weights
+
+SHARED = Path(__file__).parents[2] / "shared" / "weights"
+SHAPE = (64, 64, 3)
+
+
+def images(count, size=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+
+
+def predict(model, x):
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
+@pytest.fixture(scope="module", params=list_models())
+def model(request):
+    keras.utils.set_random_seed(0)
+    return create_model(request.param, input_shape=SHAPE)
+
+
+def test_output_is_finite_float32_and_the_same_for_uint8_and_float32(model):
+    x = images(3)
+    output = predict(model, x)
+    assert output.shape == (3, model.output_shape[-1])
+    assert output.dtype == np.float32
+    assert np.isfinite(output).all()
+    np.testing.assert_array_equal(output, predict(model, x.astype(np.float32)))
+    assert model.layers[-1].name == "predictions"
+
+
+def test_every_trainable_weight_gets_a_gradient(model):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        outputs = model(images(8), training=True)
+        loss = -tf.reduce_mean(tf.math.log(outputs[:, 0] + 1e-6))
+    weights = model.trainable_weights
+    for weight, gradient in zip(
+        weights, tape.gradient(loss, [weight.value for weight in weights]), strict=True
+    ):
+        assert gradient is not None, weight.path
+        assert np.isfinite(gradient).all(), weight.path
+        # Batch norm subtracts what a convolution's bias adds: such a bias has no gradient to speak of.
+        if not weight.path.endswith("conv/bias"):
+            assert np.abs(gradient).max() > 0, weight.path
+
+
+def test_save_and_load_round_trip(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(predict(model, images(2)), predict(loaded, images(2)))
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_last_layer_is_float32_under_mixed_precision_and_five_classes_sum_to_one(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        output = predict(create_model(name, input_shape=SHAPE, num_classes=5), images(2))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert output.dtype == np.float32
+    np.testing.assert_allclose(output.sum(axis=1), 1, atol=1e-5)
+    assert output.shape == (2, 5)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("name", list_models())
+def test_any_number_of_channels_without_pretrained_weights(name, channels):
+    model = create_model(name, input_shape=(32, 48, channels), num_classes=3)
+    assert np.isfinite(predict(model, np.full((1, 32, 48, channels), 200, np.uint8))).all()
+
+
+def test_three_conv_is_what_the_recipe_says():
+    model = create_model("three_conv")
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == [
+        *("InputLayer", "Rescaling"),
+        *(("Conv2D", "MaxPooling2D", "Dropout") * 3),
+        *("Flatten", "Dense", "Dense"),
+    ]
+    assert [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)] == [16, 32, 32]
+    assert model.layers[-1].units == 1
+    assert model.layers[-1].activation is keras.activations.sigmoid
+
+
+# Weight compatibility with keras.applications.
+
+
+def reference(name, size, alpha):
+    shape = (size, size, 3)
+    if name == "resnet50":
+        return keras.applications.ResNet50(include_top=False, weights=None, input_shape=shape)
+    return keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=shape, alpha=alpha)
+
+
+def ours(name, size, alpha):
+    if name == "resnet50":
+        return resnet50_backbone(input_shape=(size, size, 3))
+    return mobilenet_v2_backbone(input_shape=(size, size, 3), alpha=alpha)
+
+
+def weighted(model):
+    return [layer.name for layer in model.layers if layer.weights]
+
+
+def normalised(name, size):
+    x = images(2, size).astype(np.float32)
+    if name == "resnet50":
+        return keras.applications.resnet.preprocess_input(x.copy())
+    return keras.applications.mobilenet_v2.preprocess_input(x.copy())
+
+
+def settle(model, x, seed=0):
+    """Draws gamma and beta and makes mean and variance roughly those of `x`: features of the order of 1."""
+    rng = np.random.default_rng(seed)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    probe = keras.Model(model.input, [norm.input for norm in norms])
+    for norm in norms:
+        norm.gamma.assign(rng.uniform(0.5, 2.0, norm.gamma.shape))
+        norm.beta.assign(rng.normal(0.5, 1.0, norm.beta.shape))
+        norm.momentum = 0.0
+    model(x, training=True)
+    for norm, values in zip(norms, probe(x, training=True), strict=True):
+        # Apart from what training mode would use, and different in each channel.
+        spread = np.asarray(values).std(axis=(0, 1, 2))
+        norm.moving_mean.assign(np.asarray(norm.moving_mean) + rng.normal(0, 0.2, spread.shape) * spread)
+        norm.moving_variance.assign(spread**2 * rng.uniform(0.5, 1.5, spread.shape) + 1e-3)
+
+
+@lru_cache
+def settled_weights(name, alpha):
+    keras.utils.set_random_seed(0)
+    model = reference(name, 96, alpha)
+    settle(model, normalised(name, 96))
+    return model.get_weights()
+
+
+def difference(mine, theirs, x):
+    """Largest difference of the pooled features, relative to the largest."""
+    a, b = (predict(model, x).mean(axis=(1, 2)) for model in (mine, theirs))
+    assert 0.1 < np.abs(b).max() < 1e3
+    assert b.std() > 0.05, "features that say nothing"
+    return np.abs(a - b).max() / np.abs(b).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha", "size"),
+    [
+        *(("mobilenet_v2", 1.0, size) for size in (96, 128, 160, 181)),
+        *(("mobilenet_v2", 0.35, 160), ("mobilenet_v2", 1.4, 97)),
+        *(("resnet50", 1.0, size) for size in (96, 181)),
+    ],
+)
+def test_pooled_features_are_those_of_keras_applications(name, alpha, size):
+    weights = settled_weights(name, alpha)
+    theirs, mine = reference(name, size, alpha), ours(name, size, alpha)
+    assert weighted(mine) == weighted(theirs)
+    assert mine.count_params() == theirs.count_params()
+    theirs.set_weights(weights)
+    mine.set_weights(weights)
+    assert difference(mine, theirs, normalised(name, size)) < 1e-4
+
+
+def test_the_comparison_notices_a_relu_without_its_limit(monkeypatch):
+    name, alpha = "mobilenet_v2", 1.0
+    weights = settled_weights(name, alpha)
+    theirs = reference(name, 96, alpha)
+    relu = keras.layers.ReLU
+    monkeypatch.setattr("cnnzoo.blocks.layers.ReLU", lambda limit, name: relu(name=name))
+    mine = ours(name, 96, alpha)
+    theirs.set_weights(weights)
+    mine.set_weights(weights)
+    assert difference(mine, theirs, normalised(name, 96)) > 1e-2
+
+
+def test_golden_parameter_counts():
+    def with_top(backbone):
+        features = backbone.output_shape[-1]
+        return backbone.count_params() + (features + 1) * 1000
+
+    mobilenet, resnet = ours("mobilenet_v2", 224, 1.0), ours("resnet50", 224, 1.0)
+    assert mobilenet.count_params() == 2_257_984
+    assert resnet.count_params() == 23_587_712
+    assert with_top(mobilenet) == 3_538_984
+    assert with_top(resnet) == 25_636_712
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
+def test_models_normalise_as_keras_applications_does(name):
+    model = create_model(name, input_shape=SHAPE)
+    inner = keras.Model(model.input, backbone_of(model)._inbound_nodes[-1].input_tensors[0])
+    np.testing.assert_allclose(predict(inner, images(2)), normalised(name, 64), atol=1e-5)
+
+
+def test_the_real_file_gives_the_features_of_keras_applications():
+    path = SHARED / "mobilenet_v2_0.35_224_no_top.weights.h5"
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    theirs, mine = reference("mobilenet_v2", 160, 0.35), ours("mobilenet_v2", 160, 0.35)
+    theirs.load_weights(path)
+    load_weights(mine, path)
+    assert difference(mine, theirs, normalised("mobilenet_v2", 160)) < 1e-4
+
+
+def test_sizes_of_the_recipes():
+    assert {name: model_info(name).image_size for name in list_models()} == {
+        "mobilenet_v2": 160,
+        "resnet50": 224,
+        "three_conv": 128,
+    }

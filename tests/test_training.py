@@ -1,0 +1,163 @@
+import keras
+import numpy as np
+import pytest
+
+import cnnzoo
+from cnnzoo import Augmentation, Phase, TrainConfig
+from cnnzoo.errors import InputError
+from cnnzoo.frozen import fold_batch_norm, frozen_twin
+from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
+from cnnzoo.transfer import set_trainable, transfer_model
+
+
+@pytest.fixture(scope="module")
+def data(image_folder):
+    return cnnzoo.load_datasets(image_folder, image_size=32, batch_size=16, progress=False)
+
+
+def live_statistics(model, seed=0):
+    """Gives batch norms statistics that are not the initial ones: with those, features vanish."""
+    rng = np.random.default_rng(seed)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            size = layer.gamma.shape
+            layer.set_weights(
+                [
+                    rng.uniform(0.8, 1.2, size),
+                    rng.normal(0, 0.1, size),
+                    rng.normal(0, 0.1, size),
+                    rng.uniform(0.3, 1, size),
+                ]
+            )
+
+
+@pytest.fixture
+def transfer():
+    keras.utils.set_random_seed(0)
+    backbone = mobilenet_v2_backbone(input_shape=(32, 32, 3), alpha=0.35)
+    live_statistics(backbone)
+    normalise = keras.layers.Rescaling(1 / 127.5, offset=-1.0)
+    return transfer_model(backbone, normalise=normalise, num_classes=2)
+
+
+def small_model():
+    keras.utils.set_random_seed(0)
+    return cnnzoo.create_model("three_conv", input_shape=(32, 32, 3), dropout=0.0)
+
+
+def test_a_line_across_a_tile_is_learned(data):
+    model = small_model()
+    result = cnnzoo.fit(
+        model, data, TrainConfig(phases=(Phase(epochs=25, learning_rate=3e-3),)), progress=False
+    )
+    assert cnnzoo.evaluate(model, data.test).accuracy == 1
+    assert result.history[-1].loss < result.history[0].loss
+    assert [epoch.epoch for epoch in result.history] == list(range(len(result.history)))
+    assert result.seconds == pytest.approx(sum(epoch.seconds for epoch in result.history))
+
+
+def test_a_run_repeats_bit_for_bit(data):
+    config = TrainConfig(
+        phases=(Phase(epochs=2),), augmentation=Augmentation(horizontal_flip=True, rotation=0.2), seed=3
+    )
+    losses = [
+        [epoch.loss for epoch in cnnzoo.fit(small_model(), data, config, progress=False).history]
+        for _ in range(2)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_the_model_ends_with_its_best_weights(data):
+    model = small_model()
+    # So high a rate that the loss goes up and down.
+    config = TrainConfig(phases=(Phase(epochs=6, optimizer="sgd", learning_rate=0.3),))
+    result = cnnzoo.fit(model, data, config, progress=False)
+    best = min(epoch.val_loss for epoch in result.history)
+    assert result.history[result.best_epoch].val_loss == best
+    assert cnnzoo.evaluate(model, data.validation).loss == pytest.approx(best, rel=1e-4)
+
+
+def test_patience_stops_early(data):
+    config = TrainConfig(phases=(Phase(epochs=40, optimizer="sgd", learning_rate=5.0, patience=1),))
+    assert len(cnnzoo.fit(small_model(), data, config, progress=False).history) < 40
+
+
+def test_a_frozen_phase_leaves_the_backbone_and_fine_tuning_its_statistics(data, transfer):
+    backbone = transfer.get_layer("mobilenet_v2")
+    before = {weight.path: weight.numpy() for weight in backbone.weights}
+    head = transfer.get_layer("predictions").get_weights()[0]
+
+    frozen = TrainConfig(phases=(Phase(epochs=1, trainable="head"),))
+    result = cnnzoo.fit(transfer, data, frozen, progress=False)
+    assert all(np.array_equal(before[weight.path], weight.numpy()) for weight in backbone.weights)
+    assert not np.array_equal(head, transfer.get_layer("predictions").get_weights()[0])
+    assert result.trainable_params == 1280 * 2 + 2
+
+    tuned = TrainConfig(phases=(Phase(epochs=1, learning_rate=1e-3, trainable="block_11_expand_relu"),))
+    cnnzoo.fit(transfer, data, tuned, progress=False)
+    changed = {
+        weight.path for weight in backbone.weights if not np.array_equal(before[weight.path], weight.numpy())
+    }
+    assert any("block_11_depthwise" in path for path in changed)
+    assert not any("block_10" in path or "block_11_expand" in path for path in changed)
+    assert not any("moving" in path for path in changed)
+
+
+def test_frozen_twin_computes_what_the_model_computes(transfer):
+    set_trainable(transfer, "head")
+    twin = frozen_twin(transfer)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    backbone = transfer.get_layer("mobilenet_v2")
+    features = backbone.predict(images / 127.5 - 1, verbose=0)
+    assert features.std() > 1e-2, "features that vanish would equal anything"
+    folded = fold_batch_norm(backbone).predict(images / 127.5 - 1, verbose=0)
+    assert np.abs(folded - features).max() < 1e-4 * np.abs(features).max()
+    assert twin.predict(images, verbose=0) == pytest.approx(transfer.predict(images, verbose=0), abs=1e-4)
+    assert [weight.path for weight in twin.trainable_weights] == [
+        weight.path for weight in transfer.get_layer("predictions").weights
+    ]
+
+
+def test_training_the_twins_head_is_training_the_head(data, transfer):
+    config = TrainConfig(
+        phases=(Phase(epochs=1, optimizer="sgd", learning_rate=0.1, trainable="head"),), seed=1
+    )
+    start = transfer.get_weights()
+    start_head = transfer.get_layer("predictions").get_weights()[0]
+    cnnzoo.fit(transfer, data, config, progress=False)
+    fast = transfer.get_layer("predictions").get_weights()[0]
+
+    transfer.set_weights(start)
+    set_trainable(transfer, "head")
+    transfer.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jit_compile=False)
+    for x, y in data.train.training_dataset(epochs=1, seed=1):
+        transfer.train_on_batch(x, y)
+    slow = transfer.get_layer("predictions").get_weights()[0]
+    assert np.abs(slow - start_head).max() > 1e-2
+    assert np.abs(fast - slow).max() < 1e-4
+
+
+def test_folding_leaves_other_batch_norms_alone():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.BatchNormalization(name="first")(inputs)
+    x = keras.layers.Conv2D(4, 3, name="conv")(x)
+    x = keras.layers.BatchNormalization(name="second")(x)
+    model = keras.Model(inputs, x)
+    live_statistics(model)
+    folded = fold_batch_norm(model)
+    images = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
+    assert np.allclose(model.predict(images, verbose=0), folded.predict(images, verbose=0), atol=1e-5)
+    assert isinstance(folded.get_layer("first"), keras.layers.BatchNormalization)
+    assert not isinstance(folded.get_layer("second"), keras.layers.BatchNormalization)
+
+
+def test_a_model_for_other_classes_is_refused(data):
+    model = cnnzoo.create_model("three_conv", input_shape=(32, 32, 3), num_classes=3)
+    with pytest.raises(InputError, match="3 outputs"):
+        cnnzoo.fit(model, data, TrainConfig(phases=(Phase(epochs=1),)), progress=False)
+
+
+def test_tensorboard_gets_its_files(data, tmp_path):
+    cnnzoo.fit(small_model(), data, TrainConfig(phases=(Phase(epochs=1),)), log_dir=tmp_path, progress=False)
+    assert list((tmp_path / "train").glob("events.*"))
+    assert list((tmp_path / "validation").glob("events.*"))
