@@ -1,12 +1,29 @@
 """What every command does alike: an input error is one line on stderr and exit code 2."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from cnnzoo.errors import InputError
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Drops what native code writes to stderr: TensorFlow greets on import whatever its log level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def exit_code(command: Callable[[], int]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.errors import InputError
-from experiments.commands import exit_code
+from experiments.commands import exit_code, quiet_stderr
 from experiments.recipes import RECIPES, Recipe, find_recipes
 from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records
 from experiments.run import RunSpec, record_for
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _given_weights(options.weights, recipes)
     _make_folders(options.out)
     manifest_file, data = _prepare_data(options)
-    weights = {recipe.name: _weights(recipe, given) for recipe in recipes}
+    weights = _weights(recipes, given)
     specs = [
         _spec(recipe, seed, weights[recipe.name], manifest_file, data, options)
         for seed in seeds
@@ -143,21 +143,36 @@ def _prepare_data(options: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
     }
 
 
-def _weights(recipe: Recipe, given: dict[str, str]) -> tuple[str, str]:
-    """Returns what a recipe starts from: how the record names it, and the file (empty for random weights)."""
-    if not recipe.pretrained or given.get(recipe.model) == "random":
-        return "random", ""
-    from cnnzoo.weights import download_weights, weights_fingerprint
+def _weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Returns how the record names what a recipe starts from, and its file: none for random weights."""
+    weights = {recipe.name: ("random", "") for recipe in recipes}
+    wanted = [recipe for recipe in recipes if recipe.pretrained and given.get(recipe.model) != "random"]
+    if not wanted:
+        return weights
+    with quiet_stderr():
+        import keras  # noqa: F401
 
-    if recipe.model in given:
-        file = Path(given[recipe.model])
-        return f"{file.name} (sha256 {weights_fingerprint(file)[:12]})", str(file.resolve())
-    try:
+        from cnnzoo.weights import download_weights, weights_fingerprint
+    out_of_reach: set[str] = set()
+    for recipe in wanted:
         shape = (recipe.image_size, recipe.image_size, 3)
-        return "imagenet", str(download_weights(recipe.model, input_shape=shape))
-    except InputError as error:
-        print(f"{recipe.name}: random weights, all layers trained: {error}", file=sys.stderr)
-        return "random", ""
+        if recipe.model in given:
+            file = Path(given[recipe.model])
+            weights[recipe.name] = (
+                f"{file.name} (sha256 {weights_fingerprint(file)[:12]})",
+                str(file.resolve()),
+            )
+        elif recipe.model not in out_of_reach:
+            try:
+                weights[recipe.name] = "imagenet", str(download_weights(recipe.model, input_shape=shape))
+            except InputError as error:
+                # One answer speaks for all files of a model: a network that hangs is not asked again.
+                out_of_reach.add(recipe.model)
+                print(
+                    f"{recipe.model}: random weights instead of ImageNet's, and all layers trained: {error}",
+                    file=sys.stderr,
+                )
+    return weights
 
 
 def _spec(

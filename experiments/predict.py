@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
-from experiments.commands import exit_code
+from experiments.commands import exit_code, quiet_stderr
 
 if TYPE_CHECKING:
     from cnnzoo.prediction import Prediction
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in (options.out, options.csv):
         if path is not None and not path.resolve().parent.is_dir():
             raise InputError(f"{path}: its folder does not exist")
-    from cnnzoo.prediction import load_model, predict
+    with quiet_stderr():
+        from cnnzoo.prediction import load_model, predict
 
     model, class_names = load_model(options.model)
     verdicts = list(_printed(predict(model, files, class_names=class_names)))

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.commands import quiet_stderr
 from experiments.recipes import Recipe, find_recipes
 from experiments.records import EpochRecord, RunRecord, RunResult, to_json
 
@@ -101,7 +102,8 @@ def run(spec: RunSpec) -> RunRecord:
         clock = time.perf_counter()
         from experiments.environment import describe_environment
 
-        environment = describe_environment()
+        with quiet_stderr():
+            environment = describe_environment()
         result = _train_and_test(spec, start_seconds=time.perf_counter() - clock)
         return record_for(spec, status="ok", started=started, environment=environment, result=result)
     except Exception as error:

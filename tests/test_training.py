@@ -95,9 +95,7 @@ def test_a_frozen_phase_leaves_the_backbone_and_fine_tuning_its_statistics(data,
 
     tuned = TrainConfig(phases=(Phase(epochs=1, learning_rate=1e-3, trainable="block_11_expand_relu"),))
     cnnzoo.fit(transfer, data, tuned, progress=False)
-    changed = {
-        weight.path for weight in backbone.weights if not np.array_equal(before[weight.path], weight.numpy())
-    }
+    changed = [w.path for w in backbone.weights if not np.array_equal(before[w.path], w.numpy())]
     assert any("block_11_depthwise" in path for path in changed)
     assert not any("block_10" in path or "block_11_expand" in path for path in changed)
     assert not any("moving" in path for path in changed)
@@ -133,8 +131,7 @@ def test_training_the_twins_head_is_training_the_head(data, transfer):
     for x, y in data.train.training_dataset(epochs=1, seed=1):
         transfer.train_on_batch(x, y)
     slow = transfer.get_layer("predictions").get_weights()[0]
-    assert np.abs(slow - start_head).max() > 1e-2
-    assert np.abs(fast - slow).max() < 1e-4
+    assert np.abs(fast - slow).max() < 1e-3 * np.abs(slow - start_head).max()
 
 
 def test_folding_leaves_other_batch_norms_alone():

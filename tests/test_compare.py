@@ -1,0 +1,144 @@
+"""The commands as a user types them, each in a process of its own, on the tiles of `image_folder`."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.commands import exit_code
+from experiments.compare import main
+from experiments.records import read_records
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments, folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def comparison(image_folder, tmp_path_factory):
+    """One recipe that works and one whose weights file is no weights file."""
+    folder = tmp_path_factory.mktemp("comparison")
+    (folder / "broken.h5").write_text("not HDF5")
+    arguments = ["experiments.compare", "--data", image_folder, "--recipes", "three_conv,mobilenet_v2_160"]
+    arguments += ["--epochs", 1, "--weights", "mobilenet_v2=broken.h5"]
+    return folder, arguments, command(*arguments, folder=folder)
+
+
+def test_a_failed_run_is_a_row_with_its_reason_and_the_others_go_on(comparison):
+    folder, _, done = comparison
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    with (folder / "out" / "comparison.csv").open(newline="") as file:
+        good, bad = csv.DictReader(file)
+    assert (good["recipe"], good["status"], good["weights"]) == ("three_conv", "ok", "random")
+    assert (
+        float(good["test_accuracy_low"]) <= float(good["test_accuracy"]) <= float(good["test_accuracy_high"])
+    )
+    assert int(good["total_params"]) == int(good["trainable_params"]) == 538_753
+    assert bad["recipe"] == "mobilenet_v2_160"
+    assert "broken.h5" in bad["status"]
+
+
+def test_every_file_of_the_contract_is_there(comparison):
+    out = comparison[0] / "out"
+    for name in ("runs.jsonl", "comparison.csv", "comparison.md", "report.html"):
+        assert (out / name).stat().st_size > 0
+    assert (out / "models" / "three_conv-seed0.keras").is_file()
+    assert (out / "predictions" / "three_conv-seed0.csv").is_file()
+    assert list((out / "figures").glob("*.svg"))
+    assert list((out / "logs" / "three_conv-seed0").rglob("events.*"))
+
+
+def test_the_same_command_again_trains_only_what_failed(comparison):
+    folder, arguments, _ = comparison
+    before = read_records(folder / "out")
+    again = command(*arguments, folder=folder)
+    added = read_records(folder / "out")[len(before) :]
+    assert [record.recipe for record in added] == ["mobilenet_v2_160"]
+    assert "three_conv-seed0: already done" in again.stdout
+
+
+def test_the_saved_model_names_classes_and_errors_of_files(comparison, image_folder):
+    folder = comparison[0]
+    (folder / "notes.jpg").write_text("no image")
+    image = image_folder / "crack" / "00.png"
+    arguments = ["out/models/three_conv-seed0.keras", image, "notes.jpg", "--out", "f.png", "--csv", "p.csv"]
+    done = command("experiments.predict", *arguments, folder=folder)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{image}\t")
+    assert done.stdout.split("\t")[1] in ("crack", "plain")
+    assert "notes.jpg" in done.stderr
+    assert (folder / "f.png").stat().st_size > 1000
+    with (folder / "p.csv").open(newline="") as file:
+        good, bad = csv.DictReader(file)
+    assert float(good["p_crack"]) + float(good["p_plain"]) == pytest.approx(1, abs=1e-5)
+    assert bad["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--recipes", "three_con"], "three_conv"),
+        (["--seeds", "one"], "--seeds one"),
+        (["--seeds", "1,1"], "--seeds 1,1"),
+        (["--limit", "0"], "--limit 0"),
+        (["--epochs", "0"], "--epochs 0"),
+        (["--weights", "file.h5"], "MODEL=FILE"),
+        (["--weights", "vgg=file.h5"], "vgg"),
+        (["--weights", "resnet50=missing.h5"], "missing.h5"),
+        (["--out", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(lambda: main(arguments)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_bad_images_stop_before_anything_is_trained(tmp_path, capsys, monkeypatch, image_folder):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "zero.jpg").touch()
+    assert exit_code(lambda: main(["--data", "data"])) == 2
+    error = capsys.readouterr().err
+    assert "a/zero.jpg" in error and "--skip-bad" in error
+    assert not (tmp_path / "out" / "runs.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "module", ["cnnzoo", "experiments.compare", "experiments.predict", "experiments.report"]
+)
+def test_importing_does_not_import_tensorflow(module):
+    code = (
+        f"import sys, {module}; print([m for m in ('tensorflow', 'keras', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["compare", "predict", "report"])
+def test_help_answers_at_once(name, tmp_path):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert command(f"experiments.{name}", "--help", folder=tmp_path).returncode == 0
+        seconds.append(time.perf_counter() - start)
+    # The goal is 0.5 s; the best of three on a busy machine.
+    assert min(seconds) < 1.0

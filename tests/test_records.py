@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import pytest
+
+from cnnzoo.errors import InputError
+from experiments.records import (
+    EpochRecord,
+    RunRecord,
+    RunResult,
+    append_record,
+    from_json,
+    latest_records,
+    read_records,
+    to_json,
+)
+
+EPOCH = EpochRecord(phase=0, epoch=0, loss=0.5, accuracy=0.75, val_loss=0.4, val_accuracy=0.8, seconds=2.5)
+NUMBERS = dict.fromkeys(
+    (name for name in RunResult.__dataclass_fields__ if name not in ("history", "per_class", "confusion")), 1
+)
+RESULT = RunResult(**NUMBERS, history=[EPOCH], per_class={"a|é": {"recall": 1.0}}, confusion=[[1, 0], [0, 1]])
+RECORD = RunRecord(
+    identity="1234",
+    recipe="three_conv",
+    model="three_conv",
+    seed=0,
+    status="ok",
+    weights="random",
+    started="2026-01-01T00:00:00+00:00",
+    command="python",
+    demonstration=False,
+    config={},
+    data={"class_names": ["a|é", "line\nbreak"]},
+    environment={},
+    result=RESULT,
+)
+
+
+def test_a_record_survives_being_written_and_read():
+    line = to_json(RECORD)
+    assert "\n" not in line
+    assert from_json(line) == RECORD
+    failed = replace(RECORD, result=None, status="failed: out of memory")
+    assert from_json(to_json(failed)) == failed
+    assert not failed.ok
+
+
+def test_a_torn_line_costs_that_line_alone(tmp_path):
+    append_record(tmp_path, RECORD)
+    with (tmp_path / "runs.jsonl").open("a") as file:
+        file.write(to_json(RECORD)[:100])
+    append_record(tmp_path, replace(RECORD, seed=1))
+    assert [record.seed for record in read_records(tmp_path)] == [0, 1]
+
+
+def test_fields_of_a_later_version_are_ignored():
+    assert from_json(to_json(RECORD)[:-1] + ', "brand_new": 1}') == RECORD
+
+
+def test_a_retried_failure_is_replaced_by_what_came_of_it():
+    failed = replace(RECORD, status="failed: killed", result=None)
+    assert latest_records([failed, RECORD]) == [RECORD]
+
+
+def test_a_folder_without_runs_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match=r"experiments\.compare"):
+        read_records(tmp_path)
