@@ -100,16 +100,27 @@ def run(spec: RunSpec) -> RunRecord:
     environment: dict[str, Any] = {}
     try:
         clock = time.perf_counter()
-        from experiments.environment import describe_environment
-
-        with quiet_stderr():
-            environment = describe_environment()
+        environment = _start_backend()
         result = _train_and_test(spec, start_seconds=time.perf_counter() - clock)
         return record_for(spec, status="ok", started=started, environment=environment, result=result)
     except Exception as error:
         (Path(spec.out) / "logs" / f"{spec.run_name}.error.txt").write_text(traceback.format_exc())
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         return record_for(spec, status=f"failed: {reason}", started=started, environment=environment)
+
+
+def _start_backend() -> dict[str, Any]:
+    """Imports what the run computes with, and returns the environment."""
+    with quiet_stderr():
+        import keras
+        import tensorflow as tf
+
+        from experiments.environment import describe_environment
+
+        if keras.backend.backend() != "tensorflow":
+            # tf.data needs no GPU, and TensorFlow would take its memory from the backend that does.
+            tf.config.set_visible_devices([], "GPU")
+        return describe_environment()
 
 
 def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
