@@ -17,7 +17,7 @@ def draw(
     wrong: Sequence[bool] = (),
     columns: int = 6,
 ) -> None:
-    """Writes a PNG with a tile per image; a title of a wrong verdict is red and marked with a cross."""
+    """Writes a picture with a tile per image; a title of a wrong verdict is red and marked with a cross."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -31,4 +31,4 @@ def draw(
         axes.set_axis_off()
         bad = i < len(wrong) and wrong[i]
         axes.set_title(f"✗ {titles[i]}" if bad else titles[i], fontsize=7.5, color=WRONG if bad else PLAIN)
-    figure.savefig(path, pil_kwargs={"optimize": True})
+    figure.savefig(path)

@@ -117,6 +117,7 @@ def _start_backend() -> dict[str, Any]:
 
         from experiments.environment import describe_environment
 
+        tf.get_logger().setLevel("ERROR")  # it warns of every new batch shape
         if keras.backend.backend() != "tensorflow":
             # tf.data needs no GPU, and TensorFlow would take its memory from the backend that does.
             tf.config.set_visible_devices([], "GPU")
@@ -242,19 +243,19 @@ def _draw_pictures(spec: RunSpec, data: "Datasets", test: "Scores", recipe: Reci
 
     figures = Path(spec.out) / "figures"
     names = data.class_names
-    if recipe.config.augmentation.active and not (figures / f"augmented-{recipe.name}.png").exists():
+    if recipe.config.augmentation.active and not (figures / f"augmented-{recipe.name}.jpg").exists():
         first = data.train.training_dataset(
             epochs=1, seed=spec.seed, augmentation=recipe.config.augmentation
         ).take(1)
         images, labels = next(first.as_numpy_iterator())
         titles = [names[label] for label in labels]
-        pictures.draw(figures / f"augmented-{recipe.name}.png", images[:PREVIEW_IMAGES], titles)
+        pictures.draw(figures / f"augmented-{recipe.name}.jpg", images[:PREVIEW_IMAGES], titles)
     mistakes = np.flatnonzero(test.labels != test.predicted)
     right = np.flatnonzero(test.labels == test.predicted)
     some = np.random.default_rng(0).permutation(right)
     chosen = [*mistakes[: PREVIEW_IMAGES // 2], *some][:PREVIEW_IMAGES]
     pictures.draw(
-        figures / f"predictions-{spec.run_name}.png",
+        figures / f"predictions-{spec.run_name}.jpg",
         data.test.images[chosen],
         [
             f"{names[test.predicted[i]]} {test.probabilities[i].max():.3f}\nis {names[test.labels[i]]}"

@@ -204,11 +204,11 @@ def _walk(rng: np.random.Generator, canvas: Gray, path: _Path) -> list[_Path]:
     for a, b, width in zip(points[:-1], points[1:], widths, strict=False):
         _stroke(canvas, np.stack([a, b]), max(width, 0.45), 1.0)
     branches = []
-    for i in np.flatnonzero(rng.random(steps) < 0.014):
+    for at in np.flatnonzero(rng.random(steps) < 0.014):
         turn = rng.choice([-1, 1]) * rng.uniform(0.4, 1.1)
-        width, length = widths[i] * rng.uniform(0.35, 0.7), path.length * rng.uniform(0.1, 0.5)
+        width, length = widths[at] * rng.uniform(0.35, 0.7), path.length * rng.uniform(0.1, 0.5)
         if width > 0.5:
-            branches.append(_Path(points[i], headings[i] + turn, width, length))
+            branches.append(_Path(points[at], headings[at] + turn, width, length))
     return branches
 
 

@@ -3,15 +3,25 @@
 import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from os import cpu_count
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from cnnzoo.errors import InputError
 
@@ -25,9 +35,18 @@ FORMATS = {
     "WEBP": (".webp",),
 }
 OPENERS = [kind for kind in FORMATS if kind != "MPO"]  # Pillow opens an MPO as the JPEG that it begins with
-Image.init()  # without it Pillow knows no WebP yet
+# How images of other kinds begin: people have them, and should hear what to do.
+OTHERS = {
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "HEIF": (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc"),
+    "AVIF": (b"ftypavif", b"ftypavis"),
+    "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "Photoshop": (b"8BPS",),
+    "PDF": (b"%PDF",),
+}
+OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".psd")
 MAX_PIXELS = 100_000_000
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # so that Pillow warns of no image that is read here
+Image.init()  # without it Pillow knows no WebP yet
 
 Item = TypeVar("Item")
 
@@ -36,7 +55,8 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     """Returns the image in a file as (height, width, 3) uint8.
 
     JPEG, PNG, BMP, GIF (first frame) and WebP; EXIF orientation is applied, transparency lies on white,
-    16 bits are scaled to 8. A JPEG with damaged data in its middle decodes to garbage unnoticed.
+    16 bits are scaled to 8. Colour profiles are not applied. A JPEG with damaged data in its middle decodes
+    to garbage unnoticed: libjpeg only warns of it, and Pillow drops the warning.
 
     Raises:
         InputError: no such file, no image of these kinds, cut off, or over 100 megapixels.
@@ -44,11 +64,11 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
+        raise InputError(f"{printable(path)}: {error.strerror}") from error
     try:
         return decode_image(data)[0]
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{printable(path)}: {error}") from error
 
 
 def decode_image(data: bytes) -> tuple[npt.NDArray[np.uint8], str, str]:
@@ -59,31 +79,58 @@ def decode_image(data: bytes) -> tuple[npt.NDArray[np.uint8], str, str]:
     """
     if not data:
         raise InputError("the file is empty (zero bytes)")
-    try:
-        image = Image.open(io.BytesIO(data), formats=OPENERS)
-    except Image.DecompressionBombError:
-        raise InputError(f"over {MAX_PIXELS / 1e6:.0f} megapixels; cut it into tiles") from None
-    except Exception as error:
-        raise InputError("not a JPEG, PNG, BMP, GIF or WebP image, or its header is damaged") from error
+    image = _open(data)
     if image.width * image.height > MAX_PIXELS:
-        raise InputError(f"over {MAX_PIXELS / 1e6:.0f} megapixels; cut it into tiles")
+        raise InputError(_too_large(f"{image.width} x {image.height} pixels"))
+    if not (image.width and image.height):
+        raise InputError(f"{image.width} x {image.height} pixels: no image in it")
     mode, kind = image.mode, image.format or ""
     try:
         image.load()
-        return np.asarray(_upright_rgb(image)), kind, mode
+        return np.array(_upright_rgb(image)), kind, mode
     except Exception as error:
         raise InputError(f"cut off or damaged ({_one_line(error)})") from error
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """Reads the header. Not by `Image.open`, which warns of large images unless a global setting stops it."""
+    head = data[:16]
+    for kind in OPENERS:
+        factory, accept = Image.OPEN[kind]
+        if accept is None or accept(head) is not True:
+            continue
+        try:
+            return factory(io.BytesIO(data), "")
+        except Image.DecompressionBombError:
+            raise InputError(_too_large("too large")) from None
+        except Exception as error:
+            raise InputError(f"a {kind} image with a damaged header ({_one_line(error)})") from error
+    for kind, starts in OTHERS.items():
+        if head.startswith(starts) or head[4:].startswith(starts):
+            raise InputError(f"{kind} files are not read; convert it to PNG or JPEG")
+    raise InputError("not a JPEG, PNG, BMP, GIF or WebP image")
+
+
+def _too_large(what: str) -> str:
+    return f"{what}: over {MAX_PIXELS / 1e6:.0f} megapixels; cut it into tiles"
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
+def printable(path: str | Path) -> str:
+    """Returns `path` for a message of one line: line breaks and undecodable bytes in a name are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+
+
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
+    # EXIF that can't be read turns nothing; where it can't be written anew, the pixels are turned already.
+    with suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
         # Pillow would clip 16 bits at 255.
-        wide = np.asarray(image, dtype=np.int64).clip(0, 65535)
+        wide = np.asarray(image).clip(0, 65535).astype(np.uint32)
         return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
@@ -94,14 +141,18 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 def resize_image(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     """Returns `image` as (size, size, 3); the aspect ratio is not kept.
 
-    Shrinking averages areas, so that hairline cracks fade instead of breaking up; growing is bilinear.
+    Shrinking averages areas, so that hairline cracks fade instead of breaking up; growing is bilinear. Where
+    one side shrinks and the other grows, that is done one after the other.
     """
     import cv2
 
-    if image.shape[:2] == (size, size):
-        return image
-    shrinks = min(image.shape[:2]) >= size
-    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    height, width = image.shape[:2]
+    inner = (min(width, size), min(height, size))
+    resized: npt.NDArray = image
+    if inner != (width, height):
+        resized = cv2.resize(resized, inner, interpolation=cv2.INTER_AREA)
+    if inner != (size, size):
+        resized = cv2.resize(resized, (size, size), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
 
 
@@ -126,22 +177,35 @@ def load_images(
         images[index] = resize_image(read_image(paths[index]), size)
 
     with ThreadPoolExecutor(cpu_count()) as pool:
-        for _ in track(pool.map(load, range(len(paths))), len(paths), "reading images", progress=progress):
+        done = pool.map(load, range(len(paths)))
+        for _ in track(done, len(paths), "reading images", unit="images", progress=progress):
             pass
     return images
 
 
-def track(items: Iterable[Item], total: int, title: str, *, progress: bool) -> Iterable[Item]:
-    """Yields `items`, with a bar on a terminal that shows how many and the time left."""
+class _Speed(ProgressColumn):
+    """Items per second."""
+
+    def render(self, task: Task) -> Text:
+        unit = task.fields["unit"]
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f} {unit}/s")
+
+
+def track(
+    items: Iterable[Item], total: int, title: str, *, progress: bool, unit: str = "files"
+) -> Iterable[Item]:
+    """Yields `items`, with a bar on a terminal that shows how many, how fast and the time left."""
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Speed(),
         TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not (progress and console.is_terminal),
     )
     with bar:
-        yield from bar.track(items, total=total, description=title)
+        task = bar.add_task(title, total=total, unit=unit)
+        yield from bar.track(items, total=total, task_id=task)

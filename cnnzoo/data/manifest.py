@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -11,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnzoo.data.images import FORMATS, decode_image, track
+from cnnzoo.data.images import FORMATS, OTHER_SUFFIXES, decode_image, printable, track
 from cnnzoo.errors import InputError
 
 LISTED = 50  # bad files named in an error message; more than that nobody mends by hand
+IMAGE_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes} | set(OTHER_SUFFIXES)
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # left by operating systems, never images
 
 
@@ -57,7 +57,8 @@ class Manifest:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of class names, paths, labels and contents: the same wherever and whenever the folder lies."""
-        rows = [[image.path, image.label, image.sha256] for image in self.images]
+        images = sorted(self.images, key=lambda image: (image.label, image.path))
+        rows = [[image.path, image.label, image.sha256] for image in images]
         return sha256(json.dumps([self.class_names, rows]).encode()).hexdigest()
 
     def counts(self) -> dict[str, int]:
@@ -77,14 +78,23 @@ class Manifest:
 
     @staticmethod
     def load(path: str | Path) -> "Manifest":
-        """Reads what `save` wrote."""
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return Manifest(
-            root=Path(content["root"]),
-            class_names=tuple(content["class_names"]),
-            images=tuple(ImageRecord(*values) for values in content["images"]),
-            bad=tuple(BadFile(**bad) for bad in content["bad"]),
-        )
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: no such file, or not one that `save` wrote.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            return Manifest(
+                root=Path(content["root"]),
+                class_names=tuple(content["class_names"]),
+                images=tuple(ImageRecord(*values) for values in content["images"]),
+                bad=tuple(BadFile(**bad) for bad in content["bad"]),
+            )
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: no manifest; make it again with build_manifest") from error
 
 
 def build_manifest(
@@ -92,8 +102,9 @@ def build_manifest(
 ) -> Manifest:
     """Opens every image below `root` once, in parallel.
 
-    A class is a folder right below `root`, its images lie anywhere below that. Hidden files, `Thumbs.db`,
-    `desktop.ini` and `__MACOSX` are passed over.
+    A class is a folder right below `root`, its images lie anywhere below that. Passed over are hidden files,
+    `Thumbs.db`, `desktop.ini`, `__MACOSX`, and what lies beside the class folders and is no image by its
+    name. Links to folders are not followed inside a class, so that no file comes twice.
 
     Args:
         root: a folder per class.
@@ -104,27 +115,27 @@ def build_manifest(
     Raises:
         InputError: no folder per class, an empty class, or files that are no usable images: each is named.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit {limit}: at least one image per class is wanted")
     root = Path(root)
-    classes = _class_folders(root)
-    stray = [
-        BadFile(file.name, "lies outside the class folders") for file in _visible(root) if file.is_file()
-    ]
-    files = [
-        (path, label)
-        for label, folder in enumerate(classes)
-        for path in _limited(_files_below(folder), limit, folder)
-    ]
+    classes, bad = _class_folders(root)
+    files: list[tuple[Path, int]] = []
+    for label, folder in enumerate(classes):
+        found, links = _files_below(folder)
+        bad += [BadFile(_below(root, path), "a link to a folder; not followed") for path in links]
+        files += [(path, label) for path in _limited(found, limit)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         checked = pool.map(lambda item: _check(root, *item), files)
-        results = list(track(checked, len(files), "checking images", progress=progress))
-    bad = tuple(stray + [result for result in results if isinstance(result, BadFile)])
+        shown = track(checked, len(files), "checking images", unit="images", progress=progress)
+        results = list(shown)
+    bad += [result for result in results if isinstance(result, BadFile)]
     if bad and not skip_bad:
         raise InputError(_bad_message(root, bad))
     manifest = Manifest(
         root=root,
         class_names=tuple(folder.name for folder in classes),
         images=tuple(result for result in results if isinstance(result, ImageRecord)),
-        bad=bad,
+        bad=tuple(bad),
     )
     for name, count in manifest.counts().items():
         if not count:
@@ -132,47 +143,61 @@ def build_manifest(
     return manifest
 
 
-def _visible(folder: Path) -> list[Path]:
-    names = sorted(name for name in os.listdir(folder) if name[0] != "." and name.lower() not in LITTER)
-    return [folder / name for name in names]
+def _visible(names: list[str]) -> list[str]:
+    return sorted(name for name in names if name[0] != "." and name.lower() not in LITTER)
 
 
-def _class_folders(root: Path) -> list[Path]:
+def _class_folders(root: Path) -> tuple[list[Path], list[BadFile]]:
+    """Returns the class folders, and the images that lie beside them."""
     if not root.exists():
         raise InputError(f"{root}: no such folder")
     if not root.is_dir():
         raise InputError(f"{root}: a file; a folder per class is wanted")
-    classes = [path for path in _visible(root) if path.is_dir()]
+    try:
+        paths = [root / name for name in _visible(os.listdir(root))]
+    except OSError as error:
+        raise InputError(f"{root}: {error.strerror}") from error
+    classes = [path for path in paths if path.is_dir()]
+    stray = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
     if len(classes) < 2:
-        found = f"one class folder ({classes[0].name})" if classes else "no class folder"
-        raise InputError(f"{root}: {found}; a folder for each of at least two classes is wanted")
-    return classes
+        found = f"one class folder ({printable(classes[0].name)})" if classes else "no class folder"
+        beside = f", images right in it ({len(stray)})" if stray else ""
+        raise InputError(f"{root}: {found}{beside}; a folder for each of at least two classes is wanted")
+    return classes, [BadFile(path.name, "lies outside the class folders") for path in stray]
 
 
-def _files_below(folder: Path) -> list[Path]:
-    def walk(place: Path) -> Iterator[Path]:
-        for path in _visible(place):
-            if path.is_dir() and not path.is_symlink():
-                yield from walk(path)
-            elif not path.is_dir():
-                yield path
+def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Returns the files below `folder` in order, and the links to folders."""
+    files, links = [], []
 
-    files = list(walk(folder))
+    def stop(error: OSError) -> None:
+        raise InputError(f"{printable(error.filename)}: {error.strerror}") from error
+
+    for place, folders, names in os.walk(folder, onerror=stop):
+        folders[:] = _visible(folders)
+        links += [Path(place, name) for name in folders if os.path.islink(os.path.join(place, name))]
+        files += [Path(place, name) for name in _visible(names)]
     if not files:
-        raise InputError(f"{folder}: an empty class folder; add images or remove it")
-    return files
+        raise InputError(f"{printable(folder)}: an empty class folder; add images or remove it")
+    return sorted(files, key=Path.as_posix), links
 
 
-def _limited(files: list[Path], limit: int | None, folder: Path) -> list[Path]:
+def _limited(files: list[Path], limit: int | None) -> list[Path]:
     if limit is None or len(files) <= limit:
         return files
     chosen = np.random.default_rng(0).choice(len(files), limit, replace=False)
     return [files[i] for i in sorted(chosen)]
 
 
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
 def _check(root: Path, path: Path, label: int) -> ImageRecord | BadFile:
-    name = path.relative_to(root).as_posix()
+    name = _below(root, path)
     try:
+        if path.exists() and not path.is_file():
+            return BadFile(name, "no regular file")  # reading a pipe would wait for ever
         data = path.read_bytes()
         image, kind, mode = decode_image(data)
     except OSError as error:
@@ -185,11 +210,11 @@ def _check(root: Path, path: Path, label: int) -> ImageRecord | BadFile:
     return ImageRecord(name, label, image.shape[1], image.shape[0], mode, sha256(data).hexdigest())
 
 
-def _bad_message(root: Path, bad: tuple[BadFile, ...]) -> str:
+def _bad_message(root: Path, bad: list[BadFile]) -> str:
     count = "1 file is" if len(bad) == 1 else f"{len(bad)} files are"
     lines = [
         f"{root}: {count} no usable image; mend or remove, or go on without (--skip-bad, skip_bad=True):",
-        *(f"  {file.path}: {file.reason}" for file in bad[:LISTED]),
+        *(f"  {printable(file.path)}: {file.reason}" for file in bad[:LISTED]),
     ]
     if len(bad) > LISTED:
         lines.append(f"  … and {len(bad) - LISTED} more")

@@ -26,7 +26,8 @@ def split_manifest(
 ) -> Split:
     """Splits at random, each class alike, byte-identical files always on one side.
 
-    Near-duplicates, such as overlapping crops of one photograph, can still come to lie on two sides.
+    scikit-learn's `train_test_split` cuts over the different contents. Near-duplicates, such as overlapping
+    crops of one photograph, can still come to lie on two sides.
 
     Args:
         manifest: of the images.
@@ -36,7 +37,7 @@ def split_manifest(
     Raises:
         InputError: the fractions are not three positive shares of 1, or a class has too few images.
     """
-    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+    if not (len(fractions) == 3 and min(fractions) > 0 and abs(sum(fractions) - 1) <= 1e-6):
         raise InputError(f"split fractions {fractions}: three positive numbers with the sum 1 are wanted")
     contents: dict[str, list[int]] = {}
     for index, image in enumerate(manifest.images):

@@ -1,0 +1,246 @@
+"""`python -m experiments.report DIR`: tables, figures and page of a comparison, from its records alone."""
+
+import argparse
+import base64
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.commands import exit_code
+from experiments.records import latest_records, read_records
+from experiments.table import (
+    DEMONSTRATION,
+    SIDES,
+    Row,
+    all_classes,
+    file_stem,
+    human_count,
+    human_time,
+    interval_text,
+    make_rows,
+    number,
+    plain,
+    row_notes,
+    write_csv,
+)
+
+TEMPLATES = Path(__file__).parent / "templates"
+SHORT_HASH = 12
+CONSOLE_WIDTH = 100
+
+
+def write_report(out: Path, *, recipes: Sequence[str] | None = None) -> list[Row]:
+    """Writes comparison.csv, comparison.md, figures/*.svg and report.html into `out`.
+
+    A pure function of the folder: the runs in it, and the pictures with photographs that the runs left in
+    figures/, which may be missing.
+
+    Args:
+        out: folder with runs.jsonl.
+        recipes: rows come in this order; others follow in the order that they were run in.
+
+    Raises:
+        InputError: the folder holds no runs.
+    """
+    from experiments.figures import draw_figures
+
+    rows = make_rows(latest_records(read_records(out)), recipes)
+    write_csv(out / "comparison.csv", rows)
+    (out / "comparison.md").write_text(markdown(rows), encoding="utf-8", errors="replace")
+    charts = draw_figures(out / "figures", rows)
+    (out / "report.html").write_text(_page(out, rows, charts), encoding="utf-8", errors="replace")
+    return rows
+
+
+def demonstration(rows: Sequence[Row]) -> str:
+    """The line that a demonstration's table carries, else nothing."""
+    return DEMONSTRATION if any(row.first.demonstration for row in rows) else ""
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The comparison as one pastes it into a README."""
+    titles = ("recipe", "test accuracy (95 %)", "validation", "training", "parameters", "ms/image (1 / 32)")
+    lines = [f"| {' | '.join((*titles, 'weights', 'notes'))} |", "| --- " * (len(titles) + 2) + "|"]
+    for row in rows:
+        accuracy = f"{number(row.mean('test_accuracy'), 4)} ({interval_text(row)})" if row.results else ""
+        latency = f"{number(row.mean('ms_per_image_1'), 2)} / {number(row.mean('ms_per_image_32'), 2)}"
+        cells = [
+            row.first.recipe,
+            accuracy,
+            number(row.mean("val_accuracy"), 4),
+            human_time(row.mean("train_seconds")),
+            human_count(row.mean("total_params")),
+            latency if row.results else "",
+            row.first.weights,
+            "; ".join(row_notes(row, rows)),
+        ]
+        lines.append("| " + " | ".join(plain(cell).replace("|", "\\|") for cell in cells) + " |")
+    notes = [demonstration(rows), *_data_lines(rows), *_machine_lines(rows)]
+    commands = [f"Command: `{command}`" for command in _commands(rows)]
+    return "\n\n".join([note for note in notes if note] + ["\n".join(lines)] + commands) + "\n"
+
+
+def _data_lines(rows: Sequence[Row]) -> list[str]:
+    lines: dict[str, str] = {}
+    for row in rows:
+        data = row.first.data
+        counts = ", ".join(f"{row.images(side):,} {side}" for side in SIDES)
+        left_out = f"; {len(data['bad'])} files left out" if data.get("bad") else ""
+        split = data.get("split", {}).get("kind", "")
+        lines[str(data.get("fingerprint"))] = (
+            f"Data: {plain(data.get('name', ''))} ({counts} images in {len(row.class_names)} classes; "
+            f"{split} split; fingerprint {str(data.get('fingerprint', ''))[:SHORT_HASH]}{left_out})."
+        )
+    return list(lines.values())
+
+
+def _machine_lines(rows: Sequence[Row]) -> list[str]:
+    lines: dict[str, None] = {}
+    for row in rows:
+        for record in row.finished:
+            e = record.environment
+            lines[
+                f"Machine: {e['device']} ({e['processor']}, {e['cores']} cores, {e['memory_gib']} GiB), "
+                f"Python {e['python']}, TensorFlow {e['tensorflow']}, Keras {e['keras']} on {e['backend']}, "
+                f"cnnzoo {e['cnnzoo']} {e['git_commit']}."
+            ] = None
+    return [plain(line) for line in lines]
+
+
+def _commands(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(plain(record.command) for row in rows for record in row.records))
+
+
+def print_table(rows: Sequence[Row], out: Path) -> None:
+    """Prints the table and what was written to the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = CONSOLE_WIDTH
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for title in (
+        "recipe",
+        "test accuracy",
+        "95 %",
+        "training",
+        "parameters",
+        "ms/image",
+        "weights",
+        "status",
+    ):
+        right = title in ("test accuracy", "training", "parameters", "ms/image")
+        table.add_column(title, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.first.recipe,
+            number(row.mean("test_accuracy"), 4),
+            interval_text(row).replace(" to ", "–"),
+            human_time(row.mean("train_seconds")),
+            human_count(row.mean("total_params")),
+            number(row.mean("ms_per_image_1"), 1),
+            row.first.weights.partition(" (")[0],
+            "; ".join(row_notes(row, rows)) or "ok",
+        )
+    if demonstration(rows):
+        console.print(f"\n{demonstration(rows)}", markup=False, soft_wrap=True)
+    console.print()
+    console.print(table)
+    names = ("report.html", "comparison.csv", "comparison.md", "figures", "models")
+    console.print(f"\nwritten: {', '.join(str(out / name) for name in names)}", markup=False, soft_wrap=True)
+
+
+def _page(out: Path, rows: Sequence[Row], charts: dict[str, Path]) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"time": human_time, "count": human_count, "number": number}
+    svgs = {name: _inline_svg(path, name) for name, path in charts.items()}
+    return environment.get_template("report.html.j2").render(
+        rows=rows,
+        demonstration=demonstration(rows),
+        sections=[_section(out, row, svgs) for row in rows],
+        svgs=svgs,
+        notes={row.name: row_notes(row, rows) for row in rows},
+        interval=interval_text,
+        classes=all_classes(rows),
+        data=list({row.first.data.get("fingerprint"): row for row in rows}.values()),
+        sides=SIDES,
+        machines=_machine_lines(rows),
+        commands=_commands(rows),
+    )
+
+
+def _section(out: Path, row: Row, svgs: dict[str, str]) -> dict[str, Any]:
+    stem = file_stem(row.name)
+    pictures = [
+        ("augmented", f"Augmented training images of {row.name}", f"augmented-{row.first.recipe}.jpg")
+    ]
+    pictures += [
+        (
+            "predictions",
+            f"Test images with the verdict of {record.run_name}",
+            f"predictions-{record.run_name}.jpg",
+        )
+        for record in row.finished
+    ]
+    return {
+        "row": row,
+        "curves": svgs.get(f"curves-{stem}", ""),
+        "confusion": svgs.get(f"confusion-{stem}", ""),
+        "pictures": [
+            (kind, text, _data_uri(out / "figures" / name))
+            for kind, text, name in pictures
+            if (out / "figures" / name).is_file()
+        ],
+        "seconds": _where_the_seconds_went(row),
+    }
+
+
+def _where_the_seconds_went(row: Row) -> list[tuple[str, float]]:
+    if not row.results:
+        return []
+    first, train = row.mean("first_epoch_seconds") or 0, row.mean("train_seconds") or 0
+    return [
+        ("start (imports)", row.mean("start_seconds") or 0),
+        ("decoding", row.mean("decode_seconds") or 0),
+        ("first epoch, with tracing", first),
+        ("other epochs", train - first),
+        ("validation and logging", row.mean("validation_seconds") or 0),
+        ("test", row.mean("test_seconds") or 0),
+    ]
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _inline_svg(path: Path, name: str) -> str:
+    """The chart without its XML head, its ids made unique: several charts share one page."""
+    svg = path.read_text(encoding="utf-8")
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    prefix = re.sub(r"\W", "_", name)
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Renders a folder again. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.report",
+        description="Render tables, figures and report.html of a comparison again, without training.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="what experiments.compare wrote (--out)")
+    options = parser.parse_args(arguments)
+    rows = write_report(options.folder)
+    print_table(rows, options.folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,112 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnzoo.data.manifest import ImageRecord, Manifest
+from cnnzoo.data.splits import split_manifest
+from cnnzoo.errors import InputError
+
+
+def manifest_of(contents):
+    """A manifest without files: for each class the content of each image."""
+    images = tuple(
+        ImageRecord(f"{label}/{i:05}.png", label, 8, 8, "RGB", content)
+        for label, row in enumerate(contents)
+        for i, content in enumerate(row)
+    )
+    return Manifest(Path("nowhere"), tuple(map(str, range(len(contents)))), images)
+
+
+def different(*counts):
+    return manifest_of([[f"{label}-{i}" for i in range(count)] for label, count in enumerate(counts)])
+
+
+def metu_like():
+    """Two classes of 10,000, 1,500 contents in up to four copies, far apart, like the real set."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for label in range(2):
+        row = [f"{label}-{i}" for i in range(10_000)]
+        for original in range(750):
+            for copy in rng.choice(np.arange(750, 10_000), rng.integers(1, 4), replace=False):
+                row[copy] = row[original]
+        rows.append(row)
+    return manifest_of(rows)
+
+
+def sides(split):
+    return split.train, split.validation, split.test
+
+
+@pytest.mark.parametrize(
+    "fractions", [(0.7, 0.2, 0.1), (0.6, 0.2, 0.2), (0.34, 0.33, 0.33), (0.9, 0.05, 0.05)]
+)
+@pytest.mark.parametrize("counts", [(400, 400), (1000, 60), (100, 200, 300, 37)])
+def test_splits_are_disjoint_covering_and_stratified(fractions, counts):
+    manifest = different(*counts)
+    split = split_manifest(manifest, fractions=fractions)
+    assert sorted(i for side in sides(split) for i in side) == list(range(sum(counts)))
+    for side, fraction in zip(sides(split), fractions, strict=True):
+        assert list(side) == sorted(side)
+        found = Counter(manifest.images[i].label for i in side)
+        for label, count in enumerate(counts):
+            assert abs(found[label] - fraction * count) <= 2
+
+
+def test_the_seed_decides():
+    manifest = different(100, 100)
+    assert split_manifest(manifest, seed=3) == split_manifest(manifest, seed=3)
+    assert split_manifest(manifest, seed=3) != split_manifest(manifest, seed=4)
+    assert all(type(i) is int for i in split_manifest(manifest).test)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_stay_together_and_fractions_hold(seed):
+    manifest = metu_like()
+    split = split_manifest(manifest, seed=seed)
+    contents = [{manifest.images[i].sha256 for i in side} for side in sides(split)]
+    assert not contents[0] & contents[1] | contents[0] & contents[2] | contents[1] & contents[2]
+    assert sorted(i for side in sides(split) for i in side) == list(range(20_000))
+    for side, fraction in zip(sides(split), (0.7, 0.2, 0.1), strict=True):
+        for label in range(2):
+            share = sum(manifest.images[i].label == label for i in side) / 10_000
+            assert abs(share - fraction) < 0.01
+
+
+def test_the_same_bytes_in_two_classes_stay_together():
+    manifest = manifest_of(
+        [["x", "y"] + [f"0-{i}" for i in range(20)], ["y", "x"] + [f"1-{i}" for i in range(20)]]
+    )
+    for seed in range(10):
+        split = split_manifest(manifest, seed=seed)
+        for content in "xy":
+            both = {i for i, image in enumerate(manifest.images) if image.sha256 == content}
+            assert len(both) == 2
+            assert sum(both <= set(side) for side in sides(split)) == 1
+
+
+@pytest.mark.parametrize("counts", [(10, 10), (10, 11, 1000), (13, 10, 10, 10, 57)])
+def test_small_classes_are_on_every_side(counts):
+    for seed in range(5):
+        split = split_manifest(different(*counts), seed=seed)
+        labels = np.repeat(np.arange(len(counts)), counts)
+        assert all(set(labels[list(side)]) == set(range(len(counts))) for side in sides(split))
+
+
+@pytest.mark.parametrize(
+    "fractions",
+    [(0.7, 0.2, 0.2), (1.1, -0.2, 0.1), (0.8, 0.2, 0.0), (0.7, 0.3), (0.7, float("nan"), 0.1), ()],
+    ids=str,
+)
+def test_impossible_fractions_are_refused(fractions):
+    with pytest.raises(InputError, match="fractions"):
+        split_manifest(different(50, 50), fractions=fractions)
+
+
+def test_a_class_too_small_for_three_sides_is_named():
+    with pytest.raises(InputError, match="class '1' has 9 different images; at least 10"):
+        split_manifest(different(50, 9))
+    with pytest.raises(InputError, match="class '1' has 1 different image"):
+        split_manifest(manifest_of([[f"{i}" for i in range(50)], ["same"] * 50]))
