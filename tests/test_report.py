@@ -1,0 +1,204 @@
+"""Tables, charts and page from records that the test makes; nothing is trained."""
+
+import csv
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from cnnzoo.errors import InputError
+from experiments.records import EpochRecord, RunRecord, RunResult, append_record
+from experiments.report import main, markdown, write_report
+from experiments.table import make_rows
+
+CLASSES = ["<script>alert(1)</script>", "a|b,\nc"]
+
+
+def result(accuracy=0.9, *, classes=2, phases=(2, 1)):
+    history = [
+        EpochRecord(
+            phase=phase, epoch=0, loss=0.5, accuracy=0.8, val_loss=0.4, val_accuracy=0.85, seconds=2.0
+        )
+        for phase, count in enumerate(phases)
+        for _ in range(count)
+    ]
+    names = [f"class {i}" for i in range(classes)] if classes != 2 else CLASSES
+    scores = {"precision": 0.75, "recall": accuracy, "f1": 0.8, "support": 50}
+    numbers = dict.fromkeys(RunResult.__dataclass_fields__, 1.5)
+    numbers |= {"test_accuracy": accuracy, "test_images": 100, "total_params": 538_753, "train_seconds": 20.0}
+    confusion = [[50 - 5 * (i != j) if i == j else 5 for j in range(classes)] for i in range(classes)]
+    return RunResult(
+        **numbers | {"history": history, "confusion": confusion, "per_class": {n: scores for n in names}}
+    )
+
+
+def record(
+    recipe="three_conv", seed=0, *, status="ok", accuracy=0.9, data=None, demonstration=False, classes=2
+):
+    names = [f"class {i}" for i in range(classes)] if classes != 2 else CLASSES
+    images = {side: dict.fromkeys(names, 50) for side in ("train", "validation", "test")}
+    split = {"kind": "random", "fractions": [0.7, 0.2, 0.1], "seed": 0}
+    return RunRecord(
+        identity=f"{recipe}-{seed}-{data}",
+        recipe=recipe,
+        model="three_conv",
+        seed=seed,
+        status=status,
+        weights="random",
+        started="2026-01-01T00:00:00+00:00",
+        command="python -m experiments.compare --data 'my photos'",
+        demonstration=demonstration,
+        config={"config": {"phases": [{"epochs": 3}]}},
+        data={
+            "name": "tiles",
+            "root": "tiles",
+            "fingerprint": data or "f" * 64,
+            "class_names": names,
+            "images": images,
+            "bad": [{"path": "a/<b>.jpg", "reason": "cut off"}],
+            "limit": None,
+            "split": split,
+        },
+        environment={
+            "device": "CPU",
+            "processor": "some",
+            "cores": 2,
+            "memory_gib": 24,
+            "python": "3.11",
+            "tensorflow": "2.21",
+            "keras": "3.15",
+            "backend": "tensorflow",
+            "cnnzoo": "0.1.0",
+            "git_commit": "abc",
+        },
+        result=result(accuracy, classes=classes) if status == "ok" else None,
+    )
+
+
+def write(folder, *records):
+    for each in records:
+        append_record(folder, each)
+    return write_report(folder)
+
+
+def rows_of(folder):
+    with (folder / "comparison.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_contracts_columns_come_first_and_hold_raw_means(tmp_path):
+    write(tmp_path, record(accuracy=0.90), record(seed=1, accuracy=0.94))
+    (row,) = rows_of(tmp_path)
+    assert list(row)[:10] == [
+        "recipe",
+        "model",
+        "status",
+        "seeds",
+        "test_accuracy",
+        "test_accuracy_low",
+        "test_accuracy_high",
+        "train_seconds",
+        "total_params",
+        "trainable_params",
+    ]
+    assert float(row["test_accuracy"]) == pytest.approx(0.92)
+    assert (row["seeds"], row["status"], row["total_params"]) == ("0,1", "ok", "538753")
+    # Wilson's interval of 92 of 100, by hand: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n).
+    assert float(row["test_accuracy_low"]) == pytest.approx(0.8501, abs=1e-4)
+    assert float(row["test_accuracy_high"]) == pytest.approx(0.9589, abs=1e-4)
+    assert float(row[f"recall_{CLASSES[1]}"]) == pytest.approx(0.92)
+
+
+def test_a_failure_is_a_row_with_its_reason(tmp_path):
+    bad = record("resnet50_128", status="failed: out of memory")
+    write(tmp_path, record(), bad, record("resnet50_128", seed=1))
+    good, mixed = rows_of(tmp_path)
+    assert good["status"] == "ok"
+    assert mixed["status"] == "1 of 2 failed: out of memory"
+    assert mixed["test_accuracy"]
+    assert "out of memory" in (tmp_path / "report.html").read_text()
+    assert "out of memory" in (tmp_path / "comparison.md").read_text()
+
+
+def test_runs_that_all_failed_still_make_a_report(tmp_path):
+    write(tmp_path, record(status="failed: <no> memory"))
+    (row,) = rows_of(tmp_path)
+    assert (row["status"], row["test_accuracy"]) == ("failed: <no> memory", "")
+    assert "&lt;no&gt; memory" in (tmp_path / "report.html").read_text()
+
+
+def test_rows_follow_the_order_asked_for_and_other_data_is_a_row_of_its_own(tmp_path):
+    records = [record("b"), record("a"), record("a", data="e" * 64)]
+    rows = make_rows(records, ["a", "b"])
+    assert [row.name for row in rows] == ["a", "a-2", "b"]
+
+
+def test_markdown_stays_one_table_whatever_the_names(tmp_path):
+    text = markdown(make_rows([record(demonstration=True), record("a|b")]))
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 4
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+    assert text.startswith("A demonstration")
+    assert "1 files left out" in text
+
+
+class _Loads(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        external = [v for k, v in values.items() if k in ("src", "href", "xlink:href") and v[:1] != "#"]
+        self.found += [v for v in external if not v.startswith("data:")]
+        self.found += [tag] * (tag in ("script", "link", "iframe"))
+        assert tag != "img" or values.get("alt")
+
+
+def test_the_page_loads_nothing_and_escapes_everything(tmp_path):
+    write(tmp_path, *(record(name, seed) for name in ("a", "b", "c") for seed in (0, 1)))
+    page = (tmp_path / "report.html").read_text()
+    loads = _Loads()
+    loads.feed(page)
+    assert loads.found == []
+    assert "&lt;script&gt;alert(1)" in page
+    assert "a/&lt;b&gt;.jpg" in page
+    assert "aria-label" in page
+
+
+def test_charts_are_xml_and_rendering_again_gives_the_same_bytes(tmp_path):
+    write(tmp_path, record(), record("b", classes=2, accuracy=0.5))
+    files = [*(tmp_path / "figures").glob("*.svg"), tmp_path / "report.html", tmp_path / "comparison.csv"]
+    assert {"curves-b.svg", "confusion-b.svg", "accuracy_vs_time.svg"} <= {file.name for file in files}
+    for file in files:
+        if file.suffix == ".svg":
+            ET.parse(file)
+    before = {file: file.read_bytes() for file in files}
+    assert main([str(tmp_path)]) == 0
+    assert {file: file.read_bytes() for file in files} == before
+
+
+def test_ten_classes_fit(tmp_path):
+    write(tmp_path, record(classes=10))
+    ET.parse(tmp_path / "figures" / "confusion-three_conv.svg")
+    assert len([name for name in rows_of(tmp_path)[0] if name.startswith("recall_")]) == 10
+
+
+def test_pictures_are_embedded_where_they_are(tmp_path):
+    write(tmp_path, record())
+    assert "data:image/jpeg" not in (tmp_path / "report.html").read_text()
+    (tmp_path / "figures" / "predictions-three_conv-seed0.jpg").write_bytes(b"jpeg")
+    write_report(tmp_path)
+    assert "data:image/jpeg;base64,anBlZw==" in (tmp_path / "report.html").read_text()
+
+
+def test_a_retried_run_counts_once(tmp_path):
+    write(tmp_path, record(status="failed: killed"), replace(record(), started="later"))
+    (row,) = rows_of(tmp_path)
+    assert (row["status"], row["seeds"]) == ("ok", "0")
+
+
+def test_a_folder_without_runs_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match=r"runs\.jsonl"):
+        write_report(tmp_path)
