@@ -122,33 +122,29 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     if not console.is_terminal:
         console.width = CONSOLE_WIDTH
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for title in (
-        "recipe",
-        "test accuracy",
-        "95 %",
-        "training",
-        "parameters",
-        "ms/image",
-        "weights",
-        "status",
-    ):
-        right = title in ("test accuracy", "training", "parameters", "ms/image")
-        table.add_column(title, justify="right" if right else "left", overflow="fold")
+    table.add_column("recipe", no_wrap=True)
+    for title in ("accuracy", "95 %", "training", "params", "ms/image"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("weights", no_wrap=True, overflow="ellipsis", max_width=12)
+    table.add_column("status", no_wrap=True)
     for row in rows:
         table.add_row(
-            row.first.recipe,
+            row.name,
             number(row.mean("test_accuracy"), 4),
             interval_text(row).replace(" to ", "–"),
             human_time(row.mean("train_seconds")),
             human_count(row.mean("total_params")),
             number(row.mean("ms_per_image_1"), 1),
-            row.first.weights.partition(" (")[0],
-            "; ".join(row_notes(row, rows)) or "ok",
+            row.first.weights,
+            "ok" if row.status == "ok" else "failed",
         )
     if demonstration(rows):
         console.print(f"\n{demonstration(rows)}", markup=False, soft_wrap=True)
     console.print()
     console.print(table)
+    for row in rows:
+        for note in row_notes(row, rows):
+            console.print(f"{row.name}: {note}", markup=False, soft_wrap=True)
     names = ("report.html", "comparison.csv", "comparison.md", "figures", "models")
     console.print(f"\nwritten: {', '.join(str(out / name) for name in names)}", markup=False, soft_wrap=True)
 

@@ -178,7 +178,7 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     if row.images("train") < most:
         option = f" (--limit {limit})" if limit else ""
         notes.append(f"trained on {row.images('train'):,} of {most:,} images{option}")
-    elif any(other.first.data.get("fingerprint") != row.first.data.get("fingerprint") for other in rows):
+    elif any(not _same_source(row, other) for other in rows):
         name = plain(str(row.first.data.get("name", "")))
         notes.append(f"trained on {row.images('train'):,} images of {name}")
     twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
