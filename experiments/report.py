@@ -121,7 +121,7 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = CONSOLE_WIDTH
-    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
     for title in ("accuracy", "95 %", "training", "params", "ms/image"):
         table.add_column(title, justify="right", no_wrap=True)
