@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.records import RunResult
-from experiments.table import SIDES, Row, file_stem, human_count, human_time, shorten
+from experiments.table import SIDES, Row, file_stem, human_count, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,9 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = "osD^vP*X<>"
 GREY = "#767676"
+ROUND_TIMES = [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)] + [
+    3600 * 2**i for i in range(8)
+]
 STYLE = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
@@ -45,7 +48,9 @@ def draw_figures(folder: Path, rows: Sequence[Row]) -> dict[str, Path]:
     if finished:
         charts |= {
             "before_training": lambda f: _before_training(f, finished),
-            "accuracy_vs_time": lambda f: _scatter(f, finished, "train_seconds", "Training time", human_time),
+            "accuracy_vs_time": lambda f: _scatter(
+                f, finished, "train_seconds", "Training time", _round_time
+            ),
             "accuracy_vs_parameters": lambda f: _scatter(
                 f, finished, "total_params", "Parameters", human_count
             ),
@@ -228,17 +233,25 @@ def _scatter(
 
 
 def _log_ticks(axes: "Axes", form: Callable[[float], str]) -> None:
-    """Puts ticks at 1, 2 and 5 times the powers of ten, or at the powers alone where there are many."""
+    """Puts ticks at round seconds, minutes and hours, or at 1, 2 and 5 times the powers of ten."""
     low, high = axes.get_xlim()
     if high < 4 * low:
         low, high = low / 2, high * 2
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 1e3 else (1,)
-    ticks = [step * 10.0**power for power in powers for step in steps]
+    ticks = ROUND_TIMES if form is _round_time else [step * 10.0**power for power in powers for step in steps]
     axes.set_xticks([tick for tick in ticks if low <= tick <= high])
     axes.set_xticks([], minor=True)
     axes.set_xlim(low, high)
     axes.xaxis.set_major_formatter(lambda value, _: form(value))
+
+
+def _round_time(seconds: float) -> str:
+    """A tick of `ROUND_TIMES`: `20 s`, `5 min`, `2 h`."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
 
 
 def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[Row], field: str) -> None:
