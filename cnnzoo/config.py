@@ -1,4 +1,4 @@
-"""How a model is trained, as frozen dataclasses: no framework is needed to write a recipe."""
+"""How a model is trained, and what an epoch gave, as dataclasses that need no framework."""
 
 from dataclasses import dataclass
 
@@ -48,3 +48,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.phases:
             raise InputError("a TrainConfig needs at least one Phase")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch; `seconds` is training alone, `validation_seconds` the rest of it."""
+
+    phase: int
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    validation_seconds: float

@@ -11,27 +11,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cnnzoo.config import Phase, TrainConfig
+from cnnzoo.config import Epoch, Phase, TrainConfig
 from cnnzoo.data.pipeline import Datasets, ImageSet
 from cnnzoo.errors import InputError
 from cnnzoo.frozen import frozen_twin
 from cnnzoo.transfer import set_trainable
 
 __all__ = ["Epoch", "FitResult", "Phase", "TrainConfig", "fit", "loss_for"]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One epoch; `seconds` is training alone, `validation_seconds` the rest of it."""
-
-    phase: int
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
-    validation_seconds: float
 
 
 @dataclass(frozen=True)

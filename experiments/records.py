@@ -6,22 +6,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from cnnzoo.config import Epoch
 from cnnzoo.errors import InputError
 
 RUNS_FILE = "runs.jsonl"
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch; `seconds` is training alone, validation and logging are off the clock."""
-
-    phase: int
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -39,7 +27,7 @@ class RunResult:
     test_images: int
     per_class: dict[str, dict[str, float]]
     confusion: list[list[int]]
-    history: list[EpochRecord]
+    history: list[Epoch]
     best_epoch: int
     train_seconds: float
     first_epoch_seconds: float
@@ -101,7 +89,7 @@ def from_json(line: str) -> RunRecord:
     values = _known(RunRecord, json.loads(line))
     if values.get("result") is not None:
         result = _known(RunResult, values["result"])
-        result["history"] = [EpochRecord(**_known(EpochRecord, epoch)) for epoch in result["history"]]
+        result["history"] = [Epoch(**_known(Epoch, epoch)) for epoch in result["history"]]
         values["result"] = RunResult(**result)
     return RunRecord(**values)
 

@@ -11,14 +11,14 @@ import resource
 import sys
 import time
 import traceback
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.commands import quiet_stderr
 from experiments.recipes import Recipe, find_recipes
-from experiments.records import EpochRecord, RunRecord, RunResult, to_json
+from experiments.records import RunRecord, RunResult, to_json
 
 if TYPE_CHECKING:
     import keras
@@ -204,9 +204,7 @@ def _result(
             for i, name in enumerate(data.class_names)
         },
         confusion=test.confusion.tolist(),
-        history=[
-            EpochRecord(**{k: v for k, v in asdict(e).items() if k != "validation_seconds"}) for e in epochs
-        ],
+        history=list(epochs),
         best_epoch=fitted.best_epoch,
         train_seconds=fitted.seconds,
         first_epoch_seconds=epochs[0].seconds,

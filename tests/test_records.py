@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from cnnzoo.config import Epoch
 from cnnzoo.errors import InputError
 from experiments.records import (
-    EpochRecord,
     RunRecord,
     RunResult,
     append_record,
@@ -14,7 +14,16 @@ from experiments.records import (
     to_json,
 )
 
-EPOCH = EpochRecord(phase=0, epoch=0, loss=0.5, accuracy=0.75, val_loss=0.4, val_accuracy=0.8, seconds=2.5)
+EPOCH = Epoch(
+    phase=0,
+    epoch=0,
+    loss=0.5,
+    accuracy=0.75,
+    val_loss=0.4,
+    val_accuracy=0.8,
+    seconds=2.5,
+    validation_seconds=0.5,
+)
 NUMBERS = dict.fromkeys(
     (name for name in RunResult.__dataclass_fields__ if name not in ("history", "per_class", "confusion")), 1
 )

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from cnnzoo.config import Epoch
 from cnnzoo.errors import InputError
-from experiments.records import EpochRecord, RunRecord, RunResult, append_record
+from experiments.records import RunRecord, RunResult, append_record
 from experiments.report import main, markdown, write_report
 from experiments.table import make_rows
 
@@ -17,8 +18,15 @@ CLASSES = ["<script>alert(1)</script>", "a|b,\nc"]
 
 def result(accuracy=0.9, *, classes=2, phases=(2, 1)):
     history = [
-        EpochRecord(
-            phase=phase, epoch=0, loss=0.5, accuracy=0.8, val_loss=0.4, val_accuracy=0.85, seconds=2.0
+        Epoch(
+            phase=phase,
+            epoch=0,
+            loss=0.5,
+            accuracy=0.8,
+            val_loss=0.4,
+            val_accuracy=0.85,
+            seconds=2.0,
+            validation_seconds=0.5,
         )
         for phase, count in enumerate(phases)
         for _ in range(count)
