@@ -1,14 +1,23 @@
 """What every command does alike: an input error is one line on stderr and exit code 2."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from cnnzoo.errors import InputError
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"error: {message}; see {self.prog} --help\n")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.errors import InputError
-from experiments.commands import exit_code, quiet_stderr
+from experiments.commands import Parser, exit_code, quiet_stderr
 from experiments.recipes import RECIPES, Recipe, find_recipes
 from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records
 from experiments.run import RunSpec, record_for
@@ -25,7 +25,7 @@ FOLDERS = ("models", "figures", "predictions", "logs")
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; argparse ends a wrong one with exit code 2."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m experiments.compare",
         description="Train CNN recipes on a folder of images and compare accuracy, time and size. "
         "Without arguments: a demonstration on drawn concrete, few images and few epochs. "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
-from experiments.commands import exit_code, quiet_stderr
+from experiments.commands import Parser, exit_code, quiet_stderr
 
 if TYPE_CHECKING:
     from cnnzoo.prediction import Prediction
@@ -18,7 +18,7 @@ FIGURE_IMAGES = 48
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; argparse ends a wrong one with exit code 2."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m experiments.predict",
         description="Name the class of image files of any size and mode, with its probability.",
         epilog="Exit code: 0 every file was an image, 1 some were not (they are named), 2 an argument can't "

@@ -1,6 +1,5 @@
 """`python -m experiments.report DIR`: tables, figures and page of a comparison, from its records alone."""
 
-import argparse
 import base64
 import re
 import sys
@@ -8,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.commands import exit_code
+from experiments.commands import Parser, exit_code
 from experiments.records import latest_records, read_records
 from experiments.table import (
     DEMONSTRATION,
@@ -227,7 +226,7 @@ def _inline_svg(path: Path, name: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Renders a folder again. Returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m experiments.report",
         description="Render tables, figures and report.html of a comparison again, without training.",
     )

@@ -101,11 +101,15 @@ def test_the_saved_model_names_classes_and_errors_of_files(comparison, image_fol
         (["--weights", "vgg=file.h5"], "vgg"),
         (["--weights", "resnet50=missing.h5"], "missing.h5"),
         (["--out", "/proc/nowhere"], "/proc/nowhere"),
+        (["--limits", "3"], "--limits"),
+        (["--limit", "few"], "few"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert exit_code(lambda: main(arguments)) == 2
+    with pytest.raises(SystemExit) as stopped:
+        sys.exit(exit_code(lambda: main(arguments)))
+    assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
