@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnzoo.data.manifest import is_litter
 from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code, quiet_stderr
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            below = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] != ".")
+            below = sorted(file for file in path.rglob("*") if file.is_file() and not is_litter(file.name))
             if not below:
                 raise InputError(f"{path}: the folder holds no file")
             yield from below

@@ -144,6 +144,9 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     for row in rows:
         for note in row_notes(row, rows):
             console.print(f"{row.name}: {note}", markup=False, soft_wrap=True)
+    left_out = max((len(row.first.data.get("bad", [])) for row in rows), default=0)
+    if left_out:
+        console.print(f"unusable files left out: {left_out}; report.html names them")
     names = ("report.html", "comparison.csv", "comparison.md", "figures", "models")
     console.print(f"\nwritten: {', '.join(str(out / name) for name in names)}", markup=False, soft_wrap=True)
 

@@ -143,8 +143,13 @@ def build_manifest(
     return manifest
 
 
+def is_litter(name: str) -> bool:
+    """Says whether a file or folder of this name is hidden, or left by an operating system."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
 def _visible(names: list[str]) -> list[str]:
-    return sorted(name for name in names if name[0] != "." and name.lower() not in LITTER)
+    return sorted(name for name in names if not is_litter(name))
 
 
 def _class_folders(root: Path) -> tuple[list[Path], list[BadFile]]:
