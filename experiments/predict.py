@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnzoo.data.manifest import is_litter
 from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code, quiet_stderr
 
@@ -60,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    from cnnzoo.data.manifest import is_litter
+
     for path in paths:
         if path.is_dir():
             below = sorted(file for file in path.rglob("*") if file.is_file() and not is_litter(file.name))
