@@ -251,7 +251,7 @@ def _run(spec: RunSpec, out: Path) -> RunRecord:
 def _report(specs: Sequence[RunSpec], out: Path) -> int:
     from experiments.report import print_table, write_report
 
-    rows = write_report(out, recipes=[spec.recipe for spec in specs])
+    rows = write_report(out)
     print_table(rows, out)
     wanted = {spec.identity for spec in specs}
     return 0 if wanted <= {record.identity for record in read_records(out) if record.ok} else 1

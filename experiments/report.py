@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.commands import Parser, exit_code
+from experiments.recipes import RECIPES
 from experiments.records import latest_records, read_records
 from experiments.table import (
     DEMONSTRATION,
@@ -30,22 +31,20 @@ SHORT_HASH = 12
 CONSOLE_WIDTH = 100
 
 
-def write_report(out: Path, *, recipes: Sequence[str] | None = None) -> list[Row]:
+def write_report(out: Path) -> list[Row]:
     """Writes comparison.csv, comparison.md, figures/*.svg and report.html into `out`.
 
     A pure function of the folder: the runs in it, and the pictures with photographs that the runs left in
     figures/, which may be missing.
 
-    Args:
-        out: folder with runs.jsonl.
-        recipes: rows come in this order; others follow in the order that they were run in.
+    Rows come in the order of `RECIPES`, others after them in the order that they were run in.
 
     Raises:
         InputError: the folder holds no runs.
     """
     from experiments.figures import draw_figures
 
-    rows = make_rows(latest_records(read_records(out)), recipes)
+    rows = make_rows(latest_records(read_records(out)), list(RECIPES))
     write_csv(out / "comparison.csv", rows)
     (out / "comparison.md").write_text(markdown(rows), encoding="utf-8", errors="replace")
     charts = draw_figures(out / "figures", rows)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.commands import quiet_stderr
+from experiments.commands import exit_code, quiet_stderr
 from experiments.recipes import Recipe, find_recipes
 from experiments.records import RunRecord, RunResult, to_json
 
@@ -277,4 +277,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))
