@@ -146,3 +146,15 @@ def test_help_answers_at_once(name, tmp_path):
         seconds.append(time.perf_counter() - start)
     # The goal is 0.5 s; the best of three on a busy machine.
     assert min(seconds) < 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_same_command_runs_on_another_backend(backend, image_folder, tmp_path, monkeypatch):
+    pytest.importorskip(backend)
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    arguments = ["--data", image_folder, "--recipes", "three_conv", "--epochs", 1]
+    done = command("experiments.compare", *arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (record,) = read_records(tmp_path / "out")
+    assert record.environment["backend"] == backend
