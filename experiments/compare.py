@@ -6,9 +6,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -145,26 +147,25 @@ def _prepare_data(options: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
 
 def _weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tuple[str, str]]:
     """Returns how the record names what a recipe starts from, and its file: none for random weights."""
-    weights = {recipe.name: ("random", "") for recipe in recipes}
-    wanted = [recipe for recipe in recipes if recipe.pretrained and given.get(recipe.model) != "random"]
-    if not wanted:
-        return weights
-    with quiet_stderr():
-        import keras  # noqa: F401
+    from cnnzoo.weights import weights_fingerprint
 
-        from cnnzoo.weights import download_weights, weights_fingerprint
+    weights = {recipe.name: ("random", "") for recipe in recipes}
     out_of_reach: set[str] = set()
-    for recipe in wanted:
-        shape = (recipe.image_size, recipe.image_size, 3)
-        if recipe.model in given:
-            file = Path(given[recipe.model])
-            weights[recipe.name] = (
-                f"{file.name} (sha256 {weights_fingerprint(file)[:12]})",
-                str(file.resolve()),
-            )
-        elif recipe.model not in out_of_reach:
+    # Keras, which fetches, stays out of this process: its memory would be held through all runs.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for recipe in recipes:
+            file = given.get(recipe.model, "")
+            if not recipe.pretrained or file == "random" or recipe.model in out_of_reach:
+                continue
+            if file:
+                weights[recipe.name] = (
+                    f"{Path(file).name} (sha256 {weights_fingerprint(file)[:12]})",
+                    str(Path(file).resolve()),
+                )
+                continue
             try:
-                weights[recipe.name] = "imagenet", str(download_weights(recipe.model, input_shape=shape))
+                fetched = pool.submit(_fetch_weights, recipe.model, recipe.image_size).result()
+                weights[recipe.name] = "imagenet", str(fetched)
             except InputError as error:
                 # One answer speaks for all files of a model: a network that hangs is not asked again.
                 out_of_reach.add(recipe.model)
@@ -173,6 +174,14 @@ def _weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tupl
                     file=sys.stderr,
                 )
     return weights
+
+
+def _fetch_weights(model: str, image_size: int) -> Path:
+    with quiet_stderr():
+        import keras  # noqa: F401
+
+        from cnnzoo.weights import download_weights
+    return download_weights(model, input_shape=(image_size, image_size, 3))
 
 
 def _spec(
