@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnnzoo.errors import InputError
 
-DEMONSTRATION_IMAGES = 200
+DEMONSTRATION_IMAGES = 160
 
 
 def find_data(name: str, *, limit: int | None = None) -> Path:
