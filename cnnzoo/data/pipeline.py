@@ -83,6 +83,15 @@ class ImageSet:
         first = first_epoch * self.steps + first_batch
         return _as_dataset(self, range(first, (first_epoch + epochs) * self.steps), batch)
 
+    def repeated(self, times: int) -> "ImageSet":
+        """Every image `times` times, each time augmented anew: longer epochs of few images."""
+        return ImageSet(
+            np.concatenate([self.images] * times),
+            np.tile(self.labels, times),
+            self.paths * times,
+            self.batch_size,
+        )
+
     def _batch_in_order(self, step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
         here = slice(int(step) * self.batch_size, (int(step) + 1) * self.batch_size)
         return np.ascontiguousarray(self.images[here]), self.labels[here]
@@ -128,6 +137,8 @@ def load_datasets(
     batch_size: int = 32,
     seed: int = 0,
     fractions: tuple[float, float, float] = DEFAULT_FRACTIONS,
+    groups: Sequence[int] | None = None,
+    split: Split | None = None,
     limit: int | None = None,
     skip_bad: bool = False,
     progress: bool = True,
@@ -140,6 +151,9 @@ def load_datasets(
         batch_size: images a step.
         seed: of the split; the order of training images follows `TrainConfig.seed`.
         fractions: shares of training, validation and test images.
+        groups: a number per image of the manifest; each group stays on one side. `audit_manifest` finds them;
+            by default only byte-identical files are kept together.
+        split: made before; then `seed`, `fractions` and `groups` have no say.
         limit: images per class, at most.
         skip_bad: leave unreadable files out instead of stopping at them.
         progress: show a bar on the terminal.
@@ -153,7 +167,8 @@ def load_datasets(
         manifest = folder
     else:
         manifest = build_manifest(Path(folder), limit=limit, skip_bad=skip_bad, progress=progress)
-    split = split_manifest(manifest, fractions=fractions, seed=seed)
+    if split is None:
+        split = split_manifest(manifest, groups=groups, fractions=fractions, seed=seed)
     start = perf_counter()
     # In the order of the split, so that each side is a plain slice of one array.
     order = [*split.train, *split.validation, *split.test]
@@ -175,6 +190,13 @@ def load_datasets(
         storage=storage,
         decode_seconds=perf_counter() - start,
     )
+
+
+def load_image_set(manifest: Manifest, *, image_size: int, batch_size: int = 32) -> ImageSet:
+    """Reads every image of `manifest` for evaluation, in its order."""
+    images, _ = _decode(manifest, manifest.images, image_size, progress=True)
+    labels = np.array([image.label for image in manifest.images], dtype=np.int32)
+    return ImageSet(images, labels, tuple(image.path for image in manifest.images), batch_size)
 
 
 def _decode(

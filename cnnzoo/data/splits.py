@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError
 
 DEFAULT_FRACTIONS = (0.7, 0.2, 0.1)
+MAX_FOLDS = 20
+_FEW_STREAM = 5
 
 
 @dataclass(frozen=True)
 class Split:
-    """Sorted indices into `Manifest.images`: disjoint, and together all of them."""
+    """Sorted indices into `Manifest.images`: disjoint, and together all of them but for what `few` drops."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -22,46 +25,129 @@ class Split:
 
 
 def split_manifest(
-    manifest: Manifest, *, fractions: tuple[float, float, float] = DEFAULT_FRACTIONS, seed: int = 0
+    manifest: Manifest,
+    *,
+    groups: Sequence[int] | npt.NDArray | None = None,
+    fractions: tuple[float, float, float] = DEFAULT_FRACTIONS,
+    seed: int = 0,
 ) -> Split:
-    """Splits at random, each class alike, byte-identical files always on one side.
+    """Splits at random, each class alike, with every group whole on one side.
 
-    scikit-learn's `train_test_split` cuts over the different contents. Near-duplicates, such as overlapping
-    crops of one photograph, can still come to lie on two sides.
+    scikit-learn's `StratifiedGroupKFold` deals the groups out, as evenly as they allow; where every image is
+    a group of its own, its `train_test_split` cuts.
 
     Args:
         manifest: of the images.
+        groups: a number per image of the manifest; by default byte-identical files are a group, which leaves
+            other near-duplicates free to lie on two sides: `audit_manifest` finds those.
         fractions: shares of training, validation and test images.
-        seed: the same seed and manifest give the same split.
+        seed: the same seed, manifest and groups give the same split.
 
     Raises:
-        InputError: the fractions are not three positive shares of 1, or a class has too few images.
+        InputError: the fractions are not three positive shares of 1, or a class has too few images or groups.
     """
     if not (len(fractions) == 3 and min(fractions) > 0 and abs(sum(fractions) - 1) <= 1e-6):
         raise InputError(f"split fractions {fractions}: three positive numbers with the sum 1 are wanted")
-    contents: dict[str, list[int]] = {}
-    for index, image in enumerate(manifest.images):
-        contents.setdefault(image.sha256, []).append(index)
-    groups = list(contents.values())
-    labels = [manifest.images[group[0]].label for group in groups]
-    _check_enough(manifest, labels, fractions)
-    rest, test = _cut(list(range(len(groups))), labels, fractions[2], seed)
-    train, validation = _cut(rest, [labels[i] for i in rest], fractions[1] / (1 - fractions[2]), seed)
-    sides = [tuple(sorted(i for g in side for i in groups[g])) for side in (train, validation, test)]
-    return Split(*sides)
+    labels = np.array([image.label for image in manifest.images])
+    if groups is None:
+        groups = [image.sha256 for image in manifest.images]  # type: ignore[misc]
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    _check_enough(manifest, labels, numbers, fractions)
+    if len(np.unique(numbers)) == len(labels):
+        return _cut_images(labels, fractions, seed)
+    return _deal_groups(manifest, labels, numbers, fractions, seed)
 
 
-def _check_enough(manifest: Manifest, labels: list[int], fractions: tuple[float, float, float]) -> None:
-    counts = np.bincount(labels, minlength=len(manifest.class_names))
+def few(split: Split, manifest: Manifest, train_size: int, *, seed: int = 0) -> Split:
+    """Returns a split of `train_size` training images, each class alike, validation in proportion.
+
+    Labelled images for validation are labels too: so few training images go with few of them. The test
+    images stay the same. The images of a smaller size are among those of a larger one.
+
+    Raises:
+        InputError: `train_size` is more than there are, or too few for two images of each class.
+    """
+    classes = len(manifest.class_names)
+    if not 2 * classes <= train_size <= len(split.train):
+        raise InputError(
+            f"--train-sizes {train_size}: there are {len(split.train):,} training images; at least "
+            f"{2 * classes} are wanted, or all"
+        )
+    validation = max(2 * classes, round(train_size * len(split.validation) / len(split.train)))
+    return Split(
+        train=_some(split.train, manifest, train_size, seed),
+        validation=_some(split.validation, manifest, min(validation, len(split.validation)), seed),
+        test=split.test,
+    )
+
+
+def _some(indices: tuple[int, ...], manifest: Manifest, count: int, seed: int) -> tuple[int, ...]:
+    """The first `count` of a shuffled order in which the classes take turns by their shares."""
+    order = np.random.default_rng([seed, _FEW_STREAM]).permutation(indices)
+    labels = np.array([manifest.images[i].label for i in order])
+    places = np.empty(len(order))
+    for label in np.unique(labels):
+        here = np.flatnonzero(labels == label)
+        places[here] = (np.arange(len(here)) + 0.5) / len(here)
+    return tuple(sorted(int(i) for i in order[np.argsort(places, kind="stable")[:count]]))
+
+
+def _check_enough(
+    manifest: Manifest, labels: npt.NDArray, groups: npt.NDArray, fractions: tuple[float, float, float]
+) -> None:
     needed = int(np.ceil(1 / min(fractions)))
-    for name, count in zip(manifest.class_names, counts, strict=True):
+    for label, name in enumerate(manifest.class_names):
+        count = len(np.unique(groups[labels == label]))
         if count < needed:
             raise InputError(
-                f"class {name!r} has {count} different images; at least {needed} are needed for each side "
-                f"of the split {fractions} to have one"
+                f"class {name!r} has {count} different images or groups of them; at least {needed} are "
+                f"needed for each side of the split {fractions} to have one"
             )
 
 
-def _cut(items: Sequence[int], labels: list[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    kept, cut = train_test_split(items, test_size=share, stratify=labels, random_state=seed)
-    return kept, cut
+def _cut_images(labels: npt.NDArray, fractions: tuple[float, float, float], seed: int) -> Split:
+    def cut(items: npt.NDArray, share: float) -> tuple[npt.NDArray, npt.NDArray]:
+        kept, away = train_test_split(items, test_size=share, stratify=labels[items], random_state=seed)
+        return kept, away
+
+    rest, test = cut(np.arange(len(labels)), fractions[2])
+    train, validation = cut(rest, fractions[1] / (1 - fractions[2]))
+    return Split(_indices(train), _indices(validation), _indices(test))
+
+
+def _deal_groups(
+    manifest: Manifest,
+    labels: npt.NDArray,
+    groups: npt.NDArray,
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> Split:
+    folds = _folds(fractions)
+    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    parts = [part for _, part in dealer.split(labels, labels, groups)]
+    # The folds are alike by construction; which ones are the test images is the seed's doing.
+    ends = np.cumsum([max(1, round(fraction * folds)) for fraction in (fractions[2], fractions[1])])
+    test, validation, train = np.split(np.array([np.sort(part) for part in parts], object), ends)
+    sides = [np.concatenate(list(side)).astype(int) for side in (train, validation, test)]
+    for side, name in zip(sides, ("training", "validation", "test"), strict=True):
+        missing = set(range(len(manifest.class_names))) - set(labels[side].tolist())
+        if missing:
+            raise InputError(
+                f"class {manifest.class_names[min(missing)]!r} has no {name} images: its groups are too few "
+                "or too large; use --split random, or --groups FILE.csv with smaller groups"
+            )
+    return Split(*(_indices(side) for side in sides))
+
+
+def _folds(fractions: tuple[float, float, float]) -> int:
+    """The smallest number of folds that gives each side its share to a hundredth, or the best one."""
+
+    def error(folds: int) -> float:
+        return max(abs(max(1, round(f * folds)) / folds - f) for f in fractions)
+
+    candidates = range(3, MAX_FOLDS + 1)
+    return next((folds for folds in candidates if error(folds) <= 0.01), min(candidates, key=error))
+
+
+def _indices(side: npt.NDArray) -> tuple[int, ...]:
+    return tuple(sorted(int(i) for i in side))

@@ -1,0 +1,354 @@
+"""What is wrong with a folder of images before anything is trained: twins, order, labels, exposure, focus.
+
+The groups that an audit gives must each stay whole on one side of a split: images of one group show the same
+piece of surface, or come from the same run of neighbours in a class whose files are in the order in which
+they were cut from photographs.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cnnzoo.cache import cache_dir
+from cnnzoo.data.duplicates import SIDE, Twin, TwinIndex, same_file
+from cnnzoo.data.features import texture_features
+from cnnzoo.data.images import read_image, resize_image, track
+from cnnzoo.data.manifest import Manifest
+from cnnzoo.data.splits import Split
+
+VERSION = 1  # of what an audit finds: older ones in the cache are not read
+FOLDS = 5
+MIN_ORDERED = 50  # images of a class, for its order to be judged
+ORDER_CORRELATION = 0.2  # of neighbours' colour statistics, from which on a class counts as ordered
+TRUSTED_ACCURACY = 0.95  # out of fold, from which on doubts about labels are worth showing
+OUTLIER = 5.0  # modified z-score (Iglewicz and Hoaglin 1993: 3.5)
+_LARGE = 512  # pixels; a larger image is shrunk before its focus is measured
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label others contradict: what the label should be, and how likely the given one is."""
+
+    image: int
+    suggested: int
+    given_probability: float
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """An image that is far from the others in one respect: `kind` is dark, bright, flat, blurred or size."""
+
+    image: int
+    kind: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What `audit_manifest` found.
+
+    Attributes:
+        twins: pairs of images of one piece of surface; numbers are positions in `Manifest.images`.
+        groups: for each image the number of its group.
+        ordered: length of the runs, in images, by name of each class whose file order shows its photographs.
+        suspects: likely label errors, the least likely label first.
+        label_accuracy: share of images that the out-of-fold classifier gets right; None if not asked.
+        oddities: exposure, focus and size.
+    """
+
+    twins: tuple[Twin, ...]
+    groups: tuple[int, ...]
+    ordered: dict[str, int]
+    suspects: tuple[Suspect, ...]
+    label_accuracy: float | None
+    oddities: tuple[Oddity, ...]
+
+    @cached_property
+    def groups_of_many(self) -> list[list[int]]:
+        """The groups of more than one image, the largest first."""
+        members: dict[int, list[int]] = {}
+        for image, group in enumerate(self.groups):
+            members.setdefault(group, []).append(image)
+        return sorted((m for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m[0]))
+
+    def leaked(self, split: Split) -> dict[int, Twin]:
+        """The test images that have a twin among the training images, each with its closest one."""
+        train, test = set(split.train), set(split.test)
+        found: dict[int, Twin] = {}
+        for twin in self.twins:
+            for image, other in ((twin.first, twin.second), (twin.second, twin.first)):
+                if image in test and other in train and twin.score > getattr(found.get(image), "score", 0):
+                    found[image] = twin
+        return found
+
+    def save(self, path: Path) -> None:
+        """Writes JSON that `load` reads."""
+        unfinished = path.with_suffix(f".{os.getpid()}.part")
+        unfinished.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        unfinished.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> "Audit":
+        """Reads what `save` wrote."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Audit(
+            twins=tuple(Twin(**{**twin, "shift": tuple(twin["shift"])}) for twin in values["twins"]),
+            groups=tuple(values["groups"]),
+            ordered=values["ordered"],
+            suspects=tuple(Suspect(**suspect) for suspect in values["suspects"]),
+            label_accuracy=values["label_accuracy"],
+            oddities=tuple(Oddity(**oddity) for oddity in values["oddities"]),
+        )
+
+
+def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = True) -> Audit:
+    """Looks at every image of `manifest` for what makes a comparison dishonest or a label doubtful.
+
+    Args:
+        manifest: of the images.
+        cached: take the audit of the same images from the cache, and leave it there.
+        progress: show bars on the terminal.
+
+    Raises:
+        InputError: a file can no longer be read.
+    """
+    file = cache_dir("audits") / f"{manifest.fingerprint[:32]}-v{VERSION}.json"
+    if cached and file.exists():
+        return Audit.load(file)
+    measured = _measure(manifest, progress=progress)
+    contents = [image.sha256 for image in manifest.images]
+    twins = _merged([*measured.index.find(progress=progress), *same_file(contents)])
+    components = _components(len(contents), twins)
+    runs, ordered = _runs(manifest, measured.colours)
+    groups = _groups(components, runs)
+    suspects, accuracy = _label_suspects(manifest, measured.features, groups)
+    audit = Audit(
+        twins=tuple(twins),
+        groups=tuple(groups.tolist()),
+        ordered=ordered,
+        suspects=tuple(suspects),
+        label_accuracy=accuracy,
+        oddities=tuple(_oddities(manifest, measured)),
+    )
+    if cached:
+        audit.save(file)
+    return audit
+
+
+def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True) -> list[Twin]:
+    """Finds images of `other` that show what images of `manifest` show.
+
+    Returns:
+        Twins, `first` a position in `manifest.images`, `second` one in `other.images`.
+    """
+    paths = [m.root / image.path for m in (manifest, other) for image in m.images]
+    count = len(manifest.images)
+    index = TwinIndex(len(paths))
+
+    def add(position: int) -> None:
+        index.add(position, _gray(resize_image(read_image(paths[position]), SIDE)))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(add, range(len(paths)))
+        for _ in track(done, len(paths), "reading images", unit="images", progress=progress):
+            pass
+    contents = [image.sha256 for m in (manifest, other) for image in m.images]
+    twins = _merged([*index.find(range(count, len(paths)), progress=progress), *same_file(contents)])
+    return [replace(t, second=t.second - count) for t in twins if t.first < count <= t.second]
+
+
+def _merged(twins: list[Twin]) -> list[Twin]:
+    """One twin for each pair, in order; of two for the same pair the last."""
+    pairs = {(twin.first, twin.second): twin for twin in twins}
+    return [pairs[pair] for pair in sorted(pairs)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What one reading of every image gives: n rows each."""
+
+    index: TwinIndex
+    features: npt.NDArray[np.float32]
+    colours: npt.NDArray[np.float32]  # lightness, two colour differences, deviation of lightness
+    sharpness: npt.NDArray[np.float32]  # variance of the Laplacian
+
+
+def _measure(manifest: Manifest, *, progress: bool) -> _Measured:
+    count = len(manifest.images)
+    index = TwinIndex(count)
+    colours, sharpness = np.empty((count, 4), np.float32), np.empty(count, np.float32)
+    features: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * count
+
+    def measure(position: int) -> None:
+        image = read_image(manifest.root / manifest.images[position].path)
+        small = resize_image(image, SIDE)
+        gray = _gray(small)
+        index.add(position, gray)
+        features[position] = texture_features(gray.astype(np.float32))
+        red, green, blue = np.median(small.reshape(-1, 3), axis=0)
+        light = (red + green + blue) / 3
+        colours[position] = light, blue - light, red - light, gray.std()
+        sharpness[position] = cv2.Laplacian(_gray(_at_most(image, _LARGE)), cv2.CV_32F).var()
+
+    cv2.setNumThreads(1)  # the parallelism is over images
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(measure, range(count))
+        for _ in track(done, count, "measuring images", unit="images", progress=progress):
+            pass
+    return _Measured(index, np.stack(features), colours, sharpness)
+
+
+def _gray(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _at_most(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _components(count: int, twins: list[Twin]) -> npt.NDArray[np.int32]:
+    """A number for each image, the same for all that a chain of twins connects."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.array([(twin.first, twin.second) for twin in twins], int).reshape(-1, 2)
+    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1])
+
+
+def _runs(manifest: Manifest, colours: npt.NDArray) -> tuple[npt.NDArray[np.int64], dict[str, int]]:
+    """Numbers the runs of neighbours in classes that are in the order of their photographs; -1 elsewhere.
+
+    Such a class shows in the correlation of neighbours' colour statistics. It is cut where they change, by
+    Ward's clustering of neighbours, into runs of twice the distance at which the correlation has halved.
+    """
+    from scipy.sparse import diags_array
+    from sklearn.cluster import AgglomerativeClustering
+
+    runs = np.full(len(manifest.images), -1)
+    ordered: dict[str, int] = {}
+    for label, name in enumerate(manifest.class_names):
+        here = [i for i, image in enumerate(manifest.images) if image.label == label]
+        here.sort(key=lambda i: _natural(manifest.images[i].path))
+        if len(here) < MIN_ORDERED:
+            continue
+        scaled = colours[here] - colours[here].mean(axis=0)
+        scaled /= np.maximum(colours[here].std(axis=0), 1e-6)
+        near = _correlation(scaled, 1)
+        if near < ORDER_CORRELATION:
+            continue
+        lags = range(2, len(here) // 4)
+        length = 2 * next((lag for lag in lags if _correlation(scaled, lag) < near / 2), len(here) // 8)
+        chain = diags_array([np.ones(len(here) - 1)], offsets=[1], shape=(len(here), len(here)))
+        count = max(2, len(here) // length)
+        found = AgglomerativeClustering(count, connectivity=chain + chain.T).fit_predict(scaled)
+        runs[here] = _cut_long(found, 2 * length) + runs.max() + 1
+        ordered[name] = length
+    return runs, ordered
+
+
+def _cut_long(runs: npt.NDArray, longest: int) -> npt.NDArray[np.int64]:
+    """Renumbers runs of neighbours; one over `longest`, where nothing changes, becomes equal pieces."""
+    starts = np.flatnonzero(np.diff(runs, prepend=-1))
+    lengths = np.diff(starts, append=len(runs))
+    pieces = [len(part) for n in lengths for part in np.array_split(np.arange(n), -(-n // longest))]
+    return np.repeat(np.arange(len(pieces)), pieces)
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    """Sorts `2.jpg` before `10.jpg`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)]
+
+
+def _correlation(scaled: npt.NDArray, lag: int) -> float:
+    return float((scaled[lag:] * scaled[:-lag]).mean())
+
+
+def _groups(components: npt.NDArray, runs: npt.NDArray) -> npt.NDArray[np.int64]:
+    """Joins the components of a run; a component of several runs goes to the one that has most of it.
+
+    To join the runs instead would end with one group: copies lie far apart in the order of files.
+    """
+    votes: dict[int, Counter[int]] = {}
+    for component, run in zip(components.tolist(), runs.tolist(), strict=True):
+        if run >= 0:
+            votes.setdefault(component, Counter())[run] += 1
+    offset = int(components.max()) + 1
+    chosen = {
+        component: offset + min(counts, key=lambda run: (-counts[run], run))
+        for component, counts in votes.items()
+    }
+    groups = [chosen.get(component, component) for component in components.tolist()]
+    return np.asarray(np.unique(groups, return_inverse=True)[1], np.int64)
+
+
+def _label_suspects(
+    manifest: Manifest, features: npt.NDArray, groups: npt.NDArray
+) -> tuple[list[Suspect], float | None]:
+    """Label errors by confident learning (Northcutt 2021, cleanlab) on out-of-fold probabilities.
+
+    Where the classifier behind them is weak its doubts say nothing, and none are given.
+    """
+    from cleanlab.filter import find_label_issues
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+    labels = np.array([image.label for image in manifest.images])
+    if any(len(np.unique(groups[labels == label])) < 2 * FOLDS for label in np.unique(labels)):
+        return [], None
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    classes = len(np.unique(labels))
+    if any(len(np.unique(labels[rest])) < classes for rest, _ in folds.split(features, labels, groups)):
+        return [], None
+    probabilities = cross_val_predict(
+        HistGradientBoostingClassifier(random_state=0),
+        features, labels, groups=groups, cv=folds, method="predict_proba",
+    )  # fmt: skip
+    best = probabilities.argmax(axis=1)
+    accuracy = float((best == labels).mean())
+    if accuracy < TRUSTED_ACCURACY:
+        return [], accuracy
+    found = find_label_issues(
+        labels, probabilities, filter_by="low_normalized_margin",
+        return_indices_ranked_by="self_confidence", n_jobs=1,
+    )  # fmt: skip
+    return [Suspect(int(i), int(best[i]), float(probabilities[i, labels[i]])) for i in found], accuracy
+
+
+def _oddities(manifest: Manifest, measured: _Measured) -> list[Oddity]:
+    light, contrast = measured.colours[:, 0], measured.colours[:, 3]
+    exposure = _outlyingness(light)
+    focus = _outlyingness(np.log(measured.sharpness + 1e-3))
+    flatness = _outlyingness(np.log(contrast + 1e-3))
+    found = [Oddity(i, "dark", float(z)) for i, z in enumerate(exposure) if z < -OUTLIER]
+    found += [Oddity(i, "bright", float(z)) for i, z in enumerate(exposure) if z > OUTLIER]
+    found += [Oddity(i, "blurred", float(z)) for i, z in enumerate(focus) if z < -OUTLIER]
+    found += [Oddity(i, "flat", float(z)) for i, z in enumerate(flatness) if z < -OUTLIER]
+    sizes = Counter((image.width, image.height) for image in manifest.images)
+    (usual, count), *_ = sizes.most_common(1)
+    if count >= 0.9 * len(manifest.images):
+        found += [
+            Oddity(i, "size", image.width * image.height / (usual[0] * usual[1]))
+            for i, image in enumerate(manifest.images)
+            if (image.width, image.height) != usual
+        ]
+    return found
+
+
+def _outlyingness(values: npt.NDArray) -> npt.NDArray[np.float64]:
+    """The modified z-score: the distance from the median in units of the median distance from it."""
+    distance = values - np.median(values)
+    spread = max(float(np.median(np.abs(distance))), 1e-6)
+    return np.asarray(0.6745 * distance / spread, np.float64)

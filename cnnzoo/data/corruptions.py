@@ -1,0 +1,85 @@
+"""What other cameras, hands and storage do to an image, at five strengths (after Hendrycks 2019)."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+CANVAS = 256  # pixels: the size that the strengths are meant for
+
+# Gaussian blur in pixels, noise in gray levels, exposure in stops, JPEG quality, rotation in degrees, scale
+# as a factor. Exposure, rotation and scale go one way for half of the images and the other way for the rest.
+STRENGTHS: dict[str, tuple[float, ...]] = {
+    "blur": (0.7, 1.2, 2.0, 3.0, 4.5),
+    "noise": (5, 10, 18, 30, 45),
+    "exposure": (0.3, 0.6, 1.0, 1.5, 2.0),
+    "jpeg": (50, 30, 20, 12, 7),
+    "rotation": (5, 10, 20, 30, 45),
+    "scale": (1.1, 1.25, 1.5, 1.75, 2.0),
+}
+
+
+def corrupt(image: Image, kind: str, strength: int, *, seed: int = 0) -> Image:
+    """Returns a (CANVAS, CANVAS, 3) image with one corruption of `STRENGTHS`.
+
+    Args:
+        image: RGB.
+        kind: a key of `STRENGTHS`.
+        strength: 1 to 5.
+        seed: of the noise and of the way that a corruption goes: the same seed gives the same image.
+    """
+    rng = np.random.default_rng(seed)
+    return _KINDS[kind](image, STRENGTHS[kind][strength - 1], rng)
+
+
+def _blur(image: Image, sigma: float, rng: np.random.Generator) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
+
+
+def _noise(image: Image, deviation: float, rng: np.random.Generator) -> Image:
+    noisy = image + deviation * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+def _exposure(image: Image, stops: float, rng: np.random.Generator) -> Image:
+    # Light adds up linearly, files hold its power 1/2.2.
+    gain = 2 ** (stops * rng.choice([-1, 1]) / 2.2)
+    return np.clip(np.rint(image * gain), 0, 255).astype(np.uint8)
+
+
+def _jpeg(image: Image, quality: float, rng: np.random.Generator) -> Image:
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    assert done
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+
+
+def _rotation(image: Image, degrees: float, rng: np.random.Generator) -> Image:
+    return _warp(image, degrees * rng.choice([-1, 1]), 1.0)
+
+
+def _scale(image: Image, factor: float, rng: np.random.Generator) -> Image:
+    return _warp(image, 0.0, factor ** rng.choice([-1, 1]))
+
+
+def _warp(image: Image, degrees: float, factor: float) -> Image:
+    """Turns and enlarges about the centre; what comes in over the border is the image mirrored."""
+    height, width = image.shape[:2]
+    if factor < 1:  # averaged first, or the image would be full of false patterns
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.5 / factor), np.uint8)
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, factor)
+    warped = cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(warped, np.uint8)
+
+
+_KINDS: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
+    "blur": _blur,
+    "noise": _noise,
+    "exposure": _exposure,
+    "jpeg": _jpeg,
+    "rotation": _rotation,
+    "scale": _scale,
+}
