@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnzoo.config import Phase, TrainConfig
+    from cnnzoo.data.audit import Audit, audit_manifest
     from cnnzoo.data.augment import Augmentation
+    from cnnzoo.data.manifest import build_manifest
     from cnnzoo.data.pipeline import load_datasets
     from cnnzoo.errors import InputError
     from cnnzoo.evaluation import Scores, evaluate
-    from cnnzoo.prediction import load_model, predict, save_model
+    from cnnzoo.prediction import Classifier, Decision, load_model, predict, save_model
     from cnnzoo.registry import create_model, list_models, model_info, register_model
     from cnnzoo.training import FitResult, fit
 
@@ -29,18 +31,28 @@ _HOMES = {
     "fit": "cnnzoo.training",
     "Scores": "cnnzoo.evaluation",
     "evaluate": "cnnzoo.evaluation",
+    "Classifier": "cnnzoo.prediction",
+    "Decision": "cnnzoo.prediction",
+    "Audit": "cnnzoo.data.audit",
+    "audit_manifest": "cnnzoo.data.audit",
+    "build_manifest": "cnnzoo.data.manifest",
     "load_model": "cnnzoo.prediction",
     "predict": "cnnzoo.prediction",
     "save_model": "cnnzoo.prediction",
 }
 
 __all__ = [
+    "Audit",
     "Augmentation",
+    "Classifier",
+    "Decision",
     "FitResult",
     "InputError",
     "Phase",
     "Scores",
     "TrainConfig",
+    "audit_manifest",
+    "build_manifest",
     "create_model",
     "evaluate",
     "fit",

@@ -6,10 +6,17 @@ from time import perf_counter
 import keras
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from cnnzoo.data.pipeline import ImageSet
+from cnnzoo.statistics import wilson_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +94,25 @@ def score(
     )
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Returns Wilson's 95 % interval of a share."""
-    interval = binomtest(successes, trials).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+def auroc(labels: npt.NDArray, probabilities: npt.NDArray) -> float:
+    """Returns the area under the ROC curve; for more than two classes the mean of each against the rest.
+
+    NaN where a class is missing among `labels`.
+    """
+    classes = np.arange(probabilities.shape[1])
+    if set(np.unique(labels)) != set(classes):
+        return float("nan")
+    if len(classes) == 2:
+        return float(roc_auc_score(labels, probabilities[:, 1]))
+    return float(np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in classes]))
+
+
+def average_precision(labels: npt.NDArray, probabilities: npt.NDArray, positive: int) -> float:
+    """Returns the average precision of class `positive` against the rest; NaN where it is missing."""
+    wanted = labels == positive
+    return (
+        float(average_precision_score(wanted, probabilities[:, positive])) if wanted.any() else float("nan")
+    )
 
 
 def milliseconds_per_image(model: keras.Model, *, batch_size: int, repeats: int = 20) -> float:

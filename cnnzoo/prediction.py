@@ -3,18 +3,44 @@
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from cnnzoo.calibration import with_temperature
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation import class_probabilities
 
-_CLASSES = "cnnzoo.json"
+_MEMBER = "cnnzoo.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How probabilities become a verdict.
+
+    Attributes:
+        temperature: what the logits are divided by, so that a probability is the share of cases it is right.
+        positive: name of the class that has a threshold; empty for none.
+        threshold: probability from which on an image counts as `positive`; None leaves it to the highest.
+    """
+
+    temperature: float = 1.0
+    positive: str = ""
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A trained model and all that it takes to ask it."""
+
+    model: keras.Model
+    class_names: tuple[str, ...]
+    decision: Decision = Decision()
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +50,20 @@ class Prediction:
     path: Path
     class_name: str = ""
     probability: float = 0.0
-    probabilities: npt.NDArray[np.float32] | None = None
+    probabilities: npt.NDArray[np.float64] | None = None
     error: str = ""
 
 
-def save_model(model: keras.Model, path: str | Path, *, class_names: Sequence[str]) -> None:
-    """Writes one .keras file that holds the model and the names of its classes.
+def save_model(
+    model: keras.Model,
+    path: str | Path,
+    *,
+    class_names: Sequence[str],
+    decision: Decision = Decision(),
+) -> None:
+    """Writes one .keras file that holds the model, the names of its classes and how it decides.
 
-    The names go into the .keras archive as a member of their own, which `keras.saving.load_model` ignores.
+    They go into the .keras archive as a member of their own, which `keras.saving.load_model` ignores.
     """
     path = Path(path)
     unfinished = path.with_name(f".{path.stem}.part.keras")
@@ -40,15 +72,16 @@ def save_model(model: keras.Model, path: str | Path, *, class_names: Sequence[st
     try:
         model.save(unfinished)
         with zipfile.ZipFile(unfinished, "a") as archive:
-            archive.writestr(_CLASSES, json.dumps({"class_names": list(class_names)}))
+            content = {"class_names": list(class_names), "decision": asdict(decision)}
+            archive.writestr(_MEMBER, json.dumps(content))
         unfinished.replace(path)
     finally:
         model.optimizer = optimizer
         unfinished.unlink(missing_ok=True)
 
 
-def load_model(path: str | Path) -> tuple[keras.Model, tuple[str, ...]]:
-    """Returns the model in a .keras file and its class names; nothing in the file is executed.
+def load_model(path: str | Path) -> Classifier:
+    """Returns the model in a .keras file with its class names and decision; nothing in it is executed.
 
     A file that `save_model` did not write gets the names "class 0", "class 1", ….
 
@@ -64,37 +97,41 @@ def load_model(path: str | Path) -> tuple[keras.Model, tuple[str, ...]]:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise InputError(f"{path}: can't be loaded as a Keras model: {_first_line(error)}") from error
-    names = _class_names(path) or tuple(f"class {i}" for i in range(max(2, model.output_shape[-1])))
-    return model, names
+    try:
+        content = _member(path)
+        decision = Decision(**content.get("decision", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: {_MEMBER} in it is damaged: {_first_line(error)}") from error
+    names = content.get("class_names") or [f"class {i}" for i in range(max(2, model.output_shape[-1]))]
+    return Classifier(model, tuple(names), decision)
 
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _class_names(path: Path) -> tuple[str, ...]:
+def _member(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
-        if _CLASSES not in archive.namelist():
-            return ()
-        return tuple(json.loads(archive.read(_CLASSES))["class_names"])
+        return json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else {}
 
 
 def predict(
-    model: keras.Model, paths: Sequence[str | Path], *, class_names: Sequence[str], batch_size: int = 32
+    classifier: Classifier, paths: Sequence[str | Path], *, batch_size: int = 32
 ) -> Iterator[Prediction]:
     """Yields the verdict on each file, in order, a batch at a time.
 
-    Any size and mode of image is taken; it is resized to the model's input, not cropped. A file that is no
-    image gives a `Prediction` with an error, and the rest go on.
+    Any size and mode of image is taken; it is resized to the model's input, not cropped. Probabilities are
+    calibrated by the classifier's temperature. A file that is no image gives a `Prediction` with an error,
+    and the rest go on.
     """
-    size = model.input_shape[1]
+    size = classifier.model.input_shape[1]
     for first in range(0, len(paths), batch_size):
         batch = [_read(Path(path), size) for path in paths[first : first + batch_size]]
         images = [image for _, image, _ in batch if image is not None]
         if images:
-            rows = iter(class_probabilities(model.predict_on_batch(np.stack(images))))
+            rows = iter(_probabilities(classifier, np.stack(images)))
         for path, image, error in batch:
-            yield Prediction(path, error=error) if image is None else _verdict(path, next(rows), class_names)
+            yield Prediction(path, error=error) if image is None else _verdict(path, next(rows), classifier)
 
 
 def _read(path: Path, size: int) -> tuple[Path, npt.NDArray[np.uint8] | None, str]:
@@ -104,6 +141,24 @@ def _read(path: Path, size: int) -> tuple[Path, npt.NDArray[np.uint8] | None, st
         return path, None, str(error)
 
 
-def _verdict(path: Path, probabilities: npt.NDArray[np.float32], class_names: Sequence[str]) -> Prediction:
-    best = int(np.argmax(probabilities))
-    return Prediction(path, class_names[best], float(probabilities[best]), probabilities)
+def _probabilities(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    raw = class_probabilities(np.asarray(classifier.model.predict_on_batch(images)))
+    return with_temperature(raw, classifier.decision.temperature)
+
+
+def _verdict(path: Path, probabilities: npt.NDArray[np.float64], classifier: Classifier) -> Prediction:
+    best = decide(probabilities[None], classifier.class_names, classifier.decision)[0]
+    return Prediction(path, classifier.class_names[best], float(probabilities[best]), probabilities)
+
+
+def decide(
+    probabilities: npt.NDArray, class_names: Sequence[str], decision: Decision
+) -> npt.NDArray[np.int64]:
+    """Returns (n,) class ids for (n, classes) calibrated probabilities: the highest, but for a threshold."""
+    if decision.threshold is None:
+        return np.asarray(probabilities.argmax(axis=1), np.int64)
+    positive = list(class_names).index(decision.positive)
+    others = np.array(probabilities)
+    others[:, positive] = -1
+    is_positive = probabilities[:, positive] >= decision.threshold
+    return np.where(is_positive, positive, others.argmax(axis=1))

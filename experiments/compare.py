@@ -12,16 +12,15 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code, quiet_stderr
+from experiments.plan import Part, Plan, prepare_data
 from experiments.recipes import RECIPES, Recipe, find_recipes
 from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records
 from experiments.run import RunSpec, record_for
 
 DEMONSTRATION_EPOCHS = 3
-SPLIT_SEED = 0  # one split for every seed and recipe: all are tested on the same images
 FOLDERS = ("models", "figures", "predictions", "logs")
 
 
@@ -43,6 +42,42 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--seeds", default="0", help="whole numbers, by commas; a run for each (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
+    parser.add_argument(
+        "--split",
+        choices=("grouped", "random"),
+        default="grouped",
+        help="grouped (default): images of one photograph stay on one side; random: as public projects do it",
+    )
+    parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="FILE.csv",
+        help="columns path,group instead of the groups that are found",
+    )
+    parser.add_argument(
+        "--also",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="another folder with the same classes to test on, never to train on; may be repeated",
+    )
+    parser.add_argument(
+        "--train-sizes",
+        default="all",
+        metavar="50,100,all",
+        help="numbers of training images, by commas; a run for each (default: all)",
+    )
+    parser.add_argument(
+        "--recall",
+        type=float,
+        metavar="R",
+        help="choose, on validation, the threshold that finds this share of the positive class, as in 0.99",
+    )
+    parser.add_argument("--positive", metavar="CLASS", help="the positive class (default: the last by name)")
+    parser.add_argument(
+        "--robustness", action="store_true", help="test under blur, noise, exposure, JPEG, rotation and scale"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="images per class, at most")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs per phase, at most")
     parser.add_argument(
@@ -61,23 +96,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     recipes = find_recipes(options.recipes.split(","))
     seeds = _seeds(options.seeds)
-    for name in ("limit", "epochs"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise InputError(f"--{name} {getattr(options, name)}: it must be at least 1")
+    sizes = _train_sizes(options.train_sizes)
+    _check_numbers(options)
     options.demonstration = options.data == "synthetic" and options.limit is None and options.epochs is None
     if options.demonstration:
         options.epochs = DEMONSTRATION_EPOCHS
     given = _given_weights(options.weights, recipes)
     _make_folders(options.out)
-    manifest_file, data = _prepare_data(options)
+    plan = prepare_data(options, sizes)
     weights = _weights(recipes, given)
     specs = [
-        _spec(recipe, seed, weights[recipe.name], manifest_file, data, options)
+        _spec(recipe, seed, weights[recipe.name], part, plan, options)
+        for part in plan.parts
         for seed in seeds
         for recipe in recipes
     ]
     _run_missing(specs, options.out)
     return _report(specs, options.out)
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    for name in ("limit", "epochs"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise InputError(f"--{name} {getattr(options, name)}: it must be at least 1")
+    if options.recall is not None and not 0 < options.recall <= 1:
+        raise InputError(f"--recall {options.recall}: a share above 0 and at most 1 is wanted, as in 0.99")
+    if options.groups is not None and options.split == "random":
+        raise InputError("--groups: a random split keeps no groups together; leave one of the two out")
+
+
+def _train_sizes(text: str) -> list[int | None]:
+    """Numbers of training images, None for all of them, the largest last."""
+    try:
+        sizes = [None if part == "all" else int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--train-sizes {text}: numbers of images or `all`, separated by commas, are wanted"
+        ) from None
+    if len(set(sizes)) < len(sizes) or any(size is not None and size < 1 for size in sizes):
+        raise InputError(f"--train-sizes {text}: each must be at least 1 and stand there once")
+    return sorted(sizes, key=lambda size: (size is None, size or 0))
 
 
 def _seeds(text: str) -> list[int]:
@@ -113,36 +171,6 @@ def _make_folders(out: Path) -> None:
             (out / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written to") from None
-
-
-def _prepare_data(options: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
-    """Checks the images once for all runs; returns the manifest's file and the record's part on data."""
-    from cnnzoo.data.manifest import build_manifest
-    from cnnzoo.data.sources import find_data
-    from cnnzoo.data.splits import DEFAULT_FRACTIONS, split_manifest
-
-    folder = find_data(options.data, limit=options.limit)
-    manifest = build_manifest(folder, limit=options.limit, skip_bad=options.skip_bad)
-    split = split_manifest(manifest, fractions=DEFAULT_FRACTIONS, seed=SPLIT_SEED)
-    file = options.out / "logs" / f"manifest-{manifest.fingerprint[:16]}.json"
-    manifest.save(file)
-    images = {
-        side: {
-            name: sum(manifest.images[i].label == label for i in getattr(split, side))
-            for label, name in enumerate(manifest.class_names)
-        }
-        for side in ("train", "validation", "test")
-    }
-    return file, {
-        "name": options.data if options.data in ("synthetic", "metu") else folder.resolve().name,
-        "root": str(folder),
-        "fingerprint": manifest.fingerprint,
-        "class_names": list(manifest.class_names),
-        "images": images,
-        "bad": [asdict(bad) for bad in manifest.bad],
-        "limit": options.limit,
-        "split": {"kind": "random", "fractions": list(DEFAULT_FRACTIONS), "seed": SPLIT_SEED},
-    }
 
 
 def _weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tuple[str, str]]:
@@ -188,8 +216,8 @@ def _spec(
     recipe: Recipe,
     seed: int,
     weights: tuple[str, str],
-    manifest_file: Path,
-    data: dict[str, Any],
+    part: Part,
+    plan: Plan,
     options: argparse.Namespace,
 ) -> RunSpec:
     spec = RunSpec(
@@ -199,13 +227,15 @@ def _spec(
         epochs=options.epochs,
         weights=weights[0],
         weights_file=weights[1],
-        manifest=str(manifest_file),
-        split_seed=SPLIT_SEED,
-        fractions=tuple(data["split"]["fractions"]),
+        manifest=str(plan.manifest_file),
+        split=str(part.split_file),
+        others=tuple(plan.others),
+        recall=options.recall,
+        robustness=options.robustness,
         out=str(options.out),
         command=shlex.join(["python", "-m", "experiments.compare", *sys.argv[1:]]),
         demonstration=options.demonstration,
-        data=data,
+        data=part.data,
     )
     return replace(spec, identity=_identity(spec))
 
@@ -219,6 +249,10 @@ def _identity(spec: RunSpec) -> str:
         "weights": spec.weights,
         "data": spec.data["fingerprint"],
         "split": spec.data["split"],
+        "others": spec.data["others"],
+        "positive": spec.data["positive"],
+        "recall": spec.recall,
+        "robustness": spec.robustness,
     }
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

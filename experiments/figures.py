@@ -43,6 +43,8 @@ STYLE = {
 
 def draw_figures(folder: Path, rows: Sequence[Row]) -> dict[str, Path]:
     """Draws every chart that the rows have numbers for; returns the files by name without `.svg`."""
+    from experiments.curves import shared_curves
+
     finished = [row for row in rows if row.results]
     charts: dict[str, Callable[[Figure], None]] = {"samples_by_class": lambda f: _samples(f, rows)}
     if finished:
@@ -55,6 +57,7 @@ def draw_figures(folder: Path, rows: Sequence[Row]) -> dict[str, Path]:
                 f, finished, "total_params", "Parameters", human_count
             ),
         }
+    charts |= shared_curves(finished)
     for row in finished:
         charts[f"curves-{file_stem(row.name)}"] = lambda f, row=row: _curves(f, row)  # type: ignore[misc]
         if row.results[0].confusion:
@@ -225,7 +228,7 @@ def _scatter(
     axes.set_xscale("log")
     axes.margins(x=0.2, y=0.12)
     _log_ticks(axes, form)
-    axes.set(xlabel=f"{title} (logarithmic)", ylabel="Test accuracy, with Wilson's 95 % interval")
+    axes.set(xlabel=f"{title} (logarithmic)", ylabel="Test accuracy, with its 95 % interval")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)

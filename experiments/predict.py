@@ -20,7 +20,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
         prog="python -m experiments.predict",
-        description="Name the class of image files of any size and mode, with its probability.",
+        description="Name the class of image files of any size and mode, with its calibrated probability. "
+        "A model trained with --recall decides by its threshold.",
         epilog="Exit code: 0 every file was an image, 1 some were not (they are named), 2 an argument can't "
         "be used.",
     )
@@ -49,10 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with quiet_stderr():
         from cnnzoo.prediction import load_model, predict
 
-    model, class_names = load_model(options.model)
-    verdicts = list(_printed(predict(model, files, class_names=class_names)))
+    classifier = load_model(options.model)
+    decision = classifier.decision
+    if decision.threshold is not None:
+        print(f"{decision.positive} from probability {decision.threshold:.4f} on", file=sys.stderr)
+    verdicts = list(_printed(predict(classifier, files)))
     if options.csv is not None:
-        _write_csv(options.csv, verdicts, class_names)
+        _write_csv(options.csv, verdicts, classifier.class_names)
     if options.out is not None:
         _draw(options.out, verdicts)
     return 1 if any(verdict.error for verdict in verdicts) else 0

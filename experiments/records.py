@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,14 @@ RUNS_FILE = "runs.jsonl"
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run measured; accuracies are shares, times seconds unless the name says otherwise."""
+    """What a finished run measured; accuracies are shares, times seconds unless the name says otherwise.
+
+    `auroc`, `average_precision` and `operating_point` speak of the positive class that `RunRecord.data`
+    names. Calibration errors are of the test images, with the temperature fitted on validation and without.
+    `operating_point` has the threshold chosen on validation for a wanted recall and what it gives on test.
+    `others` has accuracy, AUROC and so on for each other data set, `robustness` the test accuracy at five
+    strengths of each corruption, and at none ("none").
+    """
 
     total_params: int
     trainable_params: int
@@ -42,6 +49,14 @@ class RunResult:
     model_bytes: int
     ms_per_image_1: float
     ms_per_image_32: float
+    auroc: float | None = None
+    average_precision: float | None = None
+    temperature: float = 1.0
+    calibration_error: float | None = None
+    calibration_error_raw: float | None = None
+    operating_point: dict[str, float] | None = None
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    robustness: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,8 +66,8 @@ class RunRecord:
     `status` is "ok" or "failed: REASON"; `result` is None for a failure. `weights` says what the model
     started from: "random", "imagenet" or the name and hash of a file. `data` has name, root, fingerprint,
     class_names, images (split, then class, then count), bad (path and reason of each file left out), limit
-    and split. `config` is the TrainConfig as a dict and the input size; `environment` has versions, device,
-    machine and git commit.
+    and split, the positive class, what the audit found, and the other data sets. `config` is the TrainConfig
+    as a dict and the input size; `environment` has versions, device, machine and git commit.
     """
 
     identity: str
@@ -72,11 +87,22 @@ class RunRecord:
     @property
     def run_name(self) -> str:
         """The stem of every file that this run writes."""
-        return f"{self.recipe}-seed{self.seed}"
+        return run_name(self.recipe, self.seed, self.data)
+
+    @property
+    def predictions_file(self) -> str:
+        """Name of the file with its test images: with the identity, so that no other run replaces it."""
+        return f"{self.run_name}-{self.identity[:8]}.csv"
 
     @property
     def ok(self) -> bool:
         return self.status == "ok"
+
+
+def run_name(recipe: str, seed: int, data: dict[str, Any]) -> str:
+    """Returns `recipe-seedN`, with the number of training images where they were asked to be few."""
+    size = data.get("split", {}).get("train_size")
+    return f"{recipe}-{size}-seed{seed}" if size else f"{recipe}-seed{seed}"
 
 
 def to_json(record: RunRecord) -> str:
@@ -95,7 +121,7 @@ def from_json(line: str) -> RunRecord:
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(kind)}
+    names = {known.name for known in fields(kind)}
     return {name: value for name, value in values.items() if name in names}
 
 

@@ -1,6 +1,7 @@
 """`python -m experiments.report DIR`: tables, figures and page of a comparison, from its records alone."""
 
 import base64
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ from experiments.records import latest_records, read_records
 from experiments.table import (
     DEMONSTRATION,
     SIDES,
+    TRUSTED_ACCURACY,
     Row,
     all_classes,
+    all_others,
     file_stem,
     human_count,
     human_time,
@@ -23,12 +26,20 @@ from experiments.table import (
     number,
     plain,
     row_notes,
+    shorten,
+    split_kind,
     write_csv,
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHORT_HASH = 12
 CONSOLE_WIDTH = 100
+SHARED_CURVES = {
+    "learning_curve": "Test accuracy against the number of labelled training images",
+    "robustness": "Test accuracy under five strengths of blur, noise, exposure, JPEG, rotation and scale",
+    "reliability": "Reliability: accuracy against confidence, after the temperature fitted on validation",
+    "abstention": "Accuracy against the share of images left to a person, the least sure first",
+}
 
 
 def write_report(out: Path) -> list[Row]:
@@ -44,7 +55,7 @@ def write_report(out: Path) -> list[Row]:
     """
     from experiments.figures import draw_figures
 
-    rows = make_rows(latest_records(read_records(out)), list(RECIPES))
+    rows = make_rows(latest_records(read_records(out)), list(RECIPES), out)
     write_csv(out / "comparison.csv", rows)
     (out / "comparison.md").write_text(markdown(rows), encoding="utf-8", errors="replace")
     charts = draw_figures(out / "figures", rows)
@@ -57,17 +68,28 @@ def demonstration(rows: Sequence[Row]) -> str:
     return DEMONSTRATION if any(row.first.demonstration for row in rows) else ""
 
 
+def conclusions(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each test set: what can't be told apart, and what to take. None for a demonstration."""
+    from experiments.verdict import verdicts
+
+    return [] if demonstration(rows) else [verdict.sentence for verdict in verdicts(rows)]
+
+
 def markdown(rows: Sequence[Row]) -> str:
     """The comparison as one pastes it into a README."""
-    titles = ("recipe", "test accuracy (95 %)", "validation", "training", "parameters", "ms/image (1 / 32)")
-    lines = [f"| {' | '.join((*titles, 'weights', 'notes'))} |", "| --- " * (len(titles) + 2) + "|"]
+    others = all_others(rows)
+    titles = ["recipe", "test accuracy (95 %)", "± seeds", "AUROC", *(f"{name} (AUROC)" for name in others)]
+    titles += ["training", "parameters", "ms/image (1 / 32)", "weights", "notes"]
+    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for row in rows:
         accuracy = f"{number(row.mean('test_accuracy'), 4)} ({interval_text(row)})" if row.results else ""
         latency = f"{number(row.mean('ms_per_image_1'), 2)} / {number(row.mean('ms_per_image_32'), 2)}"
         cells = [
-            row.first.recipe,
+            row.name,
             accuracy,
-            number(row.mean("val_accuracy"), 4),
+            number(row.deviation("test_accuracy"), 4),
+            number(row.mean("auroc"), 4),
+            *(other_text(row, name) for name in others),
             human_time(row.mean("train_seconds")),
             human_count(row.mean("total_params")),
             latency if row.results else "",
@@ -75,9 +97,40 @@ def markdown(rows: Sequence[Row]) -> str:
             "; ".join(row_notes(row, rows)),
         ]
         lines.append("| " + " | ".join(plain(cell).replace("|", "\\|") for cell in cells) + " |")
-    notes = [demonstration(rows), *_data_lines(rows), *_machine_lines(rows)]
+    notes = [demonstration(rows), *conclusions(rows), *_data_lines(rows), *audit_lines(rows)]
+    notes += _machine_lines(rows)
     commands = [f"Command: `{command}`" for command in _commands(rows)]
     return "\n\n".join([note for note in notes if note] + ["\n".join(lines)] + commands) + "\n"
+
+
+def other_text(row: Row, name: str) -> str:
+    """Accuracy and AUROC on another data set, as `0.6120 (0.7012)`."""
+    accuracy, area = row.other(name, "accuracy"), row.other(name, "auroc")
+    return f"{number(accuracy, 4)} ({number(area, 4)})" if accuracy is not None else ""
+
+
+def audit_lines(rows: Sequence[Row]) -> list[str]:
+    """What the audit of each data set found, in a sentence."""
+    lines: dict[str, None] = {}
+    for row in rows:
+        audit, data = row.first.data.get("audit"), row.first.data
+        if not audit:
+            continue
+        ordered = "".join(
+            f" The files of {plain(name)} are in the order of their photographs." for name in audit["ordered"]
+        )
+        suspects = (
+            f" {audit['label_suspects']:,} labels look wrong."
+            if (audit["label_accuracy"] or 0) >= TRUSTED_ACCURACY
+            else ""
+        )
+        lines[
+            f"Audit of {plain(data.get('name', ''))}: of {audit['images']:,} images {audit['twins']:,} show "
+            f"what another one shows ({audit['identical']:,} are copies of a file); with a random split "
+            f"{audit['random_split_leaked']:,} of {audit['random_split_test']:,} test images have a twin in "
+            f"training.{ordered}{suspects}"
+        ] = None
+    return list(lines)
 
 
 def _data_lines(rows: Sequence[Row]) -> list[str]:
@@ -86,8 +139,8 @@ def _data_lines(rows: Sequence[Row]) -> list[str]:
         data = row.first.data
         counts = ", ".join(f"{row.images(side):,} {side}" for side in SIDES)
         left_out = f"; {len(data['bad'])} files left out" if data.get("bad") else ""
-        split = data.get("split", {}).get("kind", "")
-        lines[str(data.get("fingerprint"))] = (
+        split = split_kind(row)
+        lines[json.dumps([data.get("fingerprint"), data.get("split"), data.get("images")])] = (
             f"Data: {plain(data.get('name', ''))} ({counts} images in {len(row.class_names)} classes; "
             f"{split} split; fingerprint {str(data.get('fingerprint', ''))[:SHORT_HASH]}{left_out})."
         )
@@ -123,6 +176,8 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     table.add_column("recipe", no_wrap=True)
     for title in ("accuracy", "95 %", "training", "params", "ms/image"):
         table.add_column(title, justify="right", no_wrap=True)
+    for name in all_others(rows):
+        table.add_column(shorten(name, 12), justify="right", no_wrap=True)
     table.add_column("weights", no_wrap=True, overflow="ellipsis", max_width=12)
     table.add_column("status", no_wrap=True)
     for row in rows:
@@ -133,6 +188,7 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
             human_time(row.mean("train_seconds")),
             human_count(row.mean("total_params")),
             number(row.mean("ms_per_image_1"), 1),
+            *(number(row.other(name, "accuracy"), 4) for name in all_others(rows)),
             row.first.weights,
             "ok" if row.status == "ok" else "failed",
         )
@@ -143,6 +199,8 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     for row in rows:
         for note in row_notes(row, rows):
             console.print(f"{row.name}: {note}", markup=False, soft_wrap=True)
+    for line in [*audit_lines(rows), *conclusions(rows)]:
+        console.print(f"\n{line}", markup=False)
     left_out = max((len(row.first.data.get("bad", [])) for row in rows), default=0)
     if left_out:
         console.print(f"unusable files left out: {left_out}; report.html names them")
@@ -152,6 +210,8 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
 
 def _page(out: Path, rows: Sequence[Row], charts: dict[str, Path]) -> str:
     import jinja2
+
+    from experiments.verdict import verdicts
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -169,6 +229,11 @@ def _page(out: Path, rows: Sequence[Row], charts: dict[str, Path]) -> str:
         data=list({row.first.data.get("fingerprint"): row for row in rows}.values()),
         sides=SIDES,
         machines=_machine_lines(rows),
+        verdicts=[] if demonstration(rows) else verdicts(rows),
+        audits=audit_lines(rows),
+        others=all_others(rows),
+        curves=[name for name in SHARED_CURVES if name in svgs],
+        curve_titles=SHARED_CURVES,
         commands=_commands(rows),
     )
 

@@ -4,7 +4,6 @@
 per run gives all memory back, on a GPU too.
 """
 
-import csv
 import json
 import os
 import resource
@@ -18,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.commands import exit_code, quiet_stderr
 from experiments.recipes import Recipe, find_recipes
-from experiments.records import RunRecord, RunResult, to_json
+from experiments.records import RunRecord, RunResult, run_name, to_json
 
 if TYPE_CHECKING:
     import keras
 
     from cnnzoo.data.pipeline import Datasets
     from cnnzoo.evaluation import Scores
+    from cnnzoo.prediction import Decision
     from cnnzoo.training import FitResult
 
 PREVIEW_IMAGES = 12
+FEW_IMAGES_EPOCH = 2000  # images that pass in an epoch where there are fewer
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class RunSpec:
     """What one run needs to know; a JSON file between `compare` and `run`.
 
     `weights_file` is empty for random weights, `weights` is how the record names them. `data` is the part of
-    the record that describes the data.
+    the record that describes the data. `split` is a file with the indices of each side and the group of every
+    image of the manifest, `others` has an `Other` each as a dict.
     """
 
     identity: str
@@ -45,8 +47,10 @@ class RunSpec:
     weights: str
     weights_file: str
     manifest: str
-    split_seed: int
-    fractions: tuple[float, float, float]
+    split: str
+    others: tuple[dict[str, Any], ...]
+    recall: float | None
+    robustness: bool
     out: str
     command: str
     demonstration: bool
@@ -54,7 +58,7 @@ class RunSpec:
 
     @property
     def run_name(self) -> str:
-        return f"{self.recipe}-seed{self.seed}"
+        return run_name(self.recipe, self.seed, self.data)
 
     def resolved_recipe(self) -> Recipe:
         """The recipe as this run trains it: epochs capped, all layers trained where weights are random."""
@@ -64,7 +68,7 @@ class RunSpec:
     @staticmethod
     def load(path: Path) -> "RunSpec":
         values = json.loads(path.read_text(encoding="utf-8"))
-        return RunSpec(**{**values, "fractions": tuple(values["fractions"])})
+        return RunSpec(**{**values, "others": tuple(values["others"])})
 
 
 def record_for(
@@ -124,22 +128,31 @@ def _start_backend() -> dict[str, Any]:
         return describe_environment()
 
 
+def _load_data(spec: RunSpec, recipe: Recipe) -> tuple["Datasets", dict[str, int]]:
+    """Returns the images of the split and the group of each by path."""
+    from cnnzoo.data.manifest import Manifest
+    from cnnzoo.data.pipeline import load_datasets
+    from cnnzoo.data.splits import Split
+
+    manifest = Manifest.load(Path(spec.manifest))
+    sides = json.loads(Path(spec.split).read_text(encoding="utf-8"))
+    groups = {image.path: group for image, group in zip(manifest.images, sides.pop("groups"), strict=True)}
+    split = Split(**{side: tuple(indices) for side, indices in sides.items()})
+    data = load_datasets(manifest, image_size=recipe.image_size, batch_size=recipe.batch_size, split=split)
+    print(f"{len(data.train):,} training images, {data.storage}, decoded in {data.decode_seconds:.1f} s")
+    return data, groups
+
+
 def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
     import keras
 
     import cnnzoo
-    from cnnzoo.data.manifest import Manifest
-    from cnnzoo.evaluation import evaluate, milliseconds_per_image
+    from cnnzoo.evaluation import evaluate
+    from experiments import measure
 
     recipe, out = spec.resolved_recipe(), Path(spec.out)
-    data = cnnzoo.load_datasets(
-        Manifest.load(Path(spec.manifest)),
-        image_size=recipe.image_size,
-        batch_size=recipe.batch_size,
-        seed=spec.split_seed,
-        fractions=spec.fractions,
-    )
-    print(f"{len(data.train):,} training images, {data.storage}, decoded in {data.decode_seconds:.1f} s")
+    data, groups = _load_data(spec, recipe)
+    data = _long_epochs(data, spec)
     keras.utils.set_random_seed(spec.seed)
     model = cnnzoo.create_model(
         recipe.model,
@@ -153,84 +166,103 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
         model, data, replace(recipe.config, seed=spec.seed), log_dir=out / "logs" / spec.run_name
     )
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
+    decision = measure.fit_decision(validation, data.class_names, spec.data["positive"], spec.recall)
     model_file = out / "models" / f"{spec.run_name}.keras"
-    cnnzoo.save_model(model, model_file, class_names=data.class_names)
-    _write_predictions(out / "predictions" / f"{spec.run_name}.csv", data, test)
+    cnnzoo.save_model(model, model_file, class_names=data.class_names, decision=decision)
+    measure.write_predictions(
+        out / "predictions" / f"{spec.run_name}-{spec.identity[:8]}.csv",
+        data.test, test, data.class_names, [groups[path] for path in data.test.paths],
+    )  # fmt: skip
     _draw_pictures(spec, data, test, recipe)
-    return _result(
-        model,
-        fitted,
-        data,
-        before=before,
-        validation=validation,
-        test=test,
+    trained = _training_part(model, fitted, data, before=before, validation=validation)
+    return RunResult(
+        **trained,
+        **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
         start_seconds=start_seconds,
         model_bytes=model_file.stat().st_size,
-        latency=(milliseconds_per_image(model, batch_size=1), milliseconds_per_image(model, batch_size=32)),
+        **_usage(),
     )
 
 
-def _result(
-    model: "keras.Model",
-    fitted: "FitResult",
-    data: "Datasets",
-    *,
-    before: "Scores",
-    validation: "Scores",
-    test: "Scores",
-    start_seconds: float,
-    model_bytes: int,
-    latency: tuple[float, float],
-) -> RunResult:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+def _long_epochs(data: "Datasets", spec: RunSpec) -> "Datasets":
+    """Few training images, where `--train-sizes` asked for few, come several times in an epoch.
+
+    Else 50 images would train for one step an epoch, and the schedule rather than the labels would fail.
+    """
+    if not spec.data["split"].get("train_size"):
+        return data
+    times = -(-min(FEW_IMAGES_EPOCH, spec.data["split"]["train_images"]) // len(data.train))
+    return replace(data, train=data.train.repeated(times)) if times > 1 else data
+
+
+def _training_part(
+    model: "keras.Model", fitted: "FitResult", data: "Datasets", *, before: "Scores", validation: "Scores"
+) -> dict[str, Any]:
     epochs = fitted.history
-    return RunResult(
-        total_params=model.count_params(),
-        trainable_params=fitted.trainable_params,
-        val_accuracy_before=before.accuracy,
-        val_accuracy=validation.accuracy,
-        test_accuracy=test.accuracy,
-        test_accuracy_low=test.low,
-        test_accuracy_high=test.high,
-        test_loss=test.loss,
-        test_images=len(data.test),
-        per_class={
+    return {
+        "total_params": model.count_params(),
+        "trainable_params": fitted.trainable_params,
+        "val_accuracy_before": before.accuracy,
+        "val_accuracy": validation.accuracy,
+        "history": list(epochs),
+        "best_epoch": fitted.best_epoch,
+        "train_seconds": fitted.seconds,
+        "first_epoch_seconds": epochs[0].seconds,
+        "seconds_per_epoch": len(data.train) / fitted.images_per_second,
+        "images_per_second": fitted.images_per_second,
+        "decode_seconds": data.decode_seconds,
+        "validation_seconds": sum(epoch.validation_seconds for epoch in epochs),
+    }
+
+
+def _test_part(
+    model: "keras.Model",
+    data: "Datasets",
+    sides: dict[str, "Scores"],
+    decision: "Decision",
+    spec: RunSpec,
+) -> dict[str, Any]:
+    from cnnzoo.evaluation import milliseconds_per_image
+    from experiments import measure
+    from experiments.table import file_stem
+
+    names, test = data.class_names, sides["test"]
+    positive = names.index(spec.data["positive"])
+    others = {}
+    for values in spec.others:
+        other = measure.Other(**values)
+        others[other.name], scores, images = measure.score_other(model, other, data, positive)
+        file = f"{spec.run_name}-{spec.identity[:8]}-{file_stem(other.name)}.csv"
+        measure.write_predictions(Path(spec.out) / "predictions" / file, images, scores, names, other.groups)
+    return {
+        "test_accuracy": test.accuracy,
+        "test_accuracy_low": test.low,
+        "test_accuracy_high": test.high,
+        "test_loss": test.loss,
+        "test_images": len(data.test),
+        "test_seconds": test.seconds,
+        "per_class": {
             name: {
                 "precision": float(test.precision[i]),
                 "recall": float(test.recall[i]),
                 "f1": float(test.f1[i]),
                 "support": int(test.confusion[i].sum()),
             }
-            for i, name in enumerate(data.class_names)
+            for i, name in enumerate(names)
         },
-        confusion=test.confusion.tolist(),
-        history=list(epochs),
-        best_epoch=fitted.best_epoch,
-        train_seconds=fitted.seconds,
-        first_epoch_seconds=epochs[0].seconds,
-        seconds_per_epoch=len(data.train) / fitted.images_per_second,
-        images_per_second=fitted.images_per_second,
-        start_seconds=start_seconds,
-        decode_seconds=data.decode_seconds,
-        validation_seconds=sum(epoch.validation_seconds for epoch in epochs),
-        test_seconds=test.seconds,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_memory_mb=usage.ru_maxrss / 1024,
-        model_bytes=model_bytes,
-        ms_per_image_1=latency[0],
-        ms_per_image_32=latency[1],
-    )
+        "confusion": test.confusion.tolist(),
+        **measure.probability_scores(test, decision, positive),
+        "operating_point": measure.operating_point(sides, names, decision, spec.recall),
+        "others": others,
+        "robustness": measure.robustness(model, data) if spec.robustness else {},
+        "ms_per_image_1": milliseconds_per_image(model, batch_size=1),
+        "ms_per_image_32": milliseconds_per_image(model, batch_size=32),
+    }
 
 
-def _write_predictions(path: Path, data: "Datasets", test: "Scores") -> None:
-    names = data.class_names
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "actual", "predicted", *(f"p_{name}" for name in names)])
-        for image, label, best, row in zip(
-            data.test.paths, test.labels, test.predicted, test.probabilities, strict=True
-        ):
-            writer.writerow([image, names[label], names[best], *(f"{p:.6f}" for p in row)])
+def _usage() -> dict[str, Any]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": usage.ru_maxrss / 1024}
 
 
 def _draw_pictures(spec: RunSpec, data: "Datasets", test: "Scores", recipe: Recipe) -> None:

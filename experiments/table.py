@@ -10,6 +10,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from experiments.predictions import Predictions, read_predictions
 from experiments.records import RunRecord, RunResult
 
 DEMONSTRATION = (
@@ -18,15 +22,28 @@ DEMONSTRATION = (
 )
 FIRST_COLUMNS = ("recipe", "model", "status", "seeds", "test_accuracy", "test_accuracy_low",
                  "test_accuracy_high", "train_seconds", "total_params", "trainable_params")  # fmt: skip
+PROBABILITY_SCORES = (
+    "auroc",
+    "average_precision",
+    "temperature",
+    "calibration_error",
+    "calibration_error_raw",
+)
+TRUSTED_ACCURACY = 0.95  # of the audit's classifier: cnnzoo.data.audit
+OPERATING = ("threshold", "test_recall", "test_precision")
 SIDES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Row:
-    """All runs that differ in their seed alone, the latest of each; `name` is unique among the rows."""
+    """All runs that differ in their seed alone, the latest of each; `name` is unique among the rows.
+
+    `folder` is what `compare` wrote; without it, or without its predictions, intervals are Wilson's.
+    """
 
     name: str
     records: tuple[RunRecord, ...]
+    folder: Path | None = None
 
     @property
     def first(self) -> RunRecord:
@@ -54,8 +71,14 @@ class Row:
         return f"{share}failed: {'; '.join(reasons)}"
 
     def mean(self, field: str) -> float | None:
-        """The mean over the finished seeds of a number of `RunResult`; None where no run finished."""
-        return _mean([getattr(result, field) for result in self.results])
+        """The mean over the finished seeds of a number of `RunResult`; None where there is none."""
+        values = [getattr(result, field) for result in self.results]
+        return _mean([value for value in values if value is not None])
+
+    def deviation(self, field: str) -> float | None:
+        """The standard deviation over the finished seeds; None for fewer than two."""
+        values = [getattr(result, field) for result in self.results]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
     def class_mean(self, class_name: str, score: str) -> float | None:
         """The mean over the finished seeds of a class's `precision`, `recall`, `f1` or `support`."""
@@ -63,19 +86,51 @@ class Row:
         return _mean([value for value in scores if value is not None])
 
     @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """Wilson's 95 % interval (1927) of the mean accuracy, for the images of one test set.
+    def predictions(self) -> tuple[Predictions, ...]:
+        """The verdicts of each finished seed on the same test images; empty where a file is missing."""
+        found = [read_predictions(self.folder, record) for record in self.finished] if self.folder else []
+        whole = tuple(each for each in found if each is not None)
+        same = len({each.paths for each in whole}) == 1
+        return whole if same and len(whole) == len(self.finished) else ()
 
-        Seeds share their test images, so more seeds make it no narrower.
-        """
-        from scipy.stats import binomtest
+    @cached_property
+    def tested(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]] | None:
+        """(seeds, images) 1 where the run was right, and each image's group; None without predictions."""
+        if not self.predictions:
+            return None
+        return np.stack([each.right for each in self.predictions]), self.predictions[0].groups
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean accuracy: by groups and seeds where the predictions are at hand."""
+        from cnnzoo.statistics import accuracy_interval, wilson_interval
 
         accuracy = self.mean("test_accuracy")
         if accuracy is None:
             return None
+        if self.tested is not None:
+            return accuracy_interval(*self.tested)
         images = self.results[0].test_images
-        found = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
-        return float(found.low), float(found.high)
+        return wilson_interval(round(accuracy * images), images)
+
+    def other(self, name: str, score: str) -> float | None:
+        """The mean over the finished seeds of `accuracy`, `auroc` … on another data set."""
+        values = [result.others.get(name, {}).get(score) for result in self.results]
+        return _mean([value for value in values if value is not None])
+
+    @property
+    def test_groups(self) -> int | None:
+        """The number of groups that the test images come from."""
+        return len(set(self.tested[1])) if self.tested else None
+
+    @property
+    def other_names(self) -> list[str]:
+        return list(self.first.data.get("others", {}))
+
+    def operating(self, field: str) -> float | None:
+        """The mean over the finished seeds of a number of the operating point."""
+        points = [result.operating_point for result in self.results if result.operating_point]
+        return _mean([point[field] for point in points])
 
     def images(self, side: str) -> int:
         """The number of images in `train`, `validation` or `test`."""
@@ -103,20 +158,29 @@ def _mean(values: Sequence[float]) -> float | None:
     return values[0] if len(set(values)) == 1 else fmean(values)
 
 
-def make_rows(records: Sequence[RunRecord], recipes: Sequence[str] | None = None) -> list[Row]:
+def make_rows(
+    records: Sequence[RunRecord], recipes: Sequence[str] | None = None, folder: Path | None = None
+) -> list[Row]:
     """Groups records into rows, in the order of `recipes`, then in the order that they were written in."""
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
         groups.setdefault(_group(record), []).append(record)
     order = {recipe: i for i, recipe in enumerate(dict.fromkeys(recipes or ()))}
     rows: list[Row] = []
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
     for group in sorted(groups.values(), key=lambda group: order.get(group[0].recipe, len(order))):
-        recipe = group[0].recipe
-        seen[recipe] = seen.get(recipe, 0) + 1
-        name = recipe if seen[recipe] == 1 else f"{recipe}-{seen[recipe]}"
-        rows.append(Row(name, tuple(sorted(group, key=lambda record: record.seed))))
+        name = _row_name(group[0], taken)
+        taken.add(name)
+        rows.append(Row(name, tuple(sorted(group, key=lambda record: record.seed)), folder))
     return rows
+
+
+def _row_name(record: RunRecord, taken: set[str]) -> str:
+    """The recipe, with the number of training images where they were asked to be few; unique."""
+    size = record.data.get("split", {}).get("train_size")
+    name = f"{record.recipe}-{size}" if size else record.recipe
+    number = next(i for i in range(1, len(taken) + 2) if (name if i == 1 else f"{name}-{i}") not in taken)
+    return name if number == 1 else f"{name}-{number}"
 
 
 def _group(record: RunRecord) -> str:
@@ -124,13 +188,14 @@ def _group(record: RunRecord) -> str:
         record.recipe,
         record.data.get("fingerprint"),
         record.data.get("split"),
+        record.data.get("others"),
         record.config,
         record.weights,
     ]
     return json.dumps(shared, sort_keys=True)
 
 
-def csv_row(row: Row, class_names: Sequence[str]) -> dict[str, Any]:
+def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the row's raw numbers by column; None where there is no number."""
     low, high = row.interval or (None, None)
     values = {
@@ -143,15 +208,21 @@ def csv_row(row: Row, class_names: Sequence[str]) -> dict[str, Any]:
         "test_accuracy_high": high,
     }
     values |= {name: row.mean(name) for name in ("train_seconds", "total_params", "trainable_params")}
+    values["test_accuracy_sd"] = row.deviation("test_accuracy")
     values["validation_accuracy"] = row.mean("val_accuracy")
     values["accuracy_before_training"] = row.mean("val_accuracy_before")
-    for score in ("recall", "precision"):
+    for score in ("recall", "precision", "f1"):
         values |= {f"{score}_{name}": row.class_mean(name, score) for name in class_names}
+    values |= {name: row.mean(name) for name in PROBABILITY_SCORES}
+    for name in other_names:
+        values |= {f"{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
+    values |= {f"at_threshold_{name}": row.operating(name) for name in OPERATING}
     for name in ("images_per_second", "seconds_per_epoch", "first_epoch_seconds"):
         values[name] = row.mean(name)
     values |= {"epochs": row.epochs, "weights": row.first.weights}
     values |= {name: row.mean(name) for name in ("model_bytes", "ms_per_image_1", "ms_per_image_32")}
     values |= {"train_images": row.images("train"), "test_images": row.images("test")}
+    values |= {"split": row.first.data.get("split", {}).get("kind"), "test_groups": row.test_groups}
     return values | {"device": row.environment("device"), "backend": row.environment("backend")}
 
 
@@ -159,10 +230,15 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Writes comparison.csv: raw numbers, an empty cell where there is none."""
     class_names = all_classes(rows)
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
-        lines = [csv_row(row, class_names) for row in rows]
+        lines = [csv_row(row, class_names, all_others(rows)) for row in rows]
         writer = csv.DictWriter(file, fieldnames=list(lines[0]) if lines else FIRST_COLUMNS)
         writer.writeheader()
         writer.writerows(lines)
+
+
+def all_others(rows: Sequence[Row]) -> list[str]:
+    """The names of the other data sets of all rows, each once."""
+    return list(dict.fromkeys(name for row in rows for name in row.other_names))
 
 
 def all_classes(rows: Sequence[Row]) -> list[str]:
@@ -175,12 +251,18 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     notes = []
     most = max((other.images("train") for other in rows if _same_source(row, other)), default=0)
     limit = row.first.data.get("limit")
-    if row.images("train") < most:
+    if row.images("train") < 0.99 * most:
         option = f" (--limit {limit})" if limit else ""
         notes.append(f"trained on {row.images('train'):,} of {most:,} images{option}")
     elif any(not _same_source(row, other) for other in rows):
         name = plain(str(row.first.data.get("name", "")))
         notes.append(f"trained on {row.images('train'):,} images of {name}")
+    kinds = {split_kind(other) for other in rows}
+    if len(kinds) > 1:
+        notes.append(f"{split_kind(row)} split")
+    leaked = row.first.data.get("split", {}).get("leaked")
+    if leaked:
+        notes.append(f"{leaked:,} test images show what a training image shows")
     twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
     if any(planned_epochs(other) != planned_epochs(row) for other in twins):
         notes.append(f"at most {planned_epochs(row)} epochs")
@@ -191,6 +273,11 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
 
 def _same_source(row: Row, other: Row) -> bool:
     return row.first.data.get("name") == other.first.data.get("name")
+
+
+def split_kind(row: Row) -> str:
+    """`grouped`, `given groups` or `random`."""
+    return str(row.first.data.get("split", {}).get("kind", ""))
 
 
 def planned_epochs(row: Row) -> str:

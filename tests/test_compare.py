@@ -57,7 +57,7 @@ def test_every_file_of_the_contract_is_there(comparison):
     for name in ("runs.jsonl", "comparison.csv", "comparison.md", "report.html"):
         assert (out / name).stat().st_size > 0
     assert (out / "models" / "three_conv-seed0.keras").is_file()
-    assert (out / "predictions" / "three_conv-seed0.csv").is_file()
+    assert len(list((out / "predictions").glob("three_conv-seed0-*.csv"))) == 1
     assert list((out / "figures").glob("*.svg"))
     assert list((out / "logs" / "three_conv-seed0").rglob("events.*"))
 

@@ -45,6 +45,6 @@ def test_the_readmes_library_example_runs(image_folder, tmp_path, monkeypatch):
     # The same lines on fewer pixels and epochs, to be quick.
     code = code.replace("160", "32").replace("epochs=5", "epochs=1")
     exec(compile(code, "README.md", "exec"), {})
-    model, names = cnnzoo.load_model("model.keras")
-    assert names == ("crack", "plain")
-    assert model.input_shape == (None, 32, 32, 3)
+    classifier = cnnzoo.load_model("model.keras")
+    assert classifier.class_names == ("crack", "plain")
+    assert classifier.model.input_shape == (None, 32, 32, 3)

@@ -3,7 +3,8 @@ import pytest
 from sklearn.metrics import classification_report
 
 import cnnzoo
-from cnnzoo.evaluation import class_probabilities, milliseconds_per_image, score, wilson_interval
+from cnnzoo.evaluation import class_probabilities, milliseconds_per_image, score
+from cnnzoo.statistics import wilson_interval
 
 
 def test_scores_agree_with_scikit_learns_report():

@@ -35,6 +35,7 @@ def result(accuracy=0.9, *, classes=2, phases=(2, 1)):
     scores = {"precision": 0.75, "recall": accuracy, "f1": 0.8, "support": 50}
     numbers = dict.fromkeys(RunResult.__dataclass_fields__, 1.5)
     numbers |= {"test_accuracy": accuracy, "test_images": 100, "total_params": 538_753, "train_seconds": 20.0}
+    numbers |= {"operating_point": None, "others": {}, "robustness": {}}
     confusion = [[50 - 5 * (i != j) if i == j else 5 for j in range(classes)] for i in range(classes)]
     return RunResult(
         **numbers | {"history": history, "confusion": confusion, "per_class": {n: scores for n in names}}

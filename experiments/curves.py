@@ -1,0 +1,127 @@
+"""Charts that show all rows of a comparison against something else than cost."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from experiments.figures import COLOURS, GREY, MARKERS
+from experiments.table import Row
+from experiments.verdict import learning_curves
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ABSTAINED = np.linspace(0, 0.5, 51)
+
+
+def shared_curves(rows: Sequence[Row]) -> "dict[str, Callable[[Figure], None]]":
+    """Returns what draws each chart that the rows have numbers for."""
+    charts: dict[str, Callable[[Figure], None]] = {}
+    curves = learning_curves(rows)
+    if curves:
+        charts["learning_curve"] = partial(_learning, curves=curves)
+    robust = [row for row in rows if any(result.robustness for result in row.results)]
+    if robust:
+        charts["robustness"] = partial(_robustness, rows=robust)
+    predicted = [row for row in rows if row.predictions]
+    if predicted:
+        charts["reliability"] = partial(_reliability, rows=predicted)
+        charts["abstention"] = partial(_abstention, rows=predicted)
+    return charts
+
+
+def _style(i: int) -> dict[str, Any]:
+    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 5}
+
+
+def _finish(figure: "Figure", axes: "Axes", columns: int = 3) -> None:
+    axes.grid(color="#e5e5e5", linewidth=0.7)
+    axes.set_axisbelow(True)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
+    figure.set_size_inches(7, 4.6)
+    axes = figure.subplots()
+    ticks = set()
+    for i, (recipe, rows) in enumerate(curves.items()):
+        sizes = [row.images("train") for row in rows]
+        ticks |= set(sizes)
+        means = np.array([row.mean("test_accuracy") or 0 for row in rows])
+        bounds = np.array([row.interval or (0, 1) for row in rows]).T
+        spread = np.abs(bounds - means)
+        axes.errorbar(sizes, means, yerr=spread, capsize=3, linewidth=1.3, label=recipe, **_style(i))
+    axes.set_xscale("log")
+    axes.set_xticks(sorted(ticks), [f"{tick:,}" for tick in sorted(ticks)])
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel="Labelled training images (logarithmic)", ylabel="Test accuracy, with its 95 % interval")
+    _finish(figure, axes)
+
+
+def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
+    kinds = [kind for kind in rows[0].results[0].robustness if kind != "none"]
+    figure.set_size_inches(8.4, 5.2)
+    all_axes = figure.subplots(2, -(-len(kinds) // 2), sharex=True, sharey=True)
+    for axes, kind in zip(all_axes.ravel(), kinds, strict=False):
+        for i, row in enumerate(rows):
+            lines = [[*r.robustness["none"], *r.robustness[kind]] for r in row.results if r.robustness]
+            axes.plot(
+                range(len(lines[0])), np.mean(lines, axis=0), label=row.name, linewidth=1.3, **_style(i)
+            )
+        axes.set_title(kind, loc="left")
+        axes.set_xticks(range(6))
+        axes.grid(color="#e5e5e5", linewidth=0.7)
+    figure.supxlabel("Strength", fontsize=9)
+    figure.supylabel("Test accuracy", fontsize=9)
+    handles, labels = all_axes.ravel()[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+
+
+def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
+    from cnnzoo.calibration import reliability
+
+    figure.set_size_inches(7, 4.6)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    lowest = 1.0
+    for i, row in enumerate(rows):
+        labels = np.concatenate([each.labels for each in row.predictions])
+        bins = reliability(labels, _calibrated(row))
+        lowest = min(lowest, bins[0].confidence)
+        axes.plot(
+            [b.confidence for b in bins],
+            [b.accuracy for b in bins],
+            linewidth=1.3,
+            label=row.name,
+            **_style(i),
+        )
+    axes.set(xlim=(lowest - 0.03, 1.01), ylim=(-0.02, 1.02), xlabel="Confidence", ylabel="Accuracy")
+    _finish(figure, axes)
+
+
+def _calibrated(row: Row) -> npt.NDArray[np.float64]:
+    """The probabilities of all seeds, each with its own temperature."""
+    from cnnzoo.calibration import with_temperature
+
+    pairs = zip(row.predictions, row.results, strict=True)
+    return np.concatenate([with_temperature(each.probabilities, r.temperature) for each, r in pairs])
+
+
+def _abstention(figure: "Figure", *, rows: Sequence[Row]) -> None:
+    from cnnzoo.calibration import accuracy_when_abstaining
+
+    figure.set_size_inches(7, 4.6)
+    axes = figure.subplots()
+    for i, row in enumerate(rows):
+        found = [accuracy_when_abstaining(each.labels, each.probabilities) for each in row.predictions]
+        lines = [np.interp(ABSTAINED, shares, accuracy) for shares, accuracy in found]
+        style = {**_style(i), "markevery": (i, 10)}
+        axes.plot(ABSTAINED, np.mean(lines, axis=0), linewidth=1.3, label=row.name, **style)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axes.set(xlabel="Images left to a person, the least sure first", ylabel="Accuracy on the rest")
+    _finish(figure, axes)

@@ -1,0 +1,44 @@
+"""The verdicts of a run on each image, as `measure.write_predictions` left them."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from experiments.records import RunRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """n images: path, group, true class id, (n, classes) probabilities."""
+
+    paths: tuple[str, ...]
+    groups: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+
+    @property
+    def right(self) -> npt.NDArray[np.float64]:
+        """(n,) 1 where the most probable class is the true one, else 0."""
+        return (self.probabilities.argmax(axis=1) == self.labels).astype(float)
+
+
+def read_predictions(folder: Path, record: RunRecord) -> Predictions | None:
+    """Returns the test images of a run; None where the file is missing or not of this run."""
+    names = record.data.get("class_names", [])
+    path = folder / "predictions" / record.predictions_file
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        found = Predictions(
+            paths=tuple(line["path"] for line in lines),
+            groups=tuple(line["group"] for line in lines),
+            labels=np.array([names.index(line["actual"]) for line in lines]),
+            probabilities=np.array([[float(line[f"p_{name}"]) for name in names] for line in lines]),
+        )
+    except (OSError, KeyError, ValueError):
+        return None
+    complete = record.result is not None and len(lines) == record.result.test_images
+    return found if complete else None

@@ -1,0 +1,180 @@
+"""Which recipes can be told apart on the same test images, and which one to take."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from cnnzoo.statistics import bootstrap_interval, holm, paired_p_value
+from experiments.table import Row, human_count, human_time, number
+
+SIGNIFICANT = 0.05
+SAME_SPEED = 1.25  # times per image are not told apart below this ratio: the machine's noise is as large
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows on the same test images; `difference` is the accuracy of the first less that of the second.
+
+    `low`, `high`: its 95 % interval over groups and seeds. `p`: of the paired test, `corrected` after Holm
+    for all pairs of the table. `apart`: corrected p below 0.05 and 0 outside the interval.
+    """
+
+    first: Row
+    second: Row
+    difference: float
+    low: float
+    high: float
+    p: float
+    corrected: float
+
+    @property
+    def apart(self) -> bool:
+        return self.corrected < SIGNIFICANT and not self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On one test set: the rows compared, best first, their pairs, the row to take and why."""
+
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+    chosen: Row
+    sentence: str
+
+
+def verdicts(rows: Sequence[Row]) -> list[Verdict]:
+    """Returns a verdict for each test set that finished rows share.
+
+    Where rows differ in the number of training images, those with the most are compared.
+    """
+    sets: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.tested is not None:
+            key = json.dumps([row.first.data.get("fingerprint"), row.tested[1], row.first.data.get("others")])
+            sets.setdefault(key, []).append(row)
+    found = []
+    for together in sets.values():
+        most = max(row.images("train") for row in together)
+        found.append(_verdict([row for row in together if row.images("train") == most]))
+    return found
+
+
+def _verdict(rows: Sequence[Row]) -> Verdict:
+    ranked = sorted(rows, key=lambda row: -(row.mean("test_accuracy") or 0))
+    pairs = _pairs(ranked)
+    best = ranked[0]
+    worse = {pair.second.name for pair in pairs if pair.first is best and pair.apart}
+    equal = [row for row in ranked if row.name not in worse]
+    chosen = cheapest(equal)
+    return Verdict(tuple(ranked), tuple(pairs), chosen, _sentence(ranked, pairs, equal, chosen))
+
+
+def _pairs(rows: Sequence[Row]) -> list[Pair]:
+    found = [(a, b) for a, b in combinations(rows, 2) if a.tested and b.tested]
+    tested = [_compare(a, b) for a, b in found]
+    corrected = holm([p for *_, p in tested])
+    return [
+        Pair(a, b, *numbers, corrected=c) for (a, b), numbers, c in zip(found, tested, corrected, strict=True)
+    ]
+
+
+def _compare(a: Row, b: Row) -> tuple[float, float, float, float]:
+    """Difference of the accuracies, its interval, p-value."""
+    assert a.tested and b.tested
+    (first, groups), (second, _) = a.tested, b.tested
+    difference = float(first.mean() - second.mean())
+    if len(first) == len(second):
+        low, high = bootstrap_interval(first - second, groups)
+    else:
+        low, high = bootstrap_interval((first.mean(axis=0) - second.mean(axis=0))[None], groups)
+    return difference, low, high, paired_p_value(first, second, groups)
+
+
+def cheapest(rows: Sequence[Row]) -> Row:
+    """The fastest at 32 images; of those about as fast the one that trains fastest."""
+    fastest = min(_speed(row) for row in rows)
+    near = [row for row in rows if _speed(row) <= SAME_SPEED * fastest]
+    return min(near, key=lambda row: row.mean("train_seconds") or 0)
+
+
+def _speed(row: Row) -> float:
+    return row.mean("ms_per_image_32") or 0.0
+
+
+def _sentence(ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row], chosen: Row) -> str:
+    best, images = ranked[0], f"{ranked[0].results[0].test_images:,} test images"
+    of_best = {pair.second.name: pair for pair in pairs if pair.first is best}
+    if len(ranked) == 1:
+        return (
+            f"Only {best.name} was tested: {_accuracy(best)} of {images} right; there is nothing to compare "
+            "it with."
+        )
+    if len(equal) == 1:
+        return _clear_winner(best, of_best[ranked[1].name], images)
+    return " ".join(_tie(ranked, of_best, equal, chosen, images))
+
+
+def _clear_winner(best: Row, next_best: Pair, images: str) -> str:
+    return (
+        f"Take {best.name}: {_accuracy(best)} of {images} right, more than every other recipe; the next, "
+        f"{next_best.second.name}, has {_points(next_best)} less ({_p(next_best)}). {_cost(best)}."
+    )
+
+
+def _tie(
+    ranked: Sequence[Row], of_best: dict[str, Pair], equal: Sequence[Row], chosen: Row, images: str
+) -> Iterator[str]:
+    best = ranked[0]
+    closest = min(of_best[row.name].corrected for row in equal if row is not best)
+    yield (
+        f"{_list([row.name for row in equal])} can't be told apart on these {images} (p ≥ {closest:.2g} "
+        f"against {best.name}, corrected)."
+    )
+    yield f"Take {chosen.name}, the cheapest of them: {_accuracy(chosen)} right. {_cost(chosen)}."
+    if chosen is not best:
+        yield f"{best.name} has {_points(of_best[chosen.name])} more, within chance. {_cost(best)}."
+    worse = [of_best[row.name] for row in ranked if row not in equal]
+    if worse:
+        named = [f"{pair.second.name} by {_points(pair)} ({_p(pair)})" for pair in worse]
+        yield f"Worse than {best.name}: {_list(named)}."
+
+
+def _points(pair: Pair) -> str:
+    return f"{number(100 * pair.difference, 2)} percentage points"
+
+
+def _accuracy(row: Row) -> str:
+    low, high = row.interval or (0, 1)
+    return f"{number(row.mean('test_accuracy'), 4)} ({low:.4f} to {high:.4f})"
+
+
+def _cost(row: Row) -> str:
+    return (
+        f"It takes {number(row.mean('ms_per_image_32'), 2)} ms an image, "
+        f"{human_time(row.mean('train_seconds'))} of training and {human_count(row.mean('total_params'))} "
+        "parameters"
+    )
+
+
+def _p(pair: Pair) -> str:
+    return "p < 0.001" if pair.corrected < 0.001 else f"p = {pair.corrected:.2g}"
+
+
+def _list(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def learning_curves(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of one recipe and data that differ in the number of training images, fewest first."""
+    curves: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.results:
+            split = {k: v for k, v in row.first.data.get("split", {}).items() if k != "train_size"}
+            key = json.dumps([row.first.recipe, row.first.data.get("fingerprint"), split, row.first.weights])
+            curves.setdefault(key, []).append(row)
+    return {
+        curve[0].first.recipe if len(curve) else key: sorted(curve, key=lambda row: row.images("train"))
+        for key, curve in curves.items()
+        if len(curve) > 1
+    }
