@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnnzoo.training import FitResult
 
 PREVIEW_IMAGES = 12
-FEW_IMAGES_EPOCH = 2000  # images that pass in an epoch where there are fewer
+FEW_IMAGES_EPOCH = 1000  # images that pass in an epoch where there are fewer
 
 
 @dataclass(frozen=True)
