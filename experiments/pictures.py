@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 WRONG, PLAIN = "#b3261e", "#222222"
+WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines
 
 
 def draw(
@@ -16,18 +17,26 @@ def draw(
     *,
     wrong: Sequence[bool] = (),
     columns: int = 6,
+    height: float = 2.15,
 ) -> None:
-    """Writes a picture with a tile per image; a title of a wrong verdict is red and marked with a cross."""
+    """Writes a picture with a tile per image; a title of a wrong verdict is red and marked with a cross.
+
+    `height` is that of a tile with its title, in inches.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.7 * columns, 2.15 * rows), dpi=100, layout="constrained")
+    wide, high = WIDTH * columns, height * rows
+    figure = Figure(figsize=(wide, high), dpi=100)
     FigureCanvasAgg(figure)
     for i, image in enumerate(images):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        axes.imshow(image)
+        # Placed by hand: matplotlib's own layout takes minutes for hundreds of tiles.
+        left, bottom = WIDTH * (i % columns), high - height * (i // columns + 1)
+        inner = WIDTH - GAP, height - TITLE
+        axes = figure.add_axes(((left + GAP / 2) / wide, bottom / high, inner[0] / wide, inner[1] / high))
+        axes.imshow(image, aspect="equal")
         axes.set_axis_off()
         bad = i < len(wrong) and wrong[i]
         axes.set_title(f"✗ {titles[i]}" if bad else titles[i], fontsize=7.5, color=WRONG if bad else PLAIN)

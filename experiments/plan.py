@@ -79,8 +79,10 @@ def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None]) -> Pl
 
 def audited(manifest: "Manifest") -> "Audit":
     """Audits in a process of its own, which gives the memory back."""
-    from cnnzoo.data.audit import audit_manifest
+    from cnnzoo.data.audit import Audit, audit_file, audit_manifest
 
+    if audit_file(manifest).exists():
+        return Audit.load(audit_file(manifest))
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(audit_manifest, manifest).result()
 

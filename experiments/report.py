@@ -120,7 +120,7 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
             f" The files of {plain(name)} are in the order of their photographs." for name in audit["ordered"]
         )
         suspects = (
-            f" {audit['label_suspects']:,} labels look wrong."
+            f" {audit['label_suspects']:,} labels are doubtful."
             if (audit["label_accuracy"] or 0) >= TRUSTED_ACCURACY
             else ""
         )

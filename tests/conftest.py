@@ -18,7 +18,7 @@ def cache(tmp_path_factory):
     os.environ["CNNZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared():
     """The folder of real images and weights beside the checkout."""
     if not SHARED.is_dir():

@@ -121,7 +121,7 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
     Raises:
         InputError: a file can no longer be read.
     """
-    file = cache_dir("audits") / f"{manifest.fingerprint[:32]}-v{VERSION}.json"
+    file = audit_file(manifest)
     if cached and file.exists():
         return Audit.load(file)
     measured = _measure(manifest, progress=progress)
@@ -142,6 +142,11 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
     if cached:
         audit.save(file)
     return audit
+
+
+def audit_file(manifest: Manifest) -> Path:
+    """Returns where the cache keeps, or would keep, the audit of these images."""
+    return cache_dir("audits") / f"{manifest.fingerprint[:32]}-v{VERSION}.json"
 
 
 def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True) -> list[Twin]:

@@ -1,0 +1,182 @@
+"""What a comparison trains and tests on, and the audit as a command."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from cnnzoo.data.concrete import draw_tile
+from cnnzoo.data.manifest import build_manifest
+from cnnzoo.errors import InputError
+from experiments import audit
+from experiments.commands import exit_code
+from experiments.compare import main, parse_arguments
+from experiments.plan import prepare_data, read_groups
+
+
+def write_tiles(folder, counts, seed=0):
+    for label, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            tile, _ = draw_tile(np.random.default_rng([seed, label, i]), crack=bool(label), size=96)
+            cv2.imwrite(str(folder / name / f"{i:03}.png"), tile)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    """Forty tiles a class; ten of each are turned copies of the ten before them."""
+    folder = write_tiles(tmp_path_factory.mktemp("tiles"), {"crack": 30, "sound": 30})
+    for name in ("crack", "sound"):
+        for i in range(10):
+            image = cv2.imread(str(folder / name / f"{20 + i:03}.png"))
+            cv2.imwrite(str(folder / name / f"{30 + i:03}.jpg"), np.rot90(image).copy())
+    return folder
+
+
+def options(tiles, out, *arguments):
+    chosen = parse_arguments(["--data", str(tiles), "--out", str(out), *arguments])
+    (out / "logs").mkdir(parents=True)
+    return chosen
+
+
+def sides_of(part, manifest):
+    split = json.loads(part.split_file.read_text())
+    return {side: {manifest.images[i].path for i in split[side]} for side in ("train", "validation", "test")}
+
+
+def test_turned_copies_stay_on_one_side_unless_the_split_is_random(tiles, tmp_path):
+    manifest = build_manifest(tiles, progress=False)
+    plan = prepare_data(options(tiles, tmp_path / "grouped"), [None])
+    sides = sides_of(plan.parts[0], manifest)
+    for name in ("crack", "sound"):
+        for i in range(10):
+            pair = {f"{name}/{20 + i:03}.png", f"{name}/{30 + i:03}.jpg"}
+            assert sum(pair <= side for side in sides.values()) == 1
+    assert plan.parts[0].data["split"]["leaked"] == 0
+    assert plan.parts[0].data["audit"]["twins"] == 40
+
+    random = prepare_data(options(tiles, tmp_path / "random", "--split", "random"), [None])
+    leaked = random.parts[0].data["split"]["leaked"]
+    sides = sides_of(random.parts[0], manifest)
+    pairs = [(f"{n}/{20 + i:03}.png", f"{n}/{30 + i:03}.jpg") for n in ("crack", "sound") for i in range(10)]
+    both = [p for a, b in pairs for p, q in ((a, b), (b, a)) if p in sides["test"] and q in sides["train"]]
+    assert leaked == len(both) > 0
+
+
+def test_sizes_share_the_test_images(tiles, tmp_path):
+    manifest = build_manifest(tiles, progress=False)
+    plan = prepare_data(options(tiles, tmp_path / "out"), [10, None])
+    few, all_of_them = (sides_of(part, manifest) for part in plan.parts)
+    assert few["test"] == all_of_them["test"]
+    assert len(few["train"]) == 10
+    assert few["train"] < all_of_them["train"]
+
+
+def test_groups_from_a_file_are_kept_whole(tiles, tmp_path):
+    manifest = build_manifest(tiles, progress=False)
+    file = tmp_path / "groups.csv"
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["path", "group"])
+        writer.writerows([image.path, f"wall {i % 20}"] for i, image in enumerate(manifest.images))
+    plan = prepare_data(options(tiles, tmp_path / "out", "--groups", str(file)), [None])
+    sides = sides_of(plan.parts[0], manifest)
+    for wall in range(20):
+        members = {image.path for i, image in enumerate(manifest.images) if i % 20 == wall}
+        assert sum(bool(members & side) for side in sides.values()) == 1
+    assert plan.parts[0].data["split"]["kind"] == "given groups"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "path,group"),
+        ("name,group\na,1\n", "path,group"),
+        (
+            "path,group\nnowhere.png,1\n",
+            "no group for 80 images, 'crack/000.png' the first; it names 'nowhere",
+        ),
+    ],
+)
+def test_a_file_of_groups_that_does_not_fit_is_one_line(tiles, tmp_path, text, message):
+    file = tmp_path / "groups.csv"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"--groups .*groups\.csv") as raised:
+        read_groups(file, build_manifest(tiles, progress=False))
+    assert message in str(raised.value)
+    with pytest.raises(InputError, match="No such file"):
+        read_groups(tmp_path / "missing.csv", build_manifest(tiles, progress=False))
+
+
+def test_another_folder_is_described_and_its_twins_counted(tiles, tmp_path):
+    other = write_tiles(tmp_path / "other", {"crack": 12, "sound": 12}, seed=1)
+    image = cv2.imread(str(tiles / "crack" / "000.png"))
+    cv2.imwrite(str(other / "crack" / "copy.jpg"), image[:, ::-1].copy())
+    plan = prepare_data(options(tiles, tmp_path / "out", "--also", str(other)), [None])
+    described = plan.parts[0].data["others"]["other"]
+    assert described["images"] == {"crack": 13, "sound": 12}
+    assert described["twins"] == 1
+    assert len(plan.others[0]["groups"]) == 25
+
+
+def test_another_folder_needs_the_same_classes(tiles, tmp_path):
+    other = write_tiles(tmp_path / "other", {"cracked": 3, "sound": 3})
+    with pytest.raises(InputError, match="its classes are cracked, sound; those of --data are crack, sound"):
+        prepare_data(options(tiles, tmp_path / "out", "--also", str(other)), [None])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--positive", "wet"], "--positive wet: the classes are crack, sound"),
+        (["--recall", "1.5"], "--recall 1.5"),
+        (["--train-sizes", "few"], "--train-sizes few"),
+        (["--train-sizes", "10,10"], "--train-sizes 10,10"),
+        (["--train-sizes", "9999"], "--train-sizes 9999: there are"),
+        (["--groups", "g.csv", "--split", "random"], "--groups"),
+        (["--split", "neat"], "--split"),
+        (["--also", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_exit_code_2(
+    tiles, arguments, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = exit_code(lambda: main(["--data", str(tiles), *arguments]))
+    except SystemExit as stopped:
+        code = stopped.code
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_one_command_reports_a_planted_leak_and_what_to_act_on(tiles, tmp_path, monkeypatch, capsys):
+    test = write_tiles(tmp_path / "test", {"crack": 12, "sound": 12}, seed=2)
+    for i in (1, 2, 3):
+        image = cv2.imread(str(tiles / "sound" / f"{i:03}.png"))
+        turned = np.rot90(image[::-1], i).copy()
+        cv2.imwrite(str(test / "sound" / f"new{i}.jpg"), turned, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    (test / "crack" / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(lambda: audit.main([str(tiles), "test"])) == 0
+    out = capsys.readouterr().out
+    assert "3 of 27 images of test show what an image of" in out
+    with (tmp_path / "audit" / "issues.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert set(lines[0]) >= {"path", "kind", "score", "twin"}
+    leaks = {(line["path"], line["twin"]) for line in lines if line["kind"] == "leak"}
+    assert leaks == {(str(tiles / "sound" / f"{i:03}.png"), f"test/sound/new{i}.jpg") for i in (1, 2, 3)}
+    assert [line["path"] for line in lines if line["kind"] == "unreadable"] == ["test/crack/broken.jpg"]
+    assert sum(line["kind"] == "near_duplicate" for line in lines) == 20
+    assert (tmp_path / "audit" / "leak-tiles0-test.jpg").stat().st_size > 1000
+
+
+def test_the_audit_command_names_a_missing_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(lambda: audit.main(["nowhere"])) == 2
+    assert capsys.readouterr().err == "error: nowhere: no such folder\n"
