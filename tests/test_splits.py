@@ -1,11 +1,12 @@
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cnnzoo.data.manifest import ImageRecord, Manifest
-from cnnzoo.data.splits import split_manifest
+from cnnzoo.data.splits import few, split_manifest
 from cnnzoo.errors import InputError
 
 
@@ -110,3 +111,62 @@ def test_a_class_too_small_for_three_sides_is_named():
         split_manifest(different(50, 9))
     with pytest.raises(InputError, match="class '1' has 1 different image"):
         split_manifest(manifest_of([[f"{i}" for i in range(50)], ["same"] * 50]))
+
+
+def grouped(sizes_by_class):
+    """A manifest with a group for each size, and the group of each image."""
+    rows = [[f"{label}-{i}" for i in range(sum(sizes))] for label, sizes in enumerate(sizes_by_class)]
+    numbers = np.repeat(range(sum(map(len, sizes_by_class))), np.concatenate(sizes_by_class))
+    return manifest_of(rows), numbers
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_stay_whole_and_sides_stratified(seed):
+    rng = np.random.default_rng(seed)
+    manifest, groups = grouped([rng.integers(1, 30, 150), rng.integers(1, 4, 900)])
+    split = split_manifest(manifest, groups=groups, seed=seed)
+    assert sorted(i for side in sides(split) for i in side) == list(range(len(groups)))
+    for group in set(groups.tolist()):
+        members = set(np.flatnonzero(groups == group).tolist())
+        assert sum(members <= set(side) for side in sides(split)) == 1
+    labels = np.array([image.label for image in manifest.images])
+    for side, fraction in zip(sides(split), (0.7, 0.2, 0.1), strict=True):
+        for label in (0, 1):
+            share = (labels[list(side)] == label).sum() / (labels == label).sum()
+            assert abs(share - fraction) < 0.02
+
+
+def test_groups_of_one_image_each_let_copies_part():
+    manifest = metu_like()
+    split = split_manifest(manifest, groups=range(len(manifest.images)))
+    contents = [{manifest.images[i].sha256 for i in side} for side in sides(split)]
+    assert contents[0] & contents[2]
+
+
+def test_too_few_groups_are_named():
+    manifest, groups = grouped([[10] * 5, [1] * 50])
+    with pytest.raises(InputError, match="class '0' has 5 different images or groups"):
+        split_manifest(manifest, groups=groups)
+
+
+def test_few_training_images_come_from_the_same_split_class_by_class():
+    manifest = different(700, 300)
+    split = split_manifest(manifest)
+    sizes = [few(split, manifest, size) for size in (10, 50, 500)]
+    for part, size in zip(sizes, (10, 50, 500), strict=True):
+        assert len(part.train) == size
+        assert sum(manifest.images[i].label for i in part.train) == pytest.approx(0.3 * size, abs=1)
+        assert part.test == split.test
+        # As many labels for validation as the split has by its fractions, but never none of a class.
+        assert len(part.validation) == max(4, round(size * 2 / 7))
+        assert {manifest.images[i].label for i in part.validation} == {0, 1}
+    for small, large in pairwise(sizes):
+        assert set(small.train) < set(large.train) < set(split.train)
+        assert set(small.validation) < set(large.validation) <= set(split.validation)
+
+
+@pytest.mark.parametrize("size", [3, 701, 10_000])
+def test_a_size_that_cannot_be_had_is_named(size):
+    manifest = different(700, 300)
+    with pytest.raises(InputError, match=f"--train-sizes {size}: there are 700 training images"):
+        few(split_manifest(manifest), manifest, size)
