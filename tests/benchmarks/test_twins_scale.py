@@ -1,0 +1,61 @@
+"""Seconds and memory of the search for twins as images become more; `-s` shows them."""
+
+import os
+import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+COUNTS = (5_000, 20_000, 100_000)
+
+
+def measure(count):
+    """Draws `count` tiles, indexes them and looks for twins; returns seconds of both and GiB at the peak."""
+    import cv2
+
+    from cnnzoo.data.concrete import TILE, draw_tile
+    from cnnzoo.data.duplicates import SIDE, TwinIndex
+
+    cv2.setNumThreads(1)
+    index = TwinIndex(count)
+    seconds = np.zeros(count)
+
+    def add(i):
+        tile, _ = draw_tile(np.random.default_rng([3, i]), crack=bool(i % 2), size=TILE)
+        gray = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY)
+        gray = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        start = perf_counter()
+        index.add(i, gray)
+        seconds[i] = perf_counter() - start
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(add, range(count)))
+    start = perf_counter()
+    twins = index.find(progress=False)
+    found = perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return seconds.sum() / os.cpu_count(), found, memory, len(twins)
+
+
+@pytest.mark.slow
+def test_time_grows_about_linearly_and_memory_stays_small():
+    each = {}
+    for count in COUNTS:
+        # A process each: the peak of memory is the process's.
+        code = f"from tests.benchmarks.test_twins_scale import measure; print(*measure({count}))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        added, found, memory, twins = map(float, done.stdout.split())
+        each[count] = 1000 * (added + found) / count
+        print(
+            f"\n{count:,} drawn tiles: {added:.0f} s to index, {found:.0f} s to search, {each[count]:.2f} ms "
+            f"an image, {memory:.2f} GiB, {twins:.0f} pairs found, where there are none"
+        )
+        assert twins <= count / 1000
+        if count <= 40_000:
+            assert memory < 2
+            assert added + found < 600
+    assert each[100_000] < 2 * each[5_000]
