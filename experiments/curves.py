@@ -76,7 +76,8 @@ def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
         axes.set_title(kind, loc="left")
         axes.set_xticks(range(6))
         axes.grid(color="#e5e5e5", linewidth=0.7)
-    figure.supxlabel("Strength", fontsize=9)
+    for axes in all_axes[-1]:
+        axes.set_xlabel("Strength")
     figure.supylabel("Test accuracy", fontsize=9)
     handles, labels = all_axes.ravel()[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)

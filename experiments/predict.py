@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with quiet_stderr():
         from cnnzoo.prediction import load_model, predict
 
-    classifier = load_model(options.model)
+        classifier = load_model(options.model)
     decision = classifier.decision
     if decision.threshold is not None:
         print(f"{decision.positive} from probability {decision.threshold:.4f} on", file=sys.stderr)

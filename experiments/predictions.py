@@ -25,10 +25,10 @@ class Predictions:
         return (self.probabilities.argmax(axis=1) == self.labels).astype(float)
 
 
-def read_predictions(folder: Path, record: RunRecord) -> Predictions | None:
-    """Returns the test images of a run; None where the file is missing or not of this run."""
+def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predictions | None:
+    """Returns a run's test images, or those of another data set; None where the file is missing."""
     names = record.data.get("class_names", [])
-    path = folder / "predictions" / record.predictions_file
+    path = folder / "predictions" / record.predictions_file(other)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
@@ -40,5 +40,7 @@ def read_predictions(folder: Path, record: RunRecord) -> Predictions | None:
         )
     except (OSError, KeyError, ValueError):
         return None
-    complete = record.result is not None and len(lines) == record.result.test_images
-    return found if complete else None
+    if record.result is None:
+        return None
+    images = record.result.others.get(other, {}).get("images") if other else record.result.test_images
+    return found if len(lines) == images else None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,9 @@ class RunRecord:
         """The stem of every file that this run writes."""
         return run_name(self.recipe, self.seed, self.data)
 
-    @property
-    def predictions_file(self) -> str:
-        """Name of the file with its test images: with the identity, so that no other run replaces it."""
-        return f"{self.run_name}-{self.identity[:8]}.csv"
+    def predictions_file(self, other: str = "") -> str:
+        """Name of the file with the verdicts on its test images, or on another data set."""
+        return predictions_file(self.run_name, self.identity, other)
 
     @property
     def ok(self) -> bool:
@@ -103,6 +103,16 @@ def run_name(recipe: str, seed: int, data: dict[str, Any]) -> str:
     """Returns `recipe-seedN`, with the number of training images where they were asked to be few."""
     size = data.get("split", {}).get("train_size")
     return f"{recipe}-{size}-seed{seed}" if size else f"{recipe}-seed{seed}"
+
+
+def predictions_file(name: str, identity: str, other: str = "") -> str:
+    """Returns a file name with the run's identity in it, so that no other run replaces the file."""
+    return f"{name}-{identity[:8]}{'-' if other else ''}{file_stem(other)}.csv"
+
+
+def file_stem(name: str) -> str:
+    """Returns `name` with what a file name shouldn't hold replaced."""
+    return re.sub(r"[^\w.+-]", "_", name)
 
 
 def to_json(record: RunRecord) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.commands import Parser, exit_code
 from experiments.recipes import RECIPES
-from experiments.records import latest_records, read_records
+from experiments.records import file_stem, latest_records, read_records
 from experiments.table import (
     DEMONSTRATION,
     SIDES,
@@ -18,9 +18,9 @@ from experiments.table import (
     Row,
     all_classes,
     all_others,
-    file_stem,
     human_count,
     human_time,
+    interval_of,
     interval_text,
     make_rows,
     number,
@@ -225,17 +225,25 @@ def _page(out: Path, rows: Sequence[Row], charts: dict[str, Path]) -> str:
         svgs=svgs,
         notes={row.name: row_notes(row, rows) for row in rows},
         interval=interval_text,
+        interval_of=interval_of,
         classes=all_classes(rows),
-        data=list({row.first.data.get("fingerprint"): row for row in rows}.values()),
+        data=_data_sets(rows),
         sides=SIDES,
         machines=_machine_lines(rows),
         verdicts=[] if demonstration(rows) else verdicts(rows),
         audits=audit_lines(rows),
+        trusted=TRUSTED_ACCURACY,
         others=all_others(rows),
         curves=[name for name in SHARED_CURVES if name in svgs],
         curve_titles=SHARED_CURVES,
         commands=_commands(rows),
     )
+
+
+def _data_sets(rows: Sequence[Row]) -> list[Row]:
+    """A row for each data set and kind of split, the one with the most training images."""
+    by_size = sorted(rows, key=lambda row: row.images("train"))
+    return list({(row.first.data.get("fingerprint"), split_kind(row)): row for row in by_size}.values())
 
 
 def _section(out: Path, row: Row, svgs: dict[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.commands import exit_code, quiet_stderr
 from experiments.recipes import Recipe, find_recipes
-from experiments.records import RunRecord, RunResult, run_name, to_json
+from experiments.records import RunRecord, RunResult, predictions_file, run_name, to_json
 
 if TYPE_CHECKING:
     import keras
@@ -170,7 +170,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
     model_file = out / "models" / f"{spec.run_name}.keras"
     cnnzoo.save_model(model, model_file, class_names=data.class_names, decision=decision)
     measure.write_predictions(
-        out / "predictions" / f"{spec.run_name}-{spec.identity[:8]}.csv",
+        out / "predictions" / predictions_file(spec.run_name, spec.identity),
         data.test, test, data.class_names, [groups[path] for path in data.test.paths],
     )  # fmt: skip
     _draw_pictures(spec, data, test, recipe)
@@ -224,7 +224,6 @@ def _test_part(
 ) -> dict[str, Any]:
     from cnnzoo.evaluation import milliseconds_per_image
     from experiments import measure
-    from experiments.table import file_stem
 
     names, test = data.class_names, sides["test"]
     positive = names.index(spec.data["positive"])
@@ -232,7 +231,7 @@ def _test_part(
     for values in spec.others:
         other = measure.Other(**values)
         others[other.name], scores, images = measure.score_other(model, other, data, positive)
-        file = f"{spec.run_name}-{spec.identity[:8]}-{file_stem(other.name)}.csv"
+        file = predictions_file(spec.run_name, spec.identity, other.name)
         measure.write_predictions(Path(spec.out) / "predictions" / file, images, scores, names, other.groups)
     return {
         "test_accuracy": test.accuracy,

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,10 +87,22 @@ class Row:
     @cached_property
     def predictions(self) -> tuple[Predictions, ...]:
         """The verdicts of each finished seed on the same test images; empty where a file is missing."""
-        found = [read_predictions(self.folder, record) for record in self.finished] if self.folder else []
+        return self._read("")
+
+    def _read(self, other: str) -> tuple[Predictions, ...]:
+        if self.folder is None:
+            return ()
+        found = [read_predictions(self.folder, record, other) for record in self.finished]
         whole = tuple(each for each in found if each is not None)
         same = len({each.paths for each in whole}) == 1
         return whole if same and len(whole) == len(self.finished) else ()
+
+    def other_interval(self, name: str) -> tuple[float, float] | None:
+        """The 95 % interval of the accuracy on another data set; None without predictions."""
+        from cnnzoo.statistics import accuracy_interval
+
+        found = self._read(name)
+        return accuracy_interval(np.stack([each.right for each in found]), found[0].groups) if found else None
 
     @cached_property
     def tested(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]] | None:
@@ -216,6 +227,8 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     values |= {name: row.mean(name) for name in PROBABILITY_SCORES}
     for name in other_names:
         values |= {f"{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
+        low, high = row.other_interval(name) or (None, None)
+        values |= {f"{name}_accuracy_low": low, f"{name}_accuracy_high": high}
     values |= {f"at_threshold_{name}": row.operating(name) for name in OPERATING}
     for name in ("images_per_second", "seconds_per_epoch", "first_epoch_seconds"):
         values[name] = row.mean(name)
@@ -286,11 +299,6 @@ def planned_epochs(row: Row) -> str:
     return " + ".join(str(phase["epochs"]) for phase in phases)
 
 
-def file_stem(name: str) -> str:
-    """Returns `name` with what a file name shouldn't hold replaced."""
-    return re.sub(r"[^\w.+-]", "_", name)
-
-
 def plain(text: str) -> str:
     """Returns `text` on one line, without characters that XML or UTF-8 can't hold."""
     return "".join(character if character.isprintable() else " " for character in str(text)).strip()
@@ -332,5 +340,10 @@ def number(value: float | None, digits: int) -> str:
 
 
 def interval_text(row: Row) -> str:
-    """The interval as `0.9883 to 0.9958`; empty where there is none."""
-    return f"{row.interval[0]:.4f} to {row.interval[1]:.4f}" if row.interval else ""
+    """The interval of the test accuracy as `0.9883 to 0.9958`; empty where there is none."""
+    return interval_of(row.interval)
+
+
+def interval_of(bounds: tuple[float, float] | None) -> str:
+    """`0.9883 to 0.9958`; empty where there is none."""
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""

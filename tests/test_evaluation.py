@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from sklearn.metrics import classification_report
+from sklearn.metrics import classification_report, roc_auc_score
 
 import cnnzoo
-from cnnzoo.evaluation import class_probabilities, milliseconds_per_image, score
+from cnnzoo.evaluation import auroc, average_precision, class_probabilities, milliseconds_per_image, score
 from cnnzoo.statistics import wilson_interval
 
 
@@ -43,3 +43,24 @@ def test_a_sigmoid_unit_is_the_probability_of_class_1():
 def test_latency_is_a_positive_time():
     model = cnnzoo.create_model("three_conv", input_shape=(32, 32, 3))
     assert 0 < milliseconds_per_image(model, batch_size=2, repeats=3) < 1000
+
+
+def test_the_area_under_the_curve_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    probabilities = rng.dirichlet(np.ones(3), 300)
+    expected = roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
+    assert auroc(labels, probabilities) == pytest.approx(expected)
+    # By hand: of the four pairs of a positive and a negative one is in the wrong order.
+    two = np.array([[0.1, 0.9], [0.7, 0.3], [0.4, 0.6], [0.8, 0.2]])
+    assert auroc(np.array([1, 1, 0, 0]), two) == pytest.approx(3 / 4)
+    assert np.isnan(auroc(np.array([1, 1, 1, 1]), two))
+
+
+def test_the_average_precision_by_hand():
+    probabilities = np.array([[0.1, 0.9], [0.3, 0.7], [0.4, 0.6], [0.8, 0.2]])
+    labels = np.array([1, 0, 1, 0])
+    # Positives at ranks 1 and 3: (1/1 + 2/3) / 2.
+    assert average_precision(labels, probabilities, 1) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(labels, probabilities, 0) == pytest.approx((1 + 2 / 3) / 2)
+    assert np.isnan(average_precision(np.zeros(4), probabilities, 1))

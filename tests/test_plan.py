@@ -173,7 +173,7 @@ def test_one_command_reports_a_planted_leak_and_what_to_act_on(tiles, tmp_path, 
     assert leaks == {(str(tiles / "sound" / f"{i:03}.png"), f"test/sound/new{i}.jpg") for i in (1, 2, 3)}
     assert [line["path"] for line in lines if line["kind"] == "unreadable"] == ["test/crack/broken.jpg"]
     assert sum(line["kind"] == "near_duplicate" for line in lines) == 20
-    assert (tmp_path / "audit" / "leak-tiles0-test.jpg").stat().st_size > 1000
+    assert (tmp_path / "audit" / f"leak-{tiles.name}-test.jpg").stat().st_size > 1000
 
 
 def test_the_audit_command_names_a_missing_folder(capsys, tmp_path, monkeypatch):

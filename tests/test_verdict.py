@@ -37,7 +37,7 @@ def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, **number
     )
     labels = np.arange(len(right)) % 2
     (folder / "predictions").mkdir(exist_ok=True)
-    with (folder / "predictions" / made.predictions_file).open("w", newline="") as file:
+    with (folder / "predictions" / made.predictions_file()).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "group", "actual", "predicted", "p_Negative", "p_Positive"])
         for i, (label, good) in enumerate(zip(labels, right, strict=True)):
@@ -161,7 +161,7 @@ def test_the_report_draws_what_the_predictions_show(tmp_path):
 
 def test_without_predictions_there_is_a_table_but_no_verdict(tmp_path):
     made = run(tmp_path, "a", with_mistakes(1))
-    (tmp_path / "predictions" / made.predictions_file).unlink()
+    (tmp_path / "predictions" / made.predictions_file()).unlink()
     assert judged(tmp_path, made) == []
     assert "0.9990" in markdown(rows_of(tmp_path, made))
 
