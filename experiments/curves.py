@@ -66,7 +66,7 @@ def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
 def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
     kinds = [kind for kind in rows[0].results[0].robustness if kind != "none"]
     figure.set_size_inches(8.4, 5.2)
-    all_axes = figure.subplots(2, -(-len(kinds) // 2), sharex=True, sharey=True)
+    all_axes = figure.subplots(2, -(-len(kinds) // 2), sharex=True, sharey=True, squeeze=False)
     for axes, kind in zip(all_axes.ravel(), kinds, strict=False):
         for i, row in enumerate(rows):
             lines = [[*r.robustness["none"], *r.robustness[kind]] for r in row.results if r.robustness]
