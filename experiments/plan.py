@@ -53,6 +53,12 @@ def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None]) -> Pl
         raise InputError(f"--positive {positive}: the classes are {', '.join(manifest.class_names)}")
     audit = audited(manifest)
     groups = read_groups(options.groups, manifest) if options.groups else list(audit.groups)
+    found = summary(manifest, audit)
+    print(
+        f"audit: {found['twins']:,} of {found['images']:,} images show what another one shows; "
+        f"{found['groups']:,} groups; python -m experiments.audit {folder} names them",
+        flush=True,
+    )
     split, described = _split(manifest, audit, groups, options)
     manifest_file = options.out / "logs" / f"manifest-{manifest.fingerprint[:16]}.json"
     manifest.save(manifest_file)
@@ -66,7 +72,7 @@ def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None]) -> Pl
         "limit": options.limit,
         "positive": positive,
         "others": other_data,
-        "audit": summary(manifest, audit),
+        "audit": found,
     }
     parts = []
     for size in sizes:
@@ -83,6 +89,7 @@ def audited(manifest: "Manifest") -> "Audit":
 
     if audit_file(manifest).exists():
         return Audit.load(audit_file(manifest))
+    print(f"auditing {len(manifest.images):,} images of {manifest.root}, once", flush=True)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(audit_manifest, manifest).result()
 

@@ -48,6 +48,10 @@ def test_certain_probabilities_stay_finite():
     assert np.isfinite(with_temperature(sure, temperature)).all()
 
 
+def test_without_a_mistake_there_is_no_temperature_to_fit():
+    assert fit_temperature(np.array([0, 1]), np.array([[0.7, 0.3], [0.4, 0.6]])) == 1
+
+
 def test_the_calibration_error_by_hand():
     # Bins of 1/15: 0.95 (two images, one right) and 0.55 (two images, both right).
     probabilities = np.array([[0.95, 0.05], [0.05, 0.95], [0.55, 0.45], [0.45, 0.55]])
