@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from cnnzoo.data.audit import audit_manifest, twins_between
     from cnnzoo.data.manifest import build_manifest
 
-    manifests = [build_manifest(folder, limit=options.limit, skip_bad=True) for folder in options.folders]
-    if len({folder.resolve() for folder in options.folders}) < len(manifests):
+    if len({folder.resolve() for folder in options.folders}) < len(options.folders):
         raise InputError("a folder is named twice")
+    manifests = [build_manifest(folder, limit=options.limit, skip_bad=True) for folder in options.folders]
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -129,16 +129,21 @@ def _say(manifest: "Manifest", audit: "Audit") -> None:
     crossed = sum(manifest.images[t.first].label != manifest.images[t.second].label for t in audit.twins)
     if crossed:
         print(f"  {crossed:,} pairs of them lie in different classes")
-    print(
-        f"  with a random split {found['random_split_leaked']:,} of {found['random_split_test']:,} test "
-        "images have a twin in training"
-    )
+    if found["random_split_test"]:
+        print(_random_leak(found))
     for name, length in audit.ordered.items():
         print(f"  {name} is in the order of its photographs: runs of about {length} files belong together")
     print(f"  {found['groups']:,} groups that must each stay on one side of a split")
     print(f"  {_labels(audit)}")
     kinds = Counter(oddity.kind for oddity in audit.oddities)
     print("  odd: " + (", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items())) or "none"))
+
+
+def _random_leak(found: dict[str, Any]) -> str:
+    return (
+        f"  with a random split {found['random_split_leaked']:,} of {found['random_split_test']:,} test "
+        "images have a twin in training"
+    )
 
 
 def _labels(audit: "Audit") -> str:
@@ -165,9 +170,13 @@ def _say_leak(out: Path, first: "Manifest", second: "Manifest", twins: "Sequence
 
 def _draw(out: Path, manifest: "Manifest", audit: "Audit") -> None:
     from experiments import pictures
+    from experiments.plan import random_split
 
     name = manifest.root.resolve().name
-    _draw_pairs(out / f"twins-{name}.jpg", manifest, manifest, audit.twins)
+    split = random_split(manifest)
+    # The pairs that a random split would tear apart, where there are any.
+    torn = list(dict.fromkeys(audit.leaked(split).values())) if split else []
+    _draw_pairs(out / f"twins-{name}.jpg", manifest, manifest, torn or audit.twins)
     names = manifest.class_names
     if audit.suspects:
         shown = audit.suspects[:SHOWN]

@@ -189,22 +189,30 @@ def _twins_across(manifest: "Manifest", other: "Manifest") -> "list[Twin]":
 
 def summary(manifest: "Manifest", audit: "Audit") -> dict[str, Any]:
     """What the audit found, in numbers for the record."""
-    from cnnzoo.data.splits import split_manifest
-
-    plain = split_manifest(manifest, groups=list(range(len(manifest.images))), seed=SPLIT_SEED)
+    plain = random_split(manifest)
     images = len(manifest.images)
     return {
         "images": images,
         "groups": len(set(audit.groups)),
         "identical": _in_pairs(audit, lambda twin: twin.score == 1),
         "twins": _in_pairs(audit, lambda twin: True),
-        "random_split_leaked": len(audit.leaked(plain)),
-        "random_split_test": len(plain.test),
+        "random_split_leaked": len(audit.leaked(plain)) if plain else 0,
+        "random_split_test": len(plain.test) if plain else 0,
         "ordered": audit.ordered,
         "label_suspects": len(audit.suspects),
         "label_accuracy": audit.label_accuracy,
         "oddities": len(audit.oddities),
     }
+
+
+def random_split(manifest: "Manifest") -> "Split | None":
+    """The split that knows no groups; None where there are too few images for one."""
+    from cnnzoo.data.splits import split_manifest
+
+    try:
+        return split_manifest(manifest, groups=list(range(len(manifest.images))), seed=SPLIT_SEED)
+    except InputError:
+        return None
 
 
 def _in_pairs(audit: "Audit", wanted: Any) -> int:

@@ -30,6 +30,7 @@ PROBABILITY_SCORES = (
 )
 TRUSTED_ACCURACY = 0.95  # of the audit's classifier: cnnzoo.data.audit
 OPERATING = ("threshold", "test_recall", "test_precision")
+CORRUPTIONS = ("none", "blur", "noise", "exposure", "jpeg", "rotation", "scale")
 SIDES = ("train", "validation", "test")
 
 
@@ -97,6 +98,11 @@ class Row:
         same = len({each.paths for each in whole}) == 1
         return whole if same and len(whole) == len(self.finished) else ()
 
+    def other_recall(self, name: str, class_name: str) -> float | None:
+        """The mean over the finished seeds of a class's recall on another data set."""
+        found = [result.others.get(name, {}).get("recall", {}).get(class_name) for result in self.results]
+        return _mean([value for value in found if value is not None])
+
     def other_interval(self, name: str) -> tuple[float, float] | None:
         """The 95 % interval of the accuracy on another data set; None without predictions."""
         from cnnzoo.statistics import accuracy_interval
@@ -137,6 +143,10 @@ class Row:
     @property
     def other_names(self) -> list[str]:
         return list(self.first.data.get("others", {}))
+
+    def robustness(self, kind: str) -> float | None:
+        """The mean test accuracy over the strengths of a corruption and the finished seeds."""
+        return _mean([fmean(r.robustness[kind]) for r in self.results if kind in r.robustness])
 
     def operating(self, field: str) -> float | None:
         """The mean over the finished seeds of a number of the operating point."""
@@ -229,6 +239,7 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
         values |= {f"{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
         low, high = row.other_interval(name) or (None, None)
         values |= {f"{name}_accuracy_low": low, f"{name}_accuracy_high": high}
+    values |= {f"robustness_{kind}": row.robustness(kind) for kind in CORRUPTIONS}
     values |= {f"at_threshold_{name}": row.operating(name) for name in OPERATING}
     for name in ("images_per_second", "seconds_per_epoch", "first_epoch_seconds"):
         values[name] = row.mean(name)

@@ -334,9 +334,9 @@ def _label_suspects(
 
 def _oddities(manifest: Manifest, measured: _Measured) -> list[Oddity]:
     light, contrast = measured.colours[:, 0], measured.colours[:, 3]
-    exposure = _outlyingness(light)
-    focus = _outlyingness(np.log(measured.sharpness + 1e-3))
-    flatness = _outlyingness(np.log(contrast + 1e-3))
+    exposure = _outlyingness(light, least=2.0)
+    focus = _outlyingness(np.log(measured.sharpness + 1e-3), least=0.1)
+    flatness = _outlyingness(np.log(contrast + 1e-3), least=0.1)
     found = [Oddity(i, "dark", float(z)) for i, z in enumerate(exposure) if z < -OUTLIER]
     found += [Oddity(i, "bright", float(z)) for i, z in enumerate(exposure) if z > OUTLIER]
     found += [Oddity(i, "blurred", float(z)) for i, z in enumerate(focus) if z < -OUTLIER]
@@ -352,8 +352,8 @@ def _oddities(manifest: Manifest, measured: _Measured) -> list[Oddity]:
     return found
 
 
-def _outlyingness(values: npt.NDArray) -> npt.NDArray[np.float64]:
-    """The modified z-score: the distance from the median in units of the median distance from it."""
+def _outlyingness(values: npt.NDArray, *, least: float) -> npt.NDArray[np.float64]:
+    """The modified z-score: the distance from the median in units of the median distance, or of `least`."""
     distance = values - np.median(values)
-    spread = max(float(np.median(np.abs(distance))), 1e-6)
+    spread = max(float(np.median(np.abs(distance))), least)
     return np.asarray(0.6745 * distance / spread, np.float64)

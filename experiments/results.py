@@ -1,0 +1,73 @@
+"""`python -m experiments.results`: results/README.md from its template and the records beside it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.commands import Parser, exit_code
+from experiments.recipes import RECIPES
+from experiments.records import latest_records, read_records
+from experiments.report import audit_lines, markdown
+from experiments.table import Row, human_time, interval_of, make_rows, number
+
+FOLDER = Path(__file__).parents[1] / "results"
+TEMPLATE = "README.md.j2"
+
+
+class Results:
+    """The runs of one folder below results/, as the template asks for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rows = make_rows(latest_records(read_records(folder)), list(RECIPES), folder)
+
+    def __getitem__(self, name: str) -> Row:
+        return next(row for row in self.rows if row.name == name)
+
+    @property
+    def table(self) -> str:
+        """The table of comparison.md."""
+        return "\n".join(line for line in markdown(self.rows).splitlines() if line.startswith("| "))
+
+    @property
+    def sentence(self) -> str:
+        """What the comparison concludes."""
+        from experiments.verdict import verdicts
+
+        return verdicts(self.rows)[0].sentence
+
+    @property
+    def audit(self) -> dict[str, int]:
+        return dict(self.rows[0].first.data["audit"])
+
+    @property
+    def audit_line(self) -> str:
+        return audit_lines(self.rows)[0]
+
+
+def render(folder: Path = FOLDER) -> str:
+    """Returns results/README.md: every number in it comes from the records."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "time": human_time, "interval": interval_of}
+    return environment.get_template(TEMPLATE).render(results=lambda name: Results(folder / name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes results/README.md. Returns the exit code."""
+    parser = Parser(
+        prog="python -m experiments.results", description="Write results/README.md from its records."
+    )
+    parser.parse_args(arguments)
+    (FOLDER / "README.md").write_text(render(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
