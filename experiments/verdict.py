@@ -48,10 +48,10 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
 
     Where rows differ in the number of training images, those with the most are compared.
     """
-    sets: dict[str, list[Row]] = {}
+    sets: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        if row.tested is not None:
-            key = json.dumps([row.first.data.get("fingerprint"), row.tested[1], row.first.data.get("others")])
+        if row.predictions:
+            key = (str(row.first.data.get("fingerprint")), *row.predictions[0].paths)
             sets.setdefault(key, []).append(row)
     found = []
     for together in sets.values():
@@ -107,7 +107,7 @@ def _sentence(ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row]
     of_best = {pair.second.name: pair for pair in pairs if pair.first is best}
     if len(ranked) == 1:
         return (
-            f"Only {best.name} was tested: {_accuracy(best)} of {images} right; there is nothing to compare "
+            f"Only {best.name} was tested: accuracy {_accuracy(best)} on {images}; there is nothing to compare "
             "it with."
         )
     if len(equal) == 1:
@@ -117,8 +117,8 @@ def _sentence(ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row]
 
 def _clear_winner(best: Row, next_best: Pair, images: str) -> str:
     return (
-        f"Take {best.name}: {_accuracy(best)} of {images} right, more than every other recipe; the next, "
-        f"{next_best.second.name}, has {_points(next_best)} less ({_p(next_best)}). {_cost(best)}."
+        f"Take {best.name}: accuracy {_accuracy(best)} on {images}, more than every other recipe; the next, "
+        f"{next_best.second.name}, has {_points(next_best)} less ({_p(next_best)}). It costs {_cost(best)}."
     )
 
 
@@ -131,9 +131,10 @@ def _tie(
         f"{_list([row.name for row in equal])} can't be told apart on these {images} (p ≥ {closest:.2g} "
         f"against {best.name}, corrected)."
     )
-    yield f"Take {chosen.name}, the cheapest of them: {_accuracy(chosen)} right. {_cost(chosen)}."
+    yield f"Take {chosen.name}, the cheapest of them: accuracy {_accuracy(chosen)}, {_cost(chosen)}."
     if chosen is not best:
-        yield f"{best.name} has {_points(of_best[chosen.name])} more, within chance. {_cost(best)}."
+        more = _points(of_best[chosen.name])
+        yield f"{best.name} has {more} more, within chance, and costs {_cost(best)}."
     worse = [of_best[row.name] for row in ranked if row not in equal]
     if worse:
         named = [f"{pair.second.name} by {_points(pair)} ({_p(pair)})" for pair in worse]
@@ -151,9 +152,8 @@ def _accuracy(row: Row) -> str:
 
 def _cost(row: Row) -> str:
     return (
-        f"It takes {number(row.mean('ms_per_image_32'), 2)} ms an image, "
-        f"{human_time(row.mean('train_seconds'))} of training and {human_count(row.mean('total_params'))} "
-        "parameters"
+        f"{number(row.mean('ms_per_image_32'), 2)} ms an image, {human_time(row.mean('train_seconds'))} of "
+        f"training, {human_count(row.mean('total_params'))} parameters"
     )
 
 

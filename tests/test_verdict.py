@@ -69,7 +69,7 @@ def test_a_clear_winner_is_taken_with_the_reason(tmp_path):
     ]
     (verdict,) = judged(tmp_path, *records)
     assert verdict.chosen.name == "good"
-    assert verdict.sentence.startswith("Take good: 0.9950 (")
+    assert verdict.sentence.startswith("Take good: accuracy 0.9950 (")
     assert "the next, bad, has 6.20 percentage points less (p < 0.001)" in verdict.sentence
     assert verdict.sentence in markdown(rows_of(tmp_path, *records))
 
@@ -90,7 +90,7 @@ def test_of_recipes_that_cannot_be_told_apart_the_cheapest_is_taken(tmp_path):
 
 def test_a_single_recipe_is_compared_with_nothing(tmp_path):
     (verdict,) = judged(tmp_path, run(tmp_path, "only", with_mistakes(1, 2)))
-    assert verdict.sentence.startswith("Only only was tested: 0.9980 (")
+    assert verdict.sentence.startswith("Only only was tested: accuracy 0.9980 (")
     assert "nothing to compare" in verdict.sentence
 
 
