@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.records import RunResult, file_stem
-from experiments.table import SIDES, Row, human_count, shorten
+from experiments.table import SIDES, Row
+from experiments.text import human_count, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,18 +18,13 @@ from experiments.table import (
     Row,
     all_classes,
     all_others,
-    human_count,
-    human_time,
-    interval_of,
     interval_text,
     make_rows,
-    number,
-    plain,
     row_notes,
-    shorten,
     split_kind,
     write_csv,
 )
+from experiments.text import human_count, human_time, interval_of, number, plain, shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHORT_HASH = 12

@@ -8,7 +8,8 @@ from experiments.commands import Parser, exit_code
 from experiments.recipes import RECIPES
 from experiments.records import latest_records, read_records
 from experiments.report import audit_lines, markdown
-from experiments.table import Row, human_time, interval_of, make_rows, number
+from experiments.table import Row, make_rows
+from experiments.text import human_time, interval_of, number
 
 FOLDER = Path(__file__).parents[1] / "results"
 TEMPLATE = "README.md.j2"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from experiments.predictions import Predictions, read_predictions
 from experiments.records import RunRecord, RunResult
+from experiments.text import interval_of, plain
 
 DEMONSTRATION = (
     "A demonstration on few images and epochs: the numbers say nothing about the models. The full thing: "
@@ -310,51 +311,6 @@ def planned_epochs(row: Row) -> str:
     return " + ".join(str(phase["epochs"]) for phase in phases)
 
 
-def plain(text: str) -> str:
-    """Returns `text` on one line, without characters that XML or UTF-8 can't hold."""
-    return "".join(character if character.isprintable() else " " for character in str(text)).strip()
-
-
-def shorten(text: str, length: int = 24) -> str:
-    """Returns `text` on one line with its middle left out where it is longer than `length`."""
-    text = plain(text)
-    if len(text) <= length:
-        return text
-    return f"{text[: (length - 1) // 2]}…{text[len(text) - length // 2 :]}"
-
-
-def human_time(seconds: float | None) -> str:
-    """Seconds as people say them: `3.3 s`, `4 min 07 s`, `2 h 05 min`."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
-    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02} min"
-
-
-def human_count(number: float | None) -> str:
-    """A large number to three digits: `2.26 M`, `539 k`."""
-    if number is None:
-        return ""
-    number = float(f"{number:.3g}")
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= size:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:g}"
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number with fixed digits; empty where there is none."""
-    return "" if value is None else f"{value:,.{digits}f}"
-
-
 def interval_text(row: Row) -> str:
     """The interval of the test accuracy as `0.9883 to 0.9958`; empty where there is none."""
     return interval_of(row.interval)
-
-
-def interval_of(bounds: tuple[float, float] | None) -> str:
-    """`0.9883 to 0.9958`; empty where there is none."""
-    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from cnnzoo.statistics import bootstrap_interval, holm, paired_p_value
-from experiments.table import Row, human_count, human_time, number
+from experiments.table import Row
+from experiments.text import human_count, human_time, number
 
 SIGNIFICANT = 0.05
 SAME_SPEED = 1.25  # times per image are not told apart below this ratio: the machine's noise is as large
@@ -107,8 +108,8 @@ def _sentence(ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row]
     of_best = {pair.second.name: pair for pair in pairs if pair.first is best}
     if len(ranked) == 1:
         return (
-            f"Only {best.name} was tested: accuracy {_accuracy(best)} on {images}; there is nothing to compare "
-            "it with."
+            f"Only {best.name} was tested: accuracy {_accuracy(best)} on {images}; there is nothing to "
+            "compare it with."
         )
     if len(equal) == 1:
         return _clear_winner(best, of_best[ranked[1].name], images)

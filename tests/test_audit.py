@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.data import audit as auditing
+from cnnzoo.data import groups
 from cnnzoo.data.audit import Audit, audit_manifest, twins_between
 from cnnzoo.data.concrete import draw_tile
 from cnnzoo.data.features import texture_features
@@ -105,26 +105,26 @@ def test_runs_of_neighbours_are_groups_where_files_follow_their_photographs(tmp_
     manifest = build_manifest(tmp_path, progress=False)
     audit = audit_manifest(manifest, cached=False, progress=False)
     assert list(audit.ordered) == ["ordered"]
-    groups = {image.path: group for image, group in zip(manifest.images, audit.groups, strict=True)}
+    group_of = {image.path: group for image, group in zip(manifest.images, audit.groups, strict=True)}
     neighbours = [(i, i + 1) for i in range(119) if (i + 1) % 12]
-    together = [groups[f"ordered/{a}.png"] == groups[f"ordered/{b}.png"] for a, b in neighbours]
+    together = [group_of[f"ordered/{a}.png"] == group_of[f"ordered/{b}.png"] for a, b in neighbours]
     assert np.mean(together) > 0.9
-    alone = [group for path, group in groups.items() if path.startswith("shuffled")]
+    alone = [group for path, group in group_of.items() if path.startswith("shuffled")]
     assert len(set(alone)) == len(alone)
 
 
 def test_a_long_run_is_cut_into_equal_pieces():
     runs = np.array([4] * 10 + [1] * 3 + [2] * 4)
-    assert auditing._cut_long(runs, 4).tolist() == [0] * 4 + [1] * 3 + [2] * 3 + [3] * 3 + [4] * 4
+    assert groups._cut_long(runs, 4).tolist() == [0] * 4 + [1] * 3 + [2] * 3 + [3] * 3 + [4] * 4
 
 
 def test_a_component_of_two_runs_goes_to_the_one_that_has_most_of_it():
     components = np.array([0, 0, 0, 1, 2, 3])
     runs = np.array([5, 5, 6, 6, 6, -1])
-    groups = auditing._groups(components, runs).tolist()
-    assert groups[0] == groups[1] == groups[2]
-    assert groups[3] == groups[4]
-    assert len({groups[0], groups[3], groups[5]}) == 3
+    joined = groups.join(components, runs).tolist()
+    assert joined[0] == joined[1] == joined[2]
+    assert joined[3] == joined[4]
+    assert len({joined[0], joined[3], joined[5]}) == 3
 
 
 def stripes(rng):
