@@ -52,7 +52,7 @@ def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
     for i, (recipe, rows) in enumerate(curves.items()):
         sizes = [row.images("train") for row in rows]
         ticks |= set(sizes)
-        means = np.array([row.mean("test_accuracy") or 0 for row in rows])
+        means = np.array([row.average("test_accuracy") or 0 for row in rows])
         bounds = np.array([row.interval or (0, 1) for row in rows]).T
         spread = np.abs(bounds - means)
         axes.errorbar(sizes, means, yerr=spread, capsize=3, linewidth=1.3, label=recipe, **_style(i))

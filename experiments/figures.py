@@ -194,7 +194,7 @@ def _before_training(figure: "Figure", rows: Sequence[Row]) -> None:
     figure.set_size_inches(7, 1.3 + 0.36 * len(rows))
     axes = figure.subplots()
     for i, row in enumerate(rows):
-        before, after = row.mean("val_accuracy_before") or 0, row.mean("val_accuracy") or 0
+        before, after = row.average("val_accuracy_before") or 0, row.average("val_accuracy") or 0
         axes.plot([before, after], [i, i], color="#bbbbbb", linewidth=2, zorder=1)
         axes.plot(
             before, i, "o", markerfacecolor="white", color=BLUE, label="before training" if not i else None
@@ -220,9 +220,9 @@ def _scatter(
     figure.set_size_inches(7, 4.6)
     axes = figure.subplots()
     for i, row in enumerate(rows):
-        accuracy, (low, high) = row.mean("test_accuracy") or 0, row.interval or (0, 0)
+        accuracy, (low, high) = row.average("test_accuracy") or 0, row.interval or (0, 0)
         axes.errorbar(
-            max(row.mean(field) or 0, 1e-3), accuracy, yerr=[[accuracy - low], [high - accuracy]],
+            max(row.average(field) or 0, 1e-3), accuracy, yerr=[[accuracy - low], [high - accuracy]],
             fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], markersize=7, capsize=3,
             elinewidth=1,
         )  # fmt: skip
@@ -268,7 +268,7 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[Row], field: str
     points, taken = [], []
     for row in rows:
         low, high = row.interval or (0, 0)
-        x, y = max(row.mean(field) or 0, 1e-3), row.mean("test_accuracy") or 0
+        x, y = max(row.average(field) or 0, 1e-3), row.average("test_accuracy") or 0
         points.append((x, y))
         (left, middle), (_, bottom), (_, top) = (axes.transData.transform((x, v)) for v in (y, low, high))
         taken += [

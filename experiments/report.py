@@ -77,16 +77,16 @@ def markdown(rows: Sequence[Row]) -> str:
     titles += ["training", "parameters", "ms/image (1 / 32)", "weights", "notes"]
     lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for row in rows:
-        accuracy = f"{number(row.mean('test_accuracy'), 4)} ({interval_text(row)})" if row.results else ""
-        latency = f"{number(row.mean('ms_per_image_1'), 2)} / {number(row.mean('ms_per_image_32'), 2)}"
+        accuracy = f"{number(row.average('test_accuracy'), 4)} ({interval_text(row)})" if row.results else ""
+        latency = f"{number(row.average('ms_per_image_1'), 2)} / {number(row.average('ms_per_image_32'), 2)}"
         cells = [
             row.name,
             accuracy,
             number(row.deviation("test_accuracy"), 4),
-            number(row.mean("auroc"), 4),
+            number(row.average("auroc"), 4),
             *(other_text(row, name) for name in others),
-            human_time(row.mean("train_seconds")),
-            human_count(row.mean("total_params")),
+            human_time(row.average("train_seconds")),
+            human_count(row.average("total_params")),
             latency if row.results else "",
             row.first.weights,
             "; ".join(row_notes(row, rows)),
@@ -178,11 +178,11 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     for row in rows:
         table.add_row(
             row.name,
-            number(row.mean("test_accuracy"), 4),
+            number(row.average("test_accuracy"), 4),
             interval_text(row).replace(" to ", "–"),
-            human_time(row.mean("train_seconds")),
-            human_count(row.mean("total_params")),
-            number(row.mean("ms_per_image_1"), 1),
+            human_time(row.average("train_seconds")),
+            human_count(row.average("total_params")),
+            number(row.average("ms_per_image_1"), 1),
             *(number(row.other(name, "accuracy"), 4) for name in all_others(rows)),
             row.first.weights,
             "ok" if row.status == "ok" else "failed",
@@ -270,14 +270,14 @@ def _section(out: Path, row: Row, svgs: dict[str, str]) -> dict[str, Any]:
 def _where_the_seconds_went(row: Row) -> list[tuple[str, float]]:
     if not row.results:
         return []
-    first, train = row.mean("first_epoch_seconds") or 0, row.mean("train_seconds") or 0
+    first, train = row.average("first_epoch_seconds") or 0, row.average("train_seconds") or 0
     return [
-        ("start (imports)", row.mean("start_seconds") or 0),
-        ("decoding", row.mean("decode_seconds") or 0),
+        ("start (imports)", row.average("start_seconds") or 0),
+        ("decoding", row.average("decode_seconds") or 0),
         ("first epoch, with tracing", first),
         ("other epochs", train - first),
-        ("validation and logging", row.mean("validation_seconds") or 0),
-        ("test", row.mean("test_seconds") or 0),
+        ("validation and logging", row.average("validation_seconds") or 0),
+        ("test", row.average("test_seconds") or 0),
     ]
 
 

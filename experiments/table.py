@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,10 @@ PROBABILITY_SCORES = (
 TRUSTED_ACCURACY = 0.95  # of the audit's classifier: cnnzoo.data.audit
 OPERATING = ("threshold", "test_recall", "test_precision")
 CORRUPTIONS = ("none", "blur", "noise", "exposure", "jpeg", "rotation", "scale")
+# Machines are noisy: what another program did during one seed should not show.
+TIMES = {"train_seconds", "first_epoch_seconds", "seconds_per_epoch", "images_per_second", "start_seconds",
+         "decode_seconds", "validation_seconds", "test_seconds", "cpu_seconds", "ms_per_image_1",
+         "ms_per_image_32"}  # fmt: skip
 SIDES = ("train", "validation", "test")
 
 
@@ -71,10 +75,10 @@ class Row:
         share = "" if len(failed) == len(self.records) else f"{len(failed)} of {len(self.records)} "
         return f"{share}failed: {'; '.join(reasons)}"
 
-    def mean(self, field: str) -> float | None:
-        """The mean over the finished seeds of a number of `RunResult`; None where there is none."""
-        values = [getattr(result, field) for result in self.results]
-        return _mean([value for value in values if value is not None])
+    def average(self, field: str) -> float | None:
+        """The mean over the finished seeds of a number of `RunResult`, of a time the median; or None."""
+        values = [value for result in self.results if (value := getattr(result, field)) is not None]
+        return median(values) if field in TIMES and values else _mean(values)
 
     def deviation(self, field: str) -> float | None:
         """The standard deviation over the finished seeds; None for fewer than two."""
@@ -123,7 +127,7 @@ class Row:
         """The 95 % interval of the mean accuracy: by groups and seeds where the predictions are at hand."""
         from cnnzoo.statistics import accuracy_interval, wilson_interval
 
-        accuracy = self.mean("test_accuracy")
+        accuracy = self.average("test_accuracy")
         if accuracy is None:
             return None
         if self.tested is not None:
@@ -225,17 +229,17 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
         "model": row.first.model,
         "status": row.status,
         "seeds": ",".join(str(record.seed) for record in row.records),
-        "test_accuracy": row.mean("test_accuracy"),
+        "test_accuracy": row.average("test_accuracy"),
         "test_accuracy_low": low,
         "test_accuracy_high": high,
     }
-    values |= {name: row.mean(name) for name in ("train_seconds", "total_params", "trainable_params")}
+    values |= {name: row.average(name) for name in ("train_seconds", "total_params", "trainable_params")}
     values["test_accuracy_sd"] = row.deviation("test_accuracy")
-    values["validation_accuracy"] = row.mean("val_accuracy")
-    values["accuracy_before_training"] = row.mean("val_accuracy_before")
+    values["validation_accuracy"] = row.average("val_accuracy")
+    values["accuracy_before_training"] = row.average("val_accuracy_before")
     for score in ("recall", "precision", "f1"):
         values |= {f"{score}_{name}": row.class_mean(name, score) for name in class_names}
-    values |= {name: row.mean(name) for name in PROBABILITY_SCORES}
+    values |= {name: row.average(name) for name in PROBABILITY_SCORES}
     for name in other_names:
         values |= {f"{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
         low, high = row.other_interval(name) or (None, None)
@@ -243,9 +247,9 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     values |= {f"robustness_{kind}": row.robustness(kind) for kind in CORRUPTIONS}
     values |= {f"at_threshold_{name}": row.operating(name) for name in OPERATING}
     for name in ("images_per_second", "seconds_per_epoch", "first_epoch_seconds"):
-        values[name] = row.mean(name)
+        values[name] = row.average(name)
     values |= {"epochs": row.epochs, "weights": row.first.weights}
-    values |= {name: row.mean(name) for name in ("model_bytes", "ms_per_image_1", "ms_per_image_32")}
+    values |= {name: row.average(name) for name in ("model_bytes", "ms_per_image_1", "ms_per_image_32")}
     values |= {"train_images": row.images("train"), "test_images": row.images("test")}
     values |= {"split": row.first.data.get("split", {}).get("kind"), "test_groups": row.test_groups}
     return values | {"device": row.environment("device"), "backend": row.environment("backend")}

@@ -62,7 +62,7 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
 
 
 def _verdict(rows: Sequence[Row]) -> Verdict:
-    ranked = sorted(rows, key=lambda row: -(row.mean("test_accuracy") or 0))
+    ranked = sorted(rows, key=lambda row: -(row.average("test_accuracy") or 0))
     pairs = _pairs(ranked)
     best = ranked[0]
     worse = {pair.second.name for pair in pairs if pair.first is best and pair.apart}
@@ -96,11 +96,11 @@ def cheapest(rows: Sequence[Row]) -> Row:
     """The fastest at 32 images; of those about as fast the one that trains fastest."""
     fastest = min(_speed(row) for row in rows)
     near = [row for row in rows if _speed(row) <= SAME_SPEED * fastest]
-    return min(near, key=lambda row: row.mean("train_seconds") or 0)
+    return min(near, key=lambda row: row.average("train_seconds") or 0)
 
 
 def _speed(row: Row) -> float:
-    return row.mean("ms_per_image_32") or 0.0
+    return row.average("ms_per_image_32") or 0.0
 
 
 def _sentence(ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row], chosen: Row) -> str:
@@ -148,13 +148,14 @@ def _points(pair: Pair) -> str:
 
 def _accuracy(row: Row) -> str:
     low, high = row.interval or (0, 1)
-    return f"{number(row.mean('test_accuracy'), 4)} ({low:.4f} to {high:.4f})"
+    return f"{number(row.average('test_accuracy'), 4)} ({low:.4f} to {high:.4f})"
 
 
 def _cost(row: Row) -> str:
     return (
-        f"{number(row.mean('ms_per_image_32'), 2)} ms an image, {human_time(row.mean('train_seconds'))} of "
-        f"training, {human_count(row.mean('total_params'))} parameters"
+        f"{number(row.average('ms_per_image_32'), 2)} ms an image, "
+        f"{human_time(row.average('train_seconds'))} of training, "
+        f"{human_count(row.average('total_params'))} parameters"
     )
 
 
