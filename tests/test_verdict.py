@@ -18,7 +18,7 @@ NAMES = ["Negative", "Positive"]
 IMAGES = 1000
 
 
-def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, **numbers):
+def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=None, **numbers):
     """A finished run whose verdicts on `IMAGES` test images are right where `right` says so."""
     made = record(recipe, seed)
     split = {**made.data["split"], "train_size": train_size}
@@ -32,6 +32,7 @@ def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, **number
     made = replace(
         made,
         identity=f"{recipe}-{seed}-{train_size}",
+        config={**made.config, "model": network or recipe},
         data={**made.data, "class_names": NAMES, "images": images, "split": split},
         result=result,
     )
@@ -86,6 +87,16 @@ def test_of_recipes_that_cannot_be_told_apart_the_cheapest_is_taken(tmp_path):
     assert "best, fast and as_fast can't be told apart on these 1,000 test images" in verdict.sentence
     assert "Take as_fast, the cheapest of them" in verdict.sentence
     assert "Worse than best: bad by 7.70 percentage points (p < 0.001)." in verdict.sentence
+
+
+def test_one_network_costs_the_same_however_it_was_trained_and_timed(tmp_path):
+    long, short = {"train_seconds": 500.0}, {"train_seconds": 50.0}
+    (verdict,) = judged(
+        tmp_path,
+        run(tmp_path, "tuned", with_mistakes(1), network="net", ms_per_image_32=2.0, **long),
+        run(tmp_path, "frozen", with_mistakes(2, 3), network="net", ms_per_image_32=3.0, **short),
+    )
+    assert verdict.chosen.name == "frozen"
 
 
 def test_a_single_recipe_is_compared_with_nothing(tmp_path):
