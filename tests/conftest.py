@@ -1,5 +1,6 @@
 """What several test files use. Nothing here needs the network, and the user's cache is not touched."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,6 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 import numpy as np
 import pytest
+
+from experiments.environment import describe_environment
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -40,3 +43,22 @@ def image_folder(tmp_path_factory):
                 cv2.line(tile, (0, int(ends[0])), (47, int(ends[1])), (40, 40, 40), 3)
             cv2.imwrite(str(folder / name / f"{i:02}.png"), tile.clip(0, 255).astype(np.uint8))
     return folder
+
+
+def pytest_addoption(parser):
+    parser.addoption("--record", metavar="FILE.jsonl", type=Path, help="append what slow tests measure")
+
+
+@pytest.fixture
+def record(request):
+    """Prints a measurement and, with --record, appends it to a file with its environment."""
+
+    def write(**values):
+        print("\n" + ", ".join(f"{key} {value}" for key, value in values.items()))
+        if path := request.config.getoption("--record"):
+            environment = describe_environment()
+            line = {"test": request.node.name, **values, "environment": environment}
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    return write

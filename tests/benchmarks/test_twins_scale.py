@@ -1,4 +1,4 @@
-"""Seconds and memory of the search for twins as images become more; `-s` shows them."""
+"""Seconds and memory of the search for twins as images become more; `--record` writes them."""
 
 import os
 import resource
@@ -42,7 +42,7 @@ def measure(count):
 
 
 @pytest.mark.slow
-def test_time_grows_about_linearly_and_memory_stays_small():
+def test_time_grows_about_linearly_and_memory_stays_small(record):
     each = {}
     for count in COUNTS:
         # A process each: the peak of memory is the process's.
@@ -50,12 +50,40 @@ def test_time_grows_about_linearly_and_memory_stays_small():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         added, found, memory, twins = map(float, done.stdout.split())
         each[count] = 1000 * (added + found) / count
-        print(
-            f"\n{count:,} drawn tiles: {added:.0f} s to index, {found:.0f} s to search, {each[count]:.2f} ms "
-            f"an image, {memory:.2f} GiB, {twins:.0f} pairs found, where there are none"
+        record(
+            images=count,
+            index_seconds=added,
+            search_seconds=found,
+            ms_per_image=each[count],
+            gib=memory,
+            false_pairs=int(twins),
         )
         assert twins <= count / 1000
         if count <= 40_000:
             assert memory < 2
             assert added + found < 600
     assert each[100_000] < 2 * each[5_000]
+
+
+@pytest.mark.slow
+def test_an_audit_of_forty_thousand_images_takes_ten_minutes_at_most(shared, tmp_path, record):
+    """METU's half beside itself, every image mirrored and encoded again: each has a twin at least."""
+    import cv2
+
+    for folder in sorted((shared / "data" / "metu_half").iterdir()):
+        for path in sorted(folder.glob("*.jpg")):
+            copy = tmp_path / "images" / folder.name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.symlink_to(path)
+            cv2.imwrite(str(copy.with_stem("mirrored_" + path.stem)), cv2.imread(str(path))[:, ::-1])
+    images = sum(1 for _ in tmp_path.glob("images/*/*"))
+    command = [sys.executable, "-m", "experiments.audit", str(tmp_path / "images"), "--out", str(tmp_path)]
+    start = perf_counter()
+    subprocess.run(command, check=True, env=os.environ | {"CNNZOO_CACHE": str(tmp_path / "cache")})
+    seconds = perf_counter() - start
+    # The largest child so far; the processes above are smaller or asserted on.
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    record(images=images, seconds=seconds, gib=memory)
+    assert images > 39_000
+    assert seconds < 600
+    assert memory < 2
