@@ -127,7 +127,8 @@ def _sentence(ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row]
 def _clear_winner(best: Row, next_best: Pair, images: str) -> str:
     return (
         f"Take {best.name}: accuracy {_accuracy(best)} on {images}, more than every other recipe; the next, "
-        f"{next_best.second.name}, has {_points(next_best)} less ({_p(next_best)}). It costs {_cost(best)}."
+        f"{next_best.second.name}, has {_points(next_best)} less ({_p(next_best)}). It "
+        f"costs {_cost(best, [best])}."
     )
 
 
@@ -140,10 +141,10 @@ def _tie(
         f"{_list([row.name for row in equal])} can't be told apart on these {images} (p ≥ {closest:.2g} "
         f"against {best.name}, corrected)."
     )
-    yield f"Take {chosen.name}, the cheapest of them: accuracy {_accuracy(chosen)}, {_cost(chosen)}."
+    yield f"Take {chosen.name}, the cheapest of them: accuracy {_accuracy(chosen)}, {_cost(chosen, equal)}."
     if chosen is not best:
         more = _points(of_best[chosen.name])
-        yield f"{best.name} has {more} more, within chance, and costs {_cost(best)}."
+        yield f"{best.name} has {more} more, within chance, and costs {_cost(best, equal)}."
     worse = [of_best[row.name] for row in ranked if row not in equal]
     if worse:
         named = [f"{pair.second.name} by {_points(pair)} ({_p(pair)})" for pair in worse]
@@ -159,9 +160,9 @@ def _accuracy(row: Row) -> str:
     return f"{number(row.average('test_accuracy'), 4)} ({low:.4f} to {high:.4f})"
 
 
-def _cost(row: Row) -> str:
+def _cost(row: Row, rows: Sequence[Row]) -> str:
     return (
-        f"{number(row.average('ms_per_image_32'), 2)} ms an image, "
+        f"{number(_speed(row, rows), 2)} ms an image, "
         f"{human_time(row.average('train_seconds'))} of training, "
         f"{human_count(row.average('total_params'))} parameters"
     )
