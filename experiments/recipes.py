@@ -53,7 +53,7 @@ FLIP_AND_ROTATION = Augmentation(horizontal_flip=True, rotation=0.2)
 def three_conv() -> Recipe:
     """The three-conv-layer sigmoid CNN, from scratch.
 
-    `--recipes three_conv` on METU's half: test 0.9930 in 2 min 43 s (results/metu_half, 2 cores).
+    `--recipes three_conv` on METU's half: test 0.9742 in 2 min 21 s (results/metu_half).
     """
     return Recipe(
         name="three_conv",
@@ -69,7 +69,7 @@ def three_conv() -> Recipe:
 def mobilenet_v2_160() -> Recipe:
     """MobileNetV2 at 160 pixels, frozen; its project reports 0.9975 on a 70/20/10 split.
 
-    `--recipes mobilenet_v2_160` on METU's half: test 0.9970 in 1 min 54 s (results/metu_half, 2 cores).
+    `--recipes mobilenet_v2_160` on METU's half: test 0.9957 in 2 min 04 s (results/metu_half).
     """
     return Recipe(
         name="mobilenet_v2_160",
@@ -89,7 +89,7 @@ def mobilenet_v2_160_finetuned() -> Recipe:
     """MobileNetV2 at 160 pixels, frozen, then fine-tuned from layer 100 of the Keras model on.
 
     That layer is `block_11_expand_relu`; the first one with weights behind it is `block_11_depthwise`.
-    `--recipes mobilenet_v2_160_finetuned` on METU's half: test 0.9985 in 7 min 21 s (results/metu_half).
+    `--recipes mobilenet_v2_160_finetuned` on METU's half: test 0.9985 in 11 min 32 s (results/metu_half).
     """
     frozen = Phase(epochs=10, learning_rate=1e-4, trainable="head", patience=2)
     tuned = Phase(
@@ -109,7 +109,7 @@ def mobilenet_v2_160_finetuned() -> Recipe:
 def mobilenet_v2_180() -> Recipe:
     """MobileNetV2 at 180 pixels, frozen; its project took 12,363 s for the five epochs on its machine.
 
-    `--recipes mobilenet_v2_180` on METU's half: test 0.9960 in 2 min 31 s (results/metu_half, 2 cores).
+    `--recipes mobilenet_v2_180` on METU's half: test 0.9938 in 2 min 21 s (results/metu_half).
     """
     return Recipe(
         name="mobilenet_v2_180",
@@ -128,7 +128,7 @@ def resnet50_128() -> Recipe:
     """ResNet50 at 128 pixels, five epochs frozen, then one epoch of the whole base.
 
     Its project names neither optimiser nor rates: Adam at Keras' default for the head and 1e-5 for the base.
-    `--recipes resnet50_128 --limit 1500` from random weights: test 0.9901 in 7 min 31 s (results/metu_half).
+    No pretrained file was at hand to measure it; from random weights it takes hours on 2 cores.
     """
     return Recipe(
         name="resnet50_128",

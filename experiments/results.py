@@ -1,8 +1,10 @@
 """`python -m experiments.results`: results/README.md from its template and the records beside it."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.commands import Parser, exit_code
 from experiments.recipes import RECIPES
@@ -13,6 +15,7 @@ from experiments.text import human_time, interval_of, number
 
 FOLDER = Path(__file__).parents[1] / "results"
 TEMPLATE = "README.md.j2"
+MEASUREMENTS = "audit/measurements.jsonl"
 
 
 class Results:
@@ -57,7 +60,15 @@ def render(folder: Path = FOLDER) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "time": human_time, "interval": interval_of}
-    return environment.get_template(TEMPLATE).render(results=lambda name: Results(folder / name))
+    return environment.get_template(TEMPLATE).render(
+        results=lambda name: Results(folder / name), measured=lambda test: _measured(folder, test)
+    )
+
+
+def _measured(folder: Path, test: str) -> list[dict[str, Any]]:
+    """What a slow test measured, from `pytest --record`."""
+    lines = (folder / MEASUREMENTS).read_text(encoding="utf-8").splitlines()
+    return [values for line in lines if (values := json.loads(line))["test"] == test]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

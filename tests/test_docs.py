@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 import cnnzoo
+from experiments import recipes
 from experiments.recipes import RECIPES
-from experiments.report import write_report
+from experiments.records import latest_records, read_records
+from experiments.report import markdown
+from experiments.results import render
+from experiments.table import make_rows, write_csv
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,19 +22,36 @@ def table_lines(text):
     return [line for line in text.splitlines() if line.startswith("| ")]
 
 
-def test_the_committed_results_are_what_their_records_give(tmp_path):
-    (tmp_path / "runs.jsonl").write_bytes((METU / "runs.jsonl").read_bytes())
-    write_report(tmp_path)
-    for name in ("comparison.csv", "comparison.md"):
-        assert (tmp_path / name).read_text() == (METU / name).read_text(), (
-            f"python -m experiments.report {METU}"
-        )
+def committed_rows(name):
+    folder = METU / name
+    return make_rows(latest_records(read_records(folder)), list(RECIPES), folder)
 
 
-def test_the_readme_shows_the_committed_table():
-    lines = table_lines((METU / "comparison.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["grouped", "random", "few_labels"])
+def test_the_committed_tables_are_what_their_records_give(name, tmp_path):
+    rows = committed_rows(name)
+    write_csv(tmp_path / "comparison.csv", rows)
+    command = f"python -m experiments.report {METU / name}"
+    assert (tmp_path / "comparison.csv").read_text() == (METU / name / "comparison.csv").read_text(), command
+    assert markdown(rows) == (METU / name / "comparison.md").read_text(), command
+
+
+def test_the_text_of_the_results_is_what_their_records_give():
+    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert render() == text, "python -m experiments.results"
+
+
+def test_the_readme_shows_the_committed_table_and_what_it_concludes():
+    text = (METU / "grouped" / "comparison.md").read_text(encoding="utf-8")
+    lines = table_lines(text)
     assert len(lines) > 5
     assert "\n".join(lines) in README
+    assert text.splitlines()[0] in README
+
+
+@pytest.mark.parametrize("row", committed_rows("grouped"), ids=lambda row: row.name)
+def test_a_recipes_docstring_quotes_the_committed_accuracy(row):
+    assert f"test {row.average('test_accuracy'):.4f}" in getattr(recipes, row.name).__doc__
 
 
 @pytest.mark.parametrize("name", RECIPES)

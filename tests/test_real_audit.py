@@ -136,12 +136,14 @@ def planted(root, source):
     rng = np.random.default_rng(4)
     names = [folder.name for folder in sorted(source.iterdir()) if folder.is_dir()]
     leaked, flipped = set(), set()
+    for part in ("train", "test"):
+        for name in names:
+            (root / part / name).mkdir(parents=True)
     for k, name in enumerate(names):
         files = sorted((source / name).glob("*.jpg"))
         # Far apart in the file order, so that test shares no photograph with train but by the plant.
         parts = {"train": files[:TRAIN], "test": files[-TEST:]}
         for part, chosen in parts.items():
-            (root / part / name).mkdir(parents=True)
             for path in chosen:
                 shutil.copyfile(path, root / part / name / path.name)
         for i in rng.choice(TRAIN, LEAKED // 2, replace=False):

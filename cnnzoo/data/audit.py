@@ -25,7 +25,7 @@ from cnnzoo.data.images import read_image, resize_image, track
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 
-VERSION = 1  # of what an audit finds: older ones in the cache are not read
+VERSION = 2  # of what an audit finds: older ones in the cache are not read
 FOLDS = 5
 TRUSTED_ACCURACY = 0.95  # out of fold, from which on doubts about labels are worth showing
 OUTLIER = 5.0  # modified z-score (Iglewicz and Hoaglin 1993: 3.5)

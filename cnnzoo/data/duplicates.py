@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
+from typing import Any
 
 import cv2
 import faiss
@@ -31,6 +32,8 @@ MIN_TWIN = 0.6  # correlation of the fine textures: unlike pairs stay under 0.55
 MIN_OVERLAP = 0.3  # share of the image
 PLACES_PER_PAIR = 2
 LIST_LENGTH = 100  # windows in a list of the inverted file, on average
+MOST_LISTS = 8192
+SAMPLES_PER_LIST = 32  # windows that the lists' centres are found from
 PROBES = 3  # lists looked through
 SEARCH_RADIUS = 2  # pixels around the place that the windows name
 _BAND_SCALE = 40  # the fine texture is kept in int8, in steps of 1/40 of its local deviation
@@ -218,21 +221,48 @@ def _searches(
 
     Where all are looked up, a turn by three quarters is left out: the pair is found from its other side.
     """
-    dims, chunk = spectra.shape[1], 100_000
-    lists = int(np.clip(len(spectra) // LIST_LENGTH, 1, 8192))
-    coarse = faiss.IndexFlatIP(dims)
-    index = faiss.IndexIVFFlat(coarse, dims, lists, faiss.METRIC_INNER_PRODUCT)
-    index.cp.max_points_per_centroid, index.cp.min_points_per_centroid, index.cp.niter = 64, 1, 8
-    sample = np.random.default_rng(0).permutation(len(spectra))[: 64 * lists]
-    index.train(spectra[sample].astype(np.float32))
+    chunk = 100_000
+    index = _inverted_file(spectra)
     for start in range(0, len(spectra), chunk):
         index.add(spectra[start : start + chunk].astype(np.float32))
-    index.nprobe = PROBES
     turns = (0, 1, 2, 3, 4, 5, 6, 7) if first else (0, 1, 2, 4, 5, 6, 7)
     jobs = [(turn, start) for turn in turns for start in range(first, len(spectra), chunk)]
     for turn, start in track(jobs, len(jobs), "looking for twins", unit="batches", progress=progress):
-        alike, near = index.search(_turned_spectra(spectra[start : start + chunk], turn), NEIGHBOURS)
+        alike, near = _nearest(index, _turned_spectra(spectra[start : start + chunk], turn))
         yield turn, near, alike, start
+
+
+def _inverted_file(spectra: npt.NDArray) -> Any:
+    """Returns an empty inverted file whose lists are found through a graph, in time that hardly grows."""
+    dims = spectra.shape[1]
+    lists = int(np.clip(len(spectra) // LIST_LENGTH, 1, MOST_LISTS))
+    sample = np.random.default_rng(0).permutation(len(spectra))[: SAMPLES_PER_LIST * lists]
+    means: Any = faiss.Kmeans(
+        dims, lists, niter=6, spherical=True,
+        min_points_per_centroid=1, max_points_per_centroid=SAMPLES_PER_LIST,
+    )  # fmt: skip
+    means.train(spectra[sample].astype(np.float32))
+    graph: Any = faiss.IndexHNSWFlat(dims, 16, faiss.METRIC_INNER_PRODUCT)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # several would link the graph in an order of chance
+    graph.add(means.centroids)
+    faiss.omp_set_num_threads(threads)
+    index = faiss.IndexIVFFlat(graph, dims, lists, faiss.METRIC_INNER_PRODUCT)
+    index.nprobe = PROBES
+    return index
+
+
+def _nearest(
+    index: Any, queries: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Cosines and positions of each query's neighbours, list by list: a list is read once from memory."""
+    distances, lists = index.quantizer.search(queries, PROBES)
+    order = np.argsort(lists[:, 0], kind="stable")
+    alike, near = np.empty((len(queries), NEIGHBOURS), np.float32), np.empty((len(queries), NEIGHBOURS), int)
+    alike[order], near[order] = index.search_preassigned(
+        queries[order], NEIGHBOURS, lists[order], distances[order]
+    )
+    return alike, near
 
 
 def _one_way(places: npt.NDArray) -> npt.NDArray:
