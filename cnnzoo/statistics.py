@@ -11,6 +11,7 @@ Groups = Sequence[Any] | npt.NDArray
 RESAMPLES = 2000
 PERMUTATIONS = 9999
 LEVEL = 0.95
+FEW_GROUPS = 5
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -49,19 +50,21 @@ def accuracy_interval(right: npt.NDArray, groups: Groups) -> tuple[float, float]
     """Returns a 95 % interval of the mean accuracy over seeds, for images of `groups`.
 
     For one seed and no two images of a group it is Wilson's. Else the bootstrap's, but never narrower than
-    Wilson's: with hardly a mistake there is little to resample. Without any, Wilson's for as many trials as
-    groups.
+    Wilson's. With mistakes in fewer than `FEW_GROUPS` groups, or hardly anything but mistakes, there is
+    little to resample: Wilson's for as many trials as groups then.
 
     Args:
         right: (seeds, images) whether the run was right.
         groups: (images,) the group of each.
     """
-    accuracy, images = float(right.mean()), right.shape[1]
-    trials = len(np.unique(np.asarray(groups)))
-    if accuracy in (0.0, 1.0):
-        return wilson_interval(round(accuracy * trials), trials)
-    wilson_low, wilson_high = wilson_interval(round(accuracy * images), images)
-    if len(right) == 1 and trials == images:
+    accuracy = float(right.mean())
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    alone = len(np.unique(numbers)) == right.shape[1]
+    share = right.mean(axis=0)
+    rare = min(len(np.unique(numbers[share < 1])), len(np.unique(numbers[share > 0])))
+    trials = len(np.unique(numbers)) if rare < FEW_GROUPS else right.shape[1]
+    wilson_low, wilson_high = wilson_interval(round(accuracy * trials), trials)
+    if accuracy in (0.0, 1.0) or (len(right) == 1 and alone):
         return wilson_low, wilson_high
     low, high = bootstrap_interval(right, groups)
     return min(low, wilson_low), max(high, wilson_high)

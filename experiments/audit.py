@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code
+from experiments.records import file_stem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,22 +70,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         raise InputError(f"--out {options.out}: {error.strerror}") from None
     issues: list[Issue] = []
-    for manifest in manifests:
+    names = _names(manifests)
+    for name, manifest in zip(names, manifests, strict=True):
         audit = audit_manifest(manifest)
         issues += _issues(manifest, audit)
         _say(manifest, audit)
-        _draw(options.out, manifest, audit)
-    for first, second in combinations(manifests, 2):
+        _draw(options.out, name, manifest, audit)
+    for a, b in combinations(range(len(manifests)), 2):
+        first, second = manifests[a], manifests[b]
         twins = twins_between(first, second)
         issues += [_pair(first, second, twin, "leak") for twin in twins]
-        _say_leak(options.out, first, second, twins)
+        _say_leak(first, second, twins)
+        _draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, twins)
     _write(options.out / "issues.csv", issues)
     print(f"\nwritten: {options.out / 'issues.csv'} ({len(issues):,} lines) and the pictures beside it")
     return 0
 
 
+def _names(manifests: "Sequence[Manifest]") -> list[str]:
+    """A name for the pictures of each folder: its own, with a number where two are named alike."""
+    names: list[str] = []
+    for manifest in manifests:
+        name = file_stem(manifest.root.resolve().name)
+        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+    return names
+
+
 def _write(path: Path, issues: Sequence[Issue]) -> None:
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(Issue._fields)
         writer.writerows(issues)
@@ -159,20 +172,18 @@ def _labels(audit: "Audit") -> str:
     return f"{len(audit.suspects):,} labels are doubtful"
 
 
-def _say_leak(out: Path, first: "Manifest", second: "Manifest", twins: "Sequence[Twin]") -> None:
+def _say_leak(first: "Manifest", second: "Manifest", twins: "Sequence[Twin]") -> None:
     seen = {twin.second for twin in twins}
     print(
         f"\n{len(seen):,} of {len(second.images):,} images of {second.root} show what an image of "
         f"{first.root} shows"
     )
-    _draw_pairs(out / f"leak-{first.root.name}-{second.root.name}.jpg", first, second, twins)
 
 
-def _draw(out: Path, manifest: "Manifest", audit: "Audit") -> None:
+def _draw(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> None:
     from experiments import pictures
     from experiments.plan import random_split
 
-    name = manifest.root.resolve().name
     split = random_split(manifest)
     # The pairs that a random split would tear apart, where there are any.
     torn = list(dict.fromkeys(audit.leaked(split).values())) if split else []

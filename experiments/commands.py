@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import NoReturn
 
 from cnnzoo.errors import InputError
@@ -37,6 +38,9 @@ def quiet_stderr() -> Iterator[None]:
 
 def exit_code(command: Callable[[], int]) -> int:
     """Runs `command` and returns its exit code, or that of what stopped it."""
+    # A file name may hold what the terminal's encoding lacks; that must not end a run.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return command()
     except InputError as error:

@@ -17,7 +17,7 @@ from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code, quiet_stderr
 from experiments.plan import Part, Plan, prepare_data
 from experiments.recipes import RECIPES, Recipe, find_recipes
-from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records
+from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records, run_name
 from experiments.run import RunSpec, record_for
 
 DEMONSTRATION_EPOCHS = 3
@@ -111,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for seed in seeds
         for recipe in recipes
     ]
+    specs = _named_apart(specs, options.out)
     _run_missing(specs, options.out)
     return _report(specs, options.out)
 
@@ -222,6 +223,7 @@ def _spec(
 ) -> RunSpec:
     spec = RunSpec(
         identity="",
+        run_name=run_name(recipe.name, seed, part.data),
         recipe=recipe.name,
         seed=seed,
         epochs=options.epochs,
@@ -249,12 +251,23 @@ def _identity(spec: RunSpec) -> str:
         "weights": spec.weights,
         "data": spec.data["fingerprint"],
         "split": spec.data["split"],
-        "others": spec.data["others"],
+        "others": {name: other["fingerprint"] for name, other in spec.data["others"].items()},
         "positive": spec.data["positive"],
         "recall": spec.recall,
         "robustness": spec.robustness,
     }
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _named_apart(specs: Sequence[RunSpec], out: Path) -> list[RunSpec]:
+    """Gives a run a longer name where another one, on another split say, has its files under that name."""
+    records = read_records(out) if (out / RUNS_FILE).exists() else []
+    owners = {record.run_name: record.identity for record in reversed(records)}
+    longer = [replace(spec, run_name=f"{spec.run_name}-{spec.identity[:8]}") for spec in specs]
+    return [
+        spec if owners.get(spec.run_name, spec.identity) == spec.identity else other
+        for spec, other in zip(specs, longer, strict=True)
+    ]
 
 
 def _run_missing(specs: Sequence[RunSpec], out: Path) -> None:

@@ -129,7 +129,7 @@ def write_predictions(
     path: Path, images: ImageSet, scores: Scores, class_names: Sequence[str], groups: Sequence[int]
 ) -> None:
     """Writes a row per image: path, group, actual and predicted class, raw probabilities."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)])
         for image, group, label, best, row in zip(

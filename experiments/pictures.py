@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cnnzoo.data.images import printable
+
 WRONG, PLAIN = "#b3261e", "#222222"
 WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines
 
@@ -39,5 +41,6 @@ def draw(
         axes.imshow(image, aspect="equal")
         axes.set_axis_off()
         bad = i < len(wrong) and wrong[i]
-        axes.set_title(f"✗ {titles[i]}" if bad else titles[i], fontsize=7.5, color=WRONG if bad else PLAIN)
+        title = "\n".join(printable(line) for line in titles[i].split("\n"))
+        axes.set_title(f"✗ {title}" if bad else title, fontsize=7.5, color=WRONG if bad else PLAIN)
     figure.savefig(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.errors import InputError
+from experiments.records import file_stem
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit import Audit
@@ -78,6 +79,7 @@ def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None]) -> Pl
     for size in sizes:
         side = split if size is None else few(split, manifest, size, seed=SPLIT_SEED)
         about = {**described, "train_size": size, "train_images": len(split.train)}
+        about["leaked"] = len(audit.leaked(side))
         file = _save_split(options.out, manifest, side, groups, about)
         parts.append(Part(file, {**shared, "images": _counts(manifest, side), "split": about}))
     return Plan(manifest_file, others, parts)
@@ -104,7 +106,11 @@ def _split(
     split = split_manifest(manifest, groups=own if random else groups, seed=SPLIT_SEED)
     leaked = len(audit.leaked(split))
     if leaked:
-        cure = " (--split grouped keeps them together)" if random else " (--groups keeps them apart)"
+        cure = (
+            " (--split grouped keeps them together)"
+            if random
+            else " (your --groups put them into different groups)"
+        )
         print(
             f"{leaked:,} of {len(split.test):,} test images show what a training image shows{cure}",
             file=sys.stderr,
@@ -123,7 +129,8 @@ def read_groups(path: Path, manifest: "Manifest") -> list[int]:
     """Reads a CSV file with the columns path and group, a line for each image of the manifest.
 
     Raises:
-        InputError: the file can't be read, lacks a column or an image, or names one that is not there.
+        InputError: the file can't be read, lacks a column or an image, or has one in two groups. Lines of
+            images that the manifest lacks, by `--limit` say, are passed over.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -132,11 +139,15 @@ def read_groups(path: Path, manifest: "Manifest") -> list[int]:
         raise InputError(f"--groups {path}: {getattr(error, 'strerror', None) or error}") from None
     if not lines or not {"path", "group"} <= set(lines[0]):
         raise InputError(f"--groups {path}: a first line with path,group and a line per image are wanted")
-    named = {line["path"]: line["group"] for line in lines}
+    named: dict[str, str] = {}
+    for line in lines:
+        path_, group = line["path"], (line["group"] or "").strip()
+        if named.setdefault(path_, group) != group:
+            raise InputError(f"--groups {path}: {path_!r} is in two groups, {named[path_]!r} and {group!r}")
     paths = [image.path for image in manifest.images]
     missing = [path for path in paths if not named.get(path)]
     if missing:
-        example = next(iter(set(named) - set(paths)), "")
+        example = min(set(named) - set(paths), default="")
         hint = f"; it names {example!r}, which is no image of {manifest.root}" if example else ""
         raise InputError(
             f"--groups {path}: no group for {len(missing):,} images, {missing[0]!r} the first{hint}"
@@ -151,7 +162,8 @@ def _others(
     """The data sets of `--also`: a `measure.Other` each, and what the record says of them."""
     from cnnzoo.data.manifest import build_manifest
 
-    others, described = [], {}
+    others: list[dict[str, Any]] = []
+    described: dict[str, dict[str, Any]] = {}
     for folder in options.also:
         other = build_manifest(folder, skip_bad=options.skip_bad)
         if other.class_names != manifest.class_names:
@@ -160,8 +172,8 @@ def _others(
                 f"{', '.join(manifest.class_names)}; rename its folders"
             )
         name = folder.resolve().name
-        if name in described:
-            raise InputError(f"--also {folder}: two folders are named {name!r}; rename one")
+        if file_stem(name) in map(file_stem, described):
+            raise InputError(f"--also {folder}: two folders are named {name!r}, or nearly so; rename one")
         file = options.out / "logs" / f"manifest-{other.fingerprint[:16]}.json"
         other.save(file)
         groups = audited(other).groups

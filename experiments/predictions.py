@@ -30,7 +30,7 @@ def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predic
     names = record.data.get("class_names", [])
     path = folder / "predictions" / record.predictions_file(other)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             lines = list(csv.DictReader(file))
         found = Predictions(
             paths=tuple(line["path"] for line in lines),

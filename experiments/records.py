@@ -68,7 +68,8 @@ class RunRecord:
     started from: "random", "imagenet" or the name and hash of a file. `data` has name, root, fingerprint,
     class_names, images (split, then class, then count), bad (path and reason of each file left out), limit
     and split, the positive class, what the audit found, and the other data sets. `config` is the TrainConfig
-    as a dict and the input size; `environment` has versions, device, machine and git commit.
+    as a dict and the input size; `environment` has versions, device, machine and git commit. `name` is the
+    stem of its files; records of earlier versions lack it.
     """
 
     identity: str
@@ -84,11 +85,12 @@ class RunRecord:
     data: dict[str, Any]
     environment: dict[str, Any]
     result: RunResult | None = None
+    name: str = ""
 
     @property
     def run_name(self) -> str:
         """The stem of every file that this run writes."""
-        return run_name(self.recipe, self.seed, self.data)
+        return self.name or run_name(self.recipe, self.seed, self.data)
 
     def predictions_file(self, other: str = "") -> str:
         """Name of the file with the verdicts on its test images, or on another data set."""
@@ -117,7 +119,7 @@ def file_stem(name: str) -> str:
 
 def to_json(record: RunRecord) -> str:
     """Returns `record` as one line of JSON."""
-    return json.dumps(asdict(record), ensure_ascii=False)
+    return json.dumps(asdict(record))
 
 
 def from_json(line: str) -> RunRecord:
@@ -162,7 +164,7 @@ def read_records(folder: Path) -> list[RunRecord]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; run python -m experiments.compare --out {folder} first")
     records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             records.append(from_json(line))
         except (ValueError, TypeError):

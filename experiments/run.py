@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.commands import exit_code, quiet_stderr
 from experiments.recipes import Recipe, find_recipes
-from experiments.records import RunRecord, RunResult, predictions_file, run_name, to_json
+from experiments.records import RunRecord, RunResult, predictions_file, to_json
 
 if TYPE_CHECKING:
     import keras
@@ -41,6 +41,7 @@ class RunSpec:
     """
 
     identity: str
+    run_name: str
     recipe: str
     seed: int
     epochs: int | None
@@ -55,10 +56,6 @@ class RunSpec:
     command: str
     demonstration: bool
     data: dict[str, Any]
-
-    @property
-    def run_name(self) -> str:
-        return run_name(self.recipe, self.seed, self.data)
 
     def resolved_recipe(self) -> Recipe:
         """The recipe as this run trains it: epochs capped, all layers trained where weights are random."""
@@ -93,6 +90,7 @@ def record_for(
         demonstration=spec.demonstration,
         config=recipe.as_dict(),
         data=spec.data,
+        name=spec.run_name,
         environment=environment or {},
         result=result,
     )

@@ -197,7 +197,9 @@ def make_rows(
     for group in sorted(groups.values(), key=lambda group: order.get(group[0].recipe, len(order))):
         name = _row_name(group[0], taken)
         taken.add(name)
-        rows.append(Row(name, tuple(sorted(group, key=lambda record: record.seed)), folder))
+        # Of one seed the latest: another --recall or --robustness is no other seed.
+        seeds = {record.seed: record for record in group}
+        rows.append(Row(name, tuple(seeds[seed] for seed in sorted(seeds)), folder))
     return rows
 
 
@@ -214,7 +216,8 @@ def _group(record: RunRecord) -> str:
         record.recipe,
         record.data.get("fingerprint"),
         record.data.get("split"),
-        record.data.get("others"),
+        {name: other.get("fingerprint") for name, other in record.data.get("others", {}).items()},
+        record.data.get("positive"),
         record.config,
         record.weights,
     ]
@@ -241,9 +244,9 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
         values |= {f"{score}_{name}": row.class_mean(name, score) for name in class_names}
     values |= {name: row.average(name) for name in PROBABILITY_SCORES}
     for name in other_names:
-        values |= {f"{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
+        values |= {f"also_{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
         low, high = row.other_interval(name) or (None, None)
-        values |= {f"{name}_accuracy_low": low, f"{name}_accuracy_high": high}
+        values |= {f"also_{name}_accuracy_low": low, f"also_{name}_accuracy_high": high}
     values |= {f"robustness_{kind}": row.robustness(kind) for kind in CORRUPTIONS}
     values |= {f"at_threshold_{name}": row.operating(name) for name in OPERATING}
     for name in ("images_per_second", "seconds_per_epoch", "first_epoch_seconds"):

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from cnnzoo.statistics import bootstrap_interval, holm, paired_p_value
-from experiments.table import Row
+from experiments.table import Row, split_kind
 from experiments.text import human_count, human_time, number
 
 SIGNIFICANT = 0.05
@@ -65,8 +65,8 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
 def _verdict(rows: Sequence[Row]) -> Verdict:
     ranked = sorted(rows, key=lambda row: -(row.average("test_accuracy") or 0))
     pairs = _pairs(ranked)
-    best = ranked[0]
-    worse = {pair.second.name for pair in pairs if pair.first is best and pair.apart}
+    # Worse than the best, or than another that can't be told from it.
+    worse = {pair.second.name for pair in pairs if pair.apart}
     equal = [row for row in ranked if row.name not in worse]
     chosen = cheapest(equal)
     return Verdict(tuple(ranked), tuple(pairs), chosen, _sentence(ranked, pairs, equal, chosen))
@@ -113,15 +113,18 @@ def _network(row: Row) -> tuple[Any, ...]:
 
 def _sentence(ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row], chosen: Row) -> str:
     best, images = ranked[0], f"{ranked[0].results[0].test_images:,} test images"
-    of_best = {pair.second.name: pair for pair in pairs if pair.first is best}
     if len(ranked) == 1:
         return (
             f"Only {best.name} was tested: accuracy {_accuracy(best)} on {images}; there is nothing to "
             "compare it with."
         )
-    if len(equal) == 1:
-        return _clear_winner(best, of_best[ranked[1].name], images)
-    return " ".join(_tie(ranked, of_best, equal, chosen, images))
+    if len(equal) == 1 and all(pair.apart for pair in pairs if pair.first is best):
+        said = [_clear_winner(best, next(pair for pair in pairs if pair.first is best), images)]
+    else:
+        said = [*_tie(ranked, pairs, equal, chosen, images)]
+    if any(len(row.results) == 1 for row in ranked):
+        said.append("One seed says nothing of another initialisation; --seeds 0,1,2 does.")
+    return " ".join(said)
 
 
 def _clear_winner(best: Row, next_best: Pair, images: str) -> str:
@@ -133,22 +136,36 @@ def _clear_winner(best: Row, next_best: Pair, images: str) -> str:
 
 
 def _tie(
-    ranked: Sequence[Row], of_best: dict[str, Pair], equal: Sequence[Row], chosen: Row, images: str
+    ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row], chosen: Row, images: str
 ) -> Iterator[str]:
     best = ranked[0]
-    closest = min(of_best[row.name].corrected for row in equal if row is not best)
-    yield (
-        f"{_list([row.name for row in equal])} can't be told apart on these {images} (p ≥ {closest:.2g} "
-        f"against {best.name}, corrected)."
-    )
-    yield f"Take {chosen.name}, the cheapest of them: accuracy {_accuracy(chosen)}, {_cost(chosen, equal)}."
+    of_best = {pair.second.name: pair for pair in pairs if pair.first is best}
+    if len(equal) > 1:
+        yield (
+            f"{_list([row.name for row in equal])} can't be told apart on these {images} "
+            f"({_why_equal([of_best[row.name] for row in equal if row is not best])})."
+        )
+        cost = _cost(chosen, equal)
+        yield f"Take {chosen.name}, the cheapest of them: accuracy {_accuracy(chosen)}, {cost}."
+    else:
+        yield f"Take {best.name}: accuracy {_accuracy(best)} on {images}, {_cost(best, equal)}."
     if chosen is not best:
         more = _points(of_best[chosen.name])
         yield f"{best.name} has {more} more, within chance, and costs {_cost(best, equal)}."
-    worse = [of_best[row.name] for row in ranked if row not in equal]
-    if worse:
-        named = [f"{pair.second.name} by {_points(pair)} ({_p(pair)})" for pair in worse]
-        yield f"Worse than {best.name}: {_list(named)}."
+    worse: dict[str, list[str]] = {}
+    for row in ranked:
+        if row not in equal:
+            pair = next(pair for pair in pairs if pair.second is row and pair.apart)
+            worse.setdefault(pair.first.name, []).append(f"{row.name} by {_points(pair)} ({_p(pair)})")
+    for name, others in worse.items():
+        yield f"Worse than {name}: {_list(others)}."
+
+
+def _why_equal(pairs: Sequence[Pair]) -> str:
+    closest = min(pair.corrected for pair in pairs)
+    if closest < SIGNIFICANT:
+        return "over other seeds and images the difference may be none"
+    return f"p ≥ {closest:.2g} against {pairs[0].first.name}, corrected"
 
 
 def _points(pair: Pair) -> str:
@@ -181,11 +198,13 @@ def learning_curves(rows: Sequence[Row]) -> dict[str, list[Row]]:
     curves: dict[str, list[Row]] = {}
     for row in rows:
         if row.results:
-            split = {k: v for k, v in row.first.data.get("split", {}).items() if k != "train_size"}
-            key = json.dumps([row.first.recipe, row.first.data.get("fingerprint"), split, row.first.weights])
+            split = row.first.data.get("split", {})
+            kind = {k: v for k, v in split.items() if k not in ("train_size", "leaked")}
+            key = json.dumps([row.first.recipe, row.first.data.get("fingerprint"), kind, row.first.weights])
             curves.setdefault(key, []).append(row)
+    long = [sorted(curve, key=lambda row: row.images("train")) for curve in curves.values() if len(curve) > 1]
+    several = len({curve[0].first.recipe for curve in long}) < len(long)
     return {
-        curve[0].first.recipe if len(curve) else key: sorted(curve, key=lambda row: row.images("train"))
-        for key, curve in curves.items()
-        if len(curve) > 1
+        f"{curve[0].first.recipe} ({split_kind(curve[0])})" if several else curve[0].first.recipe: curve
+        for curve in long
     }

@@ -8,6 +8,7 @@ import pytest
 from cnnzoo.data import groups
 from cnnzoo.data.audit import Audit, audit_manifest, twins_between
 from cnnzoo.data.concrete import draw_tile
+from cnnzoo.data.duplicates import Twin
 from cnnzoo.data.features import texture_features
 from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.splits import Split
@@ -175,3 +176,12 @@ def test_features_are_the_same_for_turned_images():
         image = np.rot90(gray, turn % 4)
         image = np.ascontiguousarray(image[:, ::-1] if turn >= 4 else image)
         assert texture_features(image) == pytest.approx(expected, rel=1e-3, abs=0.05)
+
+
+def test_copies_of_a_copy_leak_too(audit):
+    # Images 0, 1 and 2 are one file, and 3 shows what 2 shows: only 0 is named as a twin of each copy.
+    twins = (Twin(0, 1, 1.0), Twin(0, 2, 1.0), Twin(2, 3, 0.9))
+    copies = replace(audit, twins=twins)
+    assert list(copies.leaked(Split(train=(1,), validation=(0,), test=(2,)))) == [2]
+    assert list(copies.leaked(Split(train=(1,), validation=(0, 2), test=(3,)))) == [3]
+    assert list(copies.leaked(Split(train=(), validation=(0, 1), test=(2, 3)))) == []

@@ -71,6 +71,18 @@ def test_the_same_command_again_trains_only_what_failed(comparison):
     assert "three_conv-seed0: already done" in again.stdout
 
 
+def test_another_split_in_the_same_folder_leaves_the_first_model_as_it_is(comparison, image_folder):
+    folder = comparison[0]
+    first = folder / "out" / "models" / "three_conv-seed0.keras"
+    before = first.read_bytes()
+    arguments = ["experiments.compare", "--data", image_folder, "--recipes", "three_conv", "--epochs", 1]
+    done = command(*arguments, "--split", "random", folder=folder)
+    assert done.returncode == 0, done.stderr
+    identity = read_records(folder / "out")[-1].identity
+    assert first.read_bytes() == before
+    assert (folder / "out" / "models" / f"three_conv-seed0-{identity[:8]}.keras").is_file()
+
+
 def test_the_saved_model_names_classes_and_errors_of_files(comparison, image_folder):
     folder = comparison[0]
     (folder / "notes.jpg").write_text("no image")

@@ -170,3 +170,11 @@ def test_a_size_that_cannot_be_had_is_named(size):
     manifest = different(700, 300)
     with pytest.raises(InputError, match=f"--train-sizes {size}: there are 700 training images"):
         few(split_manifest(manifest), manifest, size)
+
+
+@pytest.mark.parametrize("size", [4, 10, 20, 35])
+def test_few_images_hold_two_of_a_rare_class_too(size):
+    manifest = different(2000, 100)
+    side = few(split_manifest(manifest), manifest, size)
+    for part in (side.train, side.validation):
+        assert sum(manifest.images[i].label == 1 for i in part) >= 2

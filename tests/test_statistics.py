@@ -112,3 +112,11 @@ def test_holms_correction_is_that_of_statsmodels(values):
 
 def test_nothing_is_corrected_to_nothing():
     assert holm([]) == []
+
+
+def test_one_mistake_hardly_narrows_the_interval_of_none():
+    groups = np.repeat(np.arange(20), 50)
+    right = np.ones((1, 1000))
+    without = accuracy_interval(right, groups)
+    right[0, 0] = 0
+    assert accuracy_interval(right, groups)[0] == pytest.approx(without[0], abs=0.06)

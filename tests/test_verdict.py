@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from experiments.records import append_record
 from experiments.report import SHARED_CURVES, markdown, write_report
-from experiments.table import make_rows
+from experiments.table import csv_row, make_rows
 from experiments.verdict import learning_curves, verdicts
 from tests.test_report import record
 
@@ -182,3 +182,43 @@ def test_a_demonstration_recommends_nothing(tmp_path):
     made = run(tmp_path, "a", with_mistakes(1))
     assert "Only a was tested" in markdown(rows_of(tmp_path, made))
     assert "Only a was tested" not in markdown(rows_of(tmp_path, replace(made, demonstration=True)))
+
+
+def test_what_is_worse_than_one_of_the_best_is_not_among_them(tmp_path):
+    first, second, third = range(9), range(100, 110), range(100, 119)
+    (verdict,) = judged(
+        tmp_path,
+        run(tmp_path, "a", with_mistakes(*first)),
+        run(tmp_path, "b", with_mistakes(*second), ms_per_image_32=1.0),
+        run(tmp_path, "c", with_mistakes(*third), ms_per_image_32=0.1),
+    )
+    assert verdict.chosen.name == "b"
+    assert "a and b can't be told apart" in verdict.sentence
+    assert "Worse than b: c by 0.90 percentage points" in verdict.sentence
+
+
+def test_one_seed_is_said_to_be_one(tmp_path):
+    one = [run(tmp_path, "a", with_mistakes(1)), run(tmp_path, "b", with_mistakes(2, 3))]
+    assert "--seeds 0,1,2" in judged(tmp_path, *one)[0].sentence
+    more = [run(tmp_path, r.recipe, with_mistakes(4), seed=1) for r in one]
+    assert "--seeds" not in judged(tmp_path, *one, *more)[0].sentence
+
+
+def test_another_option_is_no_other_seed(tmp_path):
+    before, after = run(tmp_path, "a", with_mistakes(1)), run(tmp_path, "a", with_mistakes(1, 2))
+    (row,) = rows_of(tmp_path, before, replace(after, identity="other"))
+    assert [record.identity for record in row.records] == ["other"]
+
+
+def test_another_data_set_named_test_hides_no_column(tmp_path):
+    made = run(tmp_path, "a", with_mistakes(1))
+    others = {"test": {"accuracy": 0.5, "auroc": 0.5, "images": 2}}
+    made = replace(
+        made,
+        data={**made.data, "others": {"test": {"fingerprint": "x"}}},
+        result=replace(made.result, others=others),
+    )
+    (row,) = rows_of(tmp_path, made)
+    values = csv_row(row, NAMES, ["test"])
+    assert values["test_accuracy"] == pytest.approx(0.999)
+    assert values["also_test_accuracy"] == 0.5

@@ -80,12 +80,21 @@ class Audit:
 
     def leaked(self, split: Split) -> dict[int, Twin]:
         """The test images that have a twin among the training images, each with its closest one."""
-        train, test = set(split.train), set(split.test)
+        # Copies of a file are each a twin of the first of them alone: what holds for one holds for all.
+        first = {twin.second: twin.first for twin in self.twins if twin.score == 1}
+        train = {first.get(image, image): image for image in reversed(split.train)}
+        tested: dict[int, list[int]] = {}
+        for image in split.test:
+            tested.setdefault(first.get(image, image), []).append(image)
         found: dict[int, Twin] = {}
-        for twin in self.twins:
-            for image, other in ((twin.first, twin.second), (twin.second, twin.first)):
-                if image in test and other in train and twin.score > getattr(found.get(image), "score", 0):
-                    found[image] = twin
+        alike = [(first.get(t.first, t.first), first.get(t.second, t.second), t) for t in self.twins]
+        for a, b, twin in alike:
+            for here, there in ((a, b), (b, a)):
+                for image in tested.get(here, ()):
+                    if there in train and twin.score > getattr(found.get(image), "score", 0):
+                        found[image] = replace(
+                            twin, first=min(image, train[there]), second=max(image, train[there])
+                        )
         return found
 
     def save(self, path: Path) -> None:

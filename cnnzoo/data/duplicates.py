@@ -29,6 +29,7 @@ MIN_CONTRAST = 0.3  # gray levels; a flatter window says nothing
 NEIGHBOURS = 8  # alike windows looked at
 MIN_ALIKE = 0.97  # cosine between two windows
 MIN_TWIN = 0.6  # correlation of the fine textures: unlike pairs stay under 0.55, twins over 0.64
+NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
 MIN_OVERLAP = 0.3  # share of the image
 PLACES_PER_PAIR = 2
 LIST_LENGTH = 100  # windows in a list of the inverted file, on average
@@ -93,7 +94,7 @@ class TwinIndex:
             pair = int(place["first"]), int(place["second"])
             if score >= MIN_TWIN and (pair not in best or score > best[pair].score):
                 shift = (float(place["x"]) / SIDE, float(place["y"]) / SIDE)
-                best[pair] = Twin(*pair, float(score), int(place["turn"]), shift)
+                best[pair] = Twin(*pair, min(float(score), NOT_IDENTICAL), int(place["turn"]), shift)
         return [best[pair] for pair in sorted(best)]
 
     def _places(self, queries: range | None, *, progress: bool) -> npt.NDArray:

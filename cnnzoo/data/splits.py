@@ -89,6 +89,7 @@ def _some(indices: tuple[int, ...], manifest: Manifest, count: int, seed: int) -
     for label in np.unique(labels):
         here = np.flatnonzero(labels == label)
         places[here] = (np.arange(len(here)) + 0.5) / len(here)
+        places[here[:2]] = 0  # two of each class come first, however rare it is
     return tuple(sorted(int(i) for i in order[np.argsort(places, kind="stable")[:count]]))
 
 
