@@ -1,0 +1,41 @@
+"""What tests need to show that a network of ours computes what another implementation of it computes."""
+
+import keras
+import numpy as np
+
+
+def images(count, size=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+
+
+def predict(model, x):
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
+def weighted(model):
+    return [layer.name for layer in model.layers if layer.weights]
+
+
+def settle(model, x, seed=0):
+    """Draws gamma and beta and makes mean and variance roughly those of `x`: features of the order of 1."""
+    rng = np.random.default_rng(seed)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    probe = keras.Model(model.input, [norm.input for norm in norms])
+    for norm in norms:
+        norm.gamma.assign(rng.uniform(0.5, 2.0, norm.gamma.shape))
+        norm.beta.assign(rng.normal(0.5, 1.0, norm.beta.shape))
+        norm.momentum = 0.0
+    model(x, training=True)
+    for norm, values in zip(norms, probe(x, training=True), strict=True):
+        # Apart from what training mode would use, and different in each channel.
+        spread = np.asarray(values).std(axis=(0, 1, 2))
+        norm.moving_mean.assign(np.asarray(norm.moving_mean) + rng.normal(0, 0.2, spread.shape) * spread)
+        norm.moving_variance.assign(spread**2 * rng.uniform(0.5, 1.5, spread.shape) + 1e-3)
+
+
+def difference(mine, theirs, x):
+    """Largest difference of the pooled features, relative to the largest."""
+    a, b = (predict(model, x).mean(axis=(1, 2)) for model in (mine, theirs))
+    assert 0.1 < np.abs(b).max() < 1e3
+    assert b.std() > 0.05, "features that say nothing"
+    return np.abs(a - b).max() / np.abs(b).max()
