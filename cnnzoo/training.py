@@ -17,6 +17,8 @@ from cnnzoo.errors import InputError
 from cnnzoo.frozen import frozen_twin
 from cnnzoo.transfer import set_trainable
 
+WARM_UP = 0.05  # share of the steps over which a cosine schedule rises
+
 __all__ = ["Epoch", "FitResult", "Phase", "TrainConfig", "fit", "loss_for"]
 
 
@@ -76,7 +78,7 @@ def fit(
         set_trainable(model, phase.trainable)
         # The head is trained on an equal backbone that computes faster.
         trained = frozen_twin(model) if phase.trainable == "head" else model
-        _compile(trained, phase)
+        _compile(trained, phase, steps=phase.epochs * data.train.steps)
         epochs = _fit_phase(trained, data, config, number, len(history), log_dir=log_dir, progress=progress)
         # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
         best_epoch = len(history) + int(np.argmin([epoch.val_loss for epoch in epochs]))
@@ -102,13 +104,26 @@ def _check_classes(model: keras.Model, data: Datasets) -> None:
         raise InputError(f"the model has {units} outputs, the data {classes} classes: {data.class_names}")
 
 
-def _compile(model: keras.Model, phase: Phase) -> None:
-    optimizer = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "rmsprop": keras.optimizers.RMSprop,
-        "sgd": keras.optimizers.SGD,
-    }[phase.optimizer](learning_rate=phase.learning_rate)
+def _compile(model: keras.Model, phase: Phase, *, steps: int) -> None:
+    rate: Any = phase.learning_rate
+    if phase.schedule == "cosine":
+        warm_up = max(1, round(steps * WARM_UP))
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=rate / 100,
+            warmup_target=rate,
+            warmup_steps=warm_up,
+            decay_steps=max(1, steps - warm_up),
+        )
+    if phase.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(learning_rate=rate, weight_decay=phase.weight_decay)
+        # Decay is for the weights that multiply: offsets and scales of a norm would only be pulled off.
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    else:
+        optimizer = {
+            "adam": keras.optimizers.Adam,
+            "rmsprop": keras.optimizers.RMSprop,
+            "sgd": keras.optimizers.SGD,
+        }[phase.optimizer](learning_rate=rate)
     model.compile(optimizer=optimizer, loss=loss_for(model), metrics=["accuracy"], jit_compile=_jit())
 
 

@@ -83,7 +83,7 @@ def backbone_of(model: keras.Model) -> keras.Model | None:
     return next((layer for layer in model.layers if isinstance(layer, keras.Model)), None)
 
 
-def set_trainable(model: keras.Model, trainable: str) -> None:
+def set_trainable(model: keras.Model, trainable: str | float) -> None:
     """Chooses what trains. Compile the model afterwards: a compiled one keeps to the earlier choice.
 
     Where the backbone is called with `training=False`, the statistics of its batch normalisation never
@@ -125,13 +125,13 @@ def _keep_statistics(norm: layers.BatchNormalization) -> None:
         weight.trainable = True
 
 
-def _layers_before(model: keras.Model, trainable: str) -> list[layers.Layer]:
+def _layers_before(model: keras.Model, trainable: str | float) -> list[layers.Layer]:
     backbone = backbone_of(model)
     if backbone is None:
         raise InputError(f"{model.name} has no backbone to freeze; trainable={trainable!r} must be 'all'")
     if trainable == "head":
         return [backbone, *backbone.layers]
     names = [layer.name for layer in backbone.layers]
-    if trainable not in names:
-        raise InputError(f"{backbone.name} has no layer {trainable!r}; {suggest(trainable, names)}")
+    if not isinstance(trainable, str) or trainable not in names:
+        raise InputError(f"{backbone.name} has no layer {trainable!r}; {suggest(str(trainable), names)}")
     return backbone.layers[: names.index(trainable)]

@@ -16,7 +16,8 @@ from pathlib import Path
 from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code, quiet_stderr
 from experiments.plan import Part, Plan, prepare_data
-from experiments.recipes import RECIPES, Recipe, find_recipes
+from experiments.recipe import Recipe
+from experiments.recipes import RECIPES, find_recipes
 from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records, run_name
 from experiments.run import RunSpec, record_for
 
@@ -38,7 +39,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--data", default="synthetic", help="synthetic (default), metu (downloads it), or a folder per class"
     )
     parser.add_argument(
-        "--recipes", default=",".join(RECIPES), help="names, by commas (default: all): %(default)s"
+        "--recipes",
+        default=",".join(RECIPES),
+        help="by commas: recipes (default: %(default)s), names of models, or recipe files (.json) such as "
+        "experiments.tune writes",
     )
     parser.add_argument("--seeds", default="0", help="whole numbers, by commas; a run for each (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
@@ -224,7 +228,7 @@ def _spec(
     spec = RunSpec(
         identity="",
         run_name=run_name(recipe.name, seed, part.data),
-        recipe=recipe.name,
+        recipe=recipe,
         seed=seed,
         epochs=options.epochs,
         weights=weights[0],
@@ -246,7 +250,7 @@ def _identity(spec: RunSpec) -> str:
     """A hash of all that decides a run's outcome; two runs that share it need not both be made."""
     parts = {
         "recipe": spec.resolved_recipe().as_dict(),
-        "name": spec.recipe,
+        "name": spec.recipe.name,
         "seed": spec.seed,
         "weights": spec.weights,
         "data": spec.data["fingerprint"],

@@ -5,47 +5,13 @@ test set are the comparison's own, the same for all.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path
 
 from cnnzoo.config import Phase, TrainConfig
 from cnnzoo.data.augment import Augmentation
 from cnnzoo.errors import InputError
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A model with its arguments, its input size and how it is trained.
-
-    `pretrained` says that the project started from ImageNet weights; `reported` is the figure it published.
-    """
-
-    name: str
-    model: str
-    image_size: int
-    batch_size: int
-    config: TrainConfig
-    reported: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    pretrained: bool = True
-
-    def capped(self, epochs: int | None) -> "Recipe":
-        """Returns the recipe with at most `epochs` epochs in each phase."""
-        if epochs is None:
-            return self
-        phases = tuple(replace(phase, epochs=min(phase.epochs, epochs)) for phase in self.config.phases)
-        return replace(self, config=replace(self.config, phases=phases))
-
-    def from_random_weights(self) -> "Recipe":
-        """Returns the recipe with every layer trained in every phase: random layers must not be frozen."""
-        phases = tuple(replace(phase, trainable="all") for phase in self.config.phases)
-        return replace(self, config=replace(self.config, phases=phases))
-
-    def as_dict(self) -> dict[str, Any]:
-        """What identifies the recipe's training, for the record."""
-        return {name: value for name, value in asdict(self).items() if name not in ("name", "reported")}
-
+from experiments.recipe import Recipe, load_recipe
 
 FLIP_AND_ROTATION = Augmentation(horizontal_flip=True, rotation=0.2)
 
@@ -156,16 +122,56 @@ RECIPES = {
 }
 
 
-def find_recipes(names: Sequence[str]) -> list[Recipe]:
-    """Returns the named recipes in order.
+def for_model(name: str) -> Recipe:
+    """Returns a recipe for any registered model: no project's, the same for all.
+
+    With pretrained weights: the head for three epochs, then the last quarter of the backbone. From scratch:
+    15 epochs of AdamW. Flips, quarter turns and light change in both.
 
     Raises:
-        InputError: a name is unknown or stands there twice.
+        InputError: no model has this name.
     """
-    for name in names:
-        if name not in RECIPES:
-            near = get_close_matches(name, RECIPES) or list(RECIPES)
-            raise InputError(f"--recipes: unknown recipe {name!r}; did you mean {', '.join(near)}?")
-    if len(set(names)) < len(names):
+    from cnnzoo.registry import model_info
+
+    info = model_info(name)
+    head = Phase(epochs=3, trainable="head")
+    tuned = Phase(epochs=5, learning_rate=1e-4, trainable=0.25, schedule="cosine")
+    scratch = Phase(epochs=15, optimizer="adamw", schedule="cosine", weight_decay=0.05)
+    return Recipe(
+        name=name.replace("/", "_"),
+        model=name,
+        image_size=info.image_size,
+        batch_size=32,
+        config=TrainConfig(
+            phases=(head, tuned) if info.weights_available else (scratch,),
+            augmentation=Augmentation(horizontal_flip=True, quarter_turns=True, light=0.2),
+        ),
+        pretrained=info.weights_available,
+    )
+
+
+def find_recipes(names: Sequence[str]) -> list[Recipe]:
+    """Returns recipes in order: named ones, those of .json files, and `for_model` for a model's name.
+
+    Raises:
+        InputError: a name is unknown or stands there twice, or a file can't be used.
+    """
+    recipes = [_find_recipe(name) for name in names]
+    if len({recipe.name for recipe in recipes}) < len(recipes):
         raise InputError("--recipes: a recipe is named twice")
-    return [RECIPES[name] for name in names]
+    return recipes
+
+
+def _find_recipe(name: str) -> Recipe:
+    if name.endswith(".json"):
+        return load_recipe(Path(name))
+    if name in RECIPES:
+        return RECIPES[name]
+    # Model names cost the import of Keras: only for a name that is no recipe's.
+    from cnnzoo.registry import list_models
+
+    models = list_models()
+    if name in models:
+        return for_model(name)
+    near = get_close_matches(name, [*RECIPES, *models]) or list(RECIPES)
+    raise InputError(f"--recipes: unknown recipe {name!r}; did you mean {', '.join(near)}?")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.commands import exit_code, quiet_stderr
-from experiments.recipes import Recipe, find_recipes
+from experiments.recipe import Recipe
 from experiments.records import RunRecord, RunResult, predictions_file, to_json
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class RunSpec:
 
     identity: str
     run_name: str
-    recipe: str
+    recipe: Recipe
     seed: int
     epochs: int | None
     weights: str
@@ -59,13 +59,14 @@ class RunSpec:
 
     def resolved_recipe(self) -> Recipe:
         """The recipe as this run trains it: epochs capped, all layers trained where weights are random."""
-        recipe = find_recipes([self.recipe])[0].capped(self.epochs)
+        recipe = self.recipe.capped(self.epochs)
         return recipe if self.weights_file or not recipe.pretrained else recipe.from_random_weights()
 
     @staticmethod
     def load(path: Path) -> "RunSpec":
         values = json.loads(path.read_text(encoding="utf-8"))
-        return RunSpec(**{**values, "others": tuple(values["others"])})
+        recipe = Recipe.from_dict(values["recipe"])
+        return RunSpec(**{**values, "recipe": recipe, "others": tuple(values["others"])})
 
 
 def record_for(
@@ -80,7 +81,7 @@ def record_for(
     recipe = spec.resolved_recipe()
     return RunRecord(
         identity=spec.identity,
-        recipe=spec.recipe,
+        recipe=recipe.name,
         model=recipe.model,
         seed=spec.seed,
         status=status,

@@ -1,10 +1,22 @@
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
-from cnnzoo.data.augment import Augmentation, draw_maps, warp
+from cnnzoo.data import augment as module
+from cnnzoo.data.augment import Augmentation, draw, warp
 from cnnzoo.errors import InputError
 
-ALL = Augmentation(horizontal_flip=True, vertical_flip=True, rotation=0.2)
+ALL = Augmentation(
+    horizontal_flip=True,
+    vertical_flip=True,
+    rotation=0.2,
+    quarter_turns=True,
+    zoom=0.2,
+    light=0.3,
+    colour=0.1,
+    blur=1.0,
+    noise=8.0,
+)
 
 
 @pytest.fixture
@@ -13,8 +25,8 @@ def images():
 
 
 def augment(images, augmentation, *, seed=0, epoch=0):
-    maps = draw_maps(augmentation, count=len(images), size=images.shape[1], seed=seed, epoch=epoch)
-    return warp(images, maps)
+    draws = draw(augmentation, count=len(images), size=images.shape[1], seed=seed, epoch=epoch)
+    return module.augment(images, augmentation, draws)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +42,7 @@ def test_a_flip_is_numpys_flip_in_about_half_of_the_cases(images, augmentation, 
 
 
 def test_a_rotation_turns_about_the_centre_by_the_drawn_angle():
-    matrix = draw_maps(Augmentation(rotation=0.25), count=500, size=101, seed=3, epoch=1)
+    matrix = draw(Augmentation(rotation=0.25), count=500, size=101, seed=3, epoch=1).maps
     angles = np.arctan2(matrix[:, 1, 0], matrix[:, 0, 0]) / (2 * np.pi)
     assert -0.25 <= angles.min() < -0.23
     assert 0.23 < angles.max() <= 0.25
@@ -39,6 +51,7 @@ def test_a_rotation_turns_about_the_centre_by_the_drawn_angle():
     image = np.random.default_rng(0).integers(0, 256, (1, 101, 101, 3), dtype=np.uint8)
     quarter = np.array([[[0.0, -1.0, 100.0], [1.0, 0.0, 0.0]]])
     assert np.array_equal(warp(image, quarter)[0], np.rot90(image[0], 1))
+    assert np.array_equal(warp(image, quarter, smooth=False)[0], np.rot90(image[0], 1))
 
 
 def test_draws_depend_on_seed_epoch_and_image_alone(images):
@@ -54,6 +67,77 @@ def test_without_augmentation_images_stay_as_they_are(images):
     assert np.array_equal(augment(images, Augmentation()), images)
 
 
-def test_a_rotation_beyond_half_a_turn_is_refused():
-    with pytest.raises(InputError, match="rotation is 36"):
-        Augmentation(rotation=36)
+def symmetries(image):
+    turned = [np.rot90(image, k) for k in range(4)]
+    return [*turned, *(np.flip(other, 1) for other in turned)]
+
+
+def test_a_flip_and_quarter_turns_give_numpys_eight_symmetries_equally_often():
+    images = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 33, 33, 3), dtype=np.uint8), 800, axis=0)
+    augmented = augment(images, Augmentation(horizontal_flip=True, quarter_turns=True))
+    counts = [sum(np.array_equal(a, wanted) for a in augmented) for wanted in symmetries(images[0])]
+    assert sum(counts) == 800
+    assert min(counts) > 70
+
+
+def test_zoom_scales_about_the_centre_by_up_to_its_share():
+    maps = draw(Augmentation(zoom=0.25), count=500, size=101, seed=0, epoch=0).maps
+    factors = 1 / maps[:, 0, 0]
+    assert 0.8 <= factors.min() < 0.81 and 1.24 < factors.max() <= 1.25
+    assert np.allclose(maps @ np.array([50, 50, 1.0]), 50)
+
+
+def test_light_and_colour_are_one_line_of_each_channel(images):
+    augmented = augment(images, Augmentation(light=0.3, colour=0.1)).astype(float)
+    for before, after in zip(images.astype(float), augmented, strict=True):
+        for channel in range(3):
+            x, y = before[..., channel].ravel(), after[..., channel].ravel()
+            inside = (y > 0) & (y < 255)
+            slope, offset = np.polyfit(x[inside], y[inside], 1)
+            assert 0.7 * 0.9 - 0.01 < slope < 1.3 * 1.1 + 0.01
+            assert np.abs(slope * x + offset - y)[inside].max() < 1.5
+
+
+def test_light_without_colour_keeps_grey_grey():
+    grey = np.full((50, 8, 8, 3), 90, np.uint8)
+    augmented = augment(grey, Augmentation(light=0.5))
+    assert (np.ptp(augmented, axis=3) == 0).all()
+    means = augmented[:, 0, 0, 0].astype(int)
+    assert means.min() < 60 and means.max() > 120
+
+
+def test_noise_has_the_drawn_deviation_and_no_image_that_of_another():
+    grey = np.full((40, 64, 64, 3), 128, np.uint8)
+    draws = draw(Augmentation(noise=10.0), count=40, size=64, seed=0, epoch=0)
+    noise = augment(grey, Augmentation(noise=10.0)).astype(float) - 128
+    seen = draws.noises > 1
+    # Rounding to whole levels adds a twelfth to the variance.
+    wanted = np.sqrt(draws.noises[seen] ** 2 + 1 / 12)
+    np.testing.assert_allclose(noise[seen].std(axis=(1, 2, 3)), wanted, rtol=0.1)
+    assert abs(noise.mean()) < 0.1
+    correlations = np.corrcoef(noise[draws.noises > 2].reshape(-1, 64 * 64 * 3))
+    np.fill_diagonal(correlations, 0)
+    assert np.abs(correlations).max() < 0.05
+
+
+def test_blur_is_scipys_gaussian_filter():
+    image = np.random.default_rng(0).integers(0, 256, (1, 65, 65, 3), dtype=np.uint8)
+    augmentation = Augmentation(blur=3.0)
+    draws = draw(augmentation, count=1, size=65, seed=0, epoch=0)
+    wanted = gaussian_filter(image[0].astype(float), (draws.blurs[0], draws.blurs[0], 0))
+    assert np.abs(augment(image, augmentation)[0] - wanted)[8:-8, 8:-8].max() < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rotation": 36}, "rotation is 36"),
+        ({"light": 1.0}, "light is 1.0"),
+        ({"colour": -0.1}, "colour is -0.1"),
+        ({"noise": -1}, "noise is -1"),
+        ({"zoom": -1}, "zoom is -1"),
+    ],
+)
+def test_strengths_out_of_range_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Augmentation(**arguments)

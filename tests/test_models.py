@@ -10,7 +10,7 @@ from parity import difference, images, predict, settle, weighted
 
 from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
 from cnnzoo.models.resnet import resnet50_backbone
-from cnnzoo.registry import create_model, list_models, model_info
+from cnnzoo.registry import create_model, list_models
 from cnnzoo.transfer import backbone_of
 from cnnzoo.weights import load_weights
 
@@ -178,11 +178,3 @@ def test_the_real_file_gives_the_features_of_keras_applications():
     theirs.load_weights(path)
     load_weights(mine, path)
     assert difference(mine, theirs, normalised("mobilenet_v2", 160)) < 1e-4
-
-
-def test_sizes_of_the_recipes():
-    assert {name: model_info(name).image_size for name in list_models()} == {
-        "mobilenet_v2": 160,
-        "resnet50": 224,
-        "three_conv": 128,
-    }

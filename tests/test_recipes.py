@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict, replace
+
 import keras
 import pytest
 
@@ -45,3 +48,51 @@ def test_an_unknown_recipe_lists_the_near_ones():
         find_recipes(["mobilenet_160"])
     with pytest.raises(InputError, match="twice"):
         find_recipes(["three_conv", "three_conv"])
+
+
+def test_a_recipe_survives_its_file(tmp_path):
+    recipe = replace(RECIPES["three_conv"], name="mine", arguments={"filters": (8, 16), "dropout": 0.1})
+    phases = (Phase(epochs=2, trainable=0.25, patience=2), Phase(epochs=1, schedule="cosine"))
+    recipe = replace(recipe, config=replace(recipe.config, phases=phases))
+    recipe.save(tmp_path / "mine.json")
+    assert find_recipes([str(tmp_path / "mine.json")]) == [recipe]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.json"]
+
+
+def test_a_models_name_is_a_recipe_for_it():
+    (recipe,) = find_recipes(["mobilenet_v2"])
+    assert recipe.pretrained and recipe.image_size == 160
+    assert {phase.trainable for phase in recipe.from_random_weights().config.phases} == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.update(batchsize=3), "the recipe has no field 'batchsize'; known: name, model"),
+        (lambda r: r.pop("model"), "the recipe lacks model"),
+        (lambda r: r.update(image_size="64"), "image_size of the recipe is '64'; int is wanted"),
+        (lambda r: r.update(name="a/b"), "name is 'a/b'"),
+        (lambda r: r.update(batch_size=0), "at least 1"),
+        (lambda r: r.pop("config"), "config must be an object"),
+        (lambda r: r["config"].update(phases=[]), "at least one Phase"),
+        (lambda r: r["config"]["phases"][0].update(epochs=2.5), "epochs of a phase is 2.5; int is wanted"),
+        (lambda r: r["config"]["phases"][0].update(optimizer="adm"), "unknown optimizer 'adm'"),
+        (lambda r: r["config"]["augmentation"].update(light=2), "light is 2"),
+        (lambda r: r["config"]["augmentation"].update(vertical_flip=1), "bool is wanted"),
+    ],
+)
+def test_a_recipe_file_that_is_wrong_is_named_with_what_is_wrong(tmp_path, change, message):
+    values = json.loads(json.dumps(asdict(RECIPES["three_conv"])))
+    change(values)
+    (tmp_path / "mine.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match=message) as caught:
+        find_recipes([str(tmp_path / "mine.json")])
+    assert str(caught.value).startswith(str(tmp_path / "mine.json"))
+
+
+def test_a_recipe_file_that_is_no_recipe_file(tmp_path):
+    with pytest.raises(InputError, match=r"none\.json: No such file"):
+        find_recipes([str(tmp_path / "none.json")])
+    (tmp_path / "text.json").write_text("{'a': 1}")
+    with pytest.raises(InputError, match=r"text\.json: Expecting property name"):
+        find_recipes([str(tmp_path / "text.json")])

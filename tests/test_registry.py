@@ -17,8 +17,9 @@ def test_importing_the_registry_imports_no_framework():
 
 
 def test_list_models_is_sorted_and_takes_a_pattern():
-    assert list_models() == ["mobilenet_v2", "resnet50", "three_conv"]
-    assert list_models("*net*") == ["mobilenet_v2", "resnet50"]
+    assert list_models() == sorted(list_models())
+    assert {"mobilenet_v2", "resnet50", "three_conv"} <= set(list_models())
+    assert list_models("three*") == ["three_conv"]
     assert list_models("nothing*") == []
 
 
@@ -56,7 +57,7 @@ def test_a_new_model_is_known_at_once_and_its_name_is_then_taken(monkeypatch):
     ("name", "arguments", "message"),
     [
         ("mobilnet_v2", {}, "unknown model 'mobilnet_v2'; near: mobilenet_v2"),
-        ("vit", {}, "known: mobilenet_v2, resnet50, three_conv"),
+        ("vit", {}, "known: .*mobilenet_v2, .*three_conv"),
         ("mobilenet_v2", {"alfa": 1.0}, "no argument 'alfa'; known: .*alpha"),
         ("three_conv", {"input_shape": (64, 64)}, "three whole numbers"),
         ("three_conv", {"input_shape": (64.0, 64.0, 3)}, "three whole numbers"),

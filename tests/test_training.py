@@ -7,6 +7,7 @@ from cnnzoo import Augmentation, Phase, TrainConfig
 from cnnzoo.errors import InputError
 from cnnzoo.frozen import fold_batch_norm, frozen_twin
 from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
+from cnnzoo.training import _compile
 from cnnzoo.transfer import set_trainable, transfer_model
 
 
@@ -158,3 +159,38 @@ def test_tensorboard_gets_its_files(data, tmp_path):
     cnnzoo.fit(small_model(), data, TrainConfig(phases=(Phase(epochs=1),)), log_dir=tmp_path, progress=False)
     assert list((tmp_path / "train").glob("events.*"))
     assert list((tmp_path / "validation").glob("events.*"))
+
+
+def test_a_cosine_schedule_rises_then_falls_to_nothing():
+    model = small_model()
+    _compile(model, Phase(epochs=2, optimizer="adamw", learning_rate=0.1, schedule="cosine"), steps=100)
+    rates = [float(model.optimizer._learning_rate(step)) for step in range(101)]
+    assert rates[0] == pytest.approx(0.001)
+    assert int(np.argmax(rates)) == 5 and max(rates) == pytest.approx(0.1)
+    # Half way down a cosine: half of the top.
+    assert rates[5 + 47] == pytest.approx(0.05, rel=0.03)
+    assert rates[100] == pytest.approx(0, abs=1e-6)
+
+
+def test_weight_decay_shrinks_kernels_and_leaves_offsets():
+    model = small_model()
+    _compile(model, Phase(epochs=1, optimizer="adamw", learning_rate=0.1, weight_decay=0.5), steps=10)
+    before = [weight.numpy().copy() for weight in model.trainable_weights]
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.apply([np.zeros_like(weight) for weight in before])
+    for old, weight in zip(before, model.trainable_weights, strict=True):
+        share = 1 if weight.path.endswith("bias") else 1 - 0.1 * 0.5
+        np.testing.assert_allclose(weight.numpy(), old * share, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"schedule": "linear"}, "unknown schedule 'linear'; known: constant, cosine"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0"),
+        ({"weight_decay": 0.1}, "adam has none: choose optimizer='adamw'"),
+    ],
+)
+def test_bad_schedules_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Phase(epochs=1, **arguments)

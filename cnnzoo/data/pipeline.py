@@ -17,7 +17,7 @@ import numpy.typing as npt
 import psutil
 
 from cnnzoo.cache import cache_dir
-from cnnzoo.data.augment import Augmentation, draw_maps, warp
+from cnnzoo.data.augment import Augmentation, augment, draw
 from cnnzoo.data.images import load_images
 from cnnzoo.data.manifest import ImageRecord, Manifest, build_manifest
 from cnnzoo.data.splits import DEFAULT_FRACTIONS, Split, split_manifest
@@ -26,7 +26,7 @@ from cnnzoo.errors import InputError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_ORDER_STREAM = 0  # see augment._STREAM
+_ORDER_STREAM = 0  # see the streams of augment
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +75,12 @@ class ImageSet:
 
         def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
             epoch, position = divmod(int(step), self.steps)
-            order, maps = _epoch_plan(*shape, epoch)
+            order, draws = _epoch_plan(*shape, epoch)
             chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
             images = self.images[chosen]
-            return images if maps is None else warp(images, maps[chosen]), self.labels[chosen]
+            if draws is not None:
+                images = augment(images, augmentation, draws[chosen])
+            return images, self.labels[chosen]
 
         first = first_epoch * self.steps + first_batch
         return _as_dataset(self, range(first, (first_epoch + epochs) * self.steps), batch)
@@ -102,7 +104,7 @@ def _epoch_plan(count: int, size: int, seed: int, augmentation: Augmentation, ep
     order = np.random.default_rng([seed, epoch, _ORDER_STREAM]).permutation(count)
     if not augmentation.active:
         return order, None
-    return order, draw_maps(augmentation, count=count, size=size, seed=seed, epoch=epoch)
+    return order, draw(augmentation, count=count, size=size, seed=seed, epoch=epoch)
 
 
 def _as_dataset(images: ImageSet, steps: range, batch: Any) -> "tf.data.Dataset":

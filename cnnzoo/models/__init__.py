@@ -1,5 +1,5 @@
 """The architectures; importing this package registers them."""
 
-from cnnzoo.models import mobilenet_v2, resnet, three_conv
+from cnnzoo.models import crack_net, mobilenet_v2, resnet, three_conv
 
-__all__ = ["mobilenet_v2", "resnet", "three_conv"]
+__all__ = ["crack_net", "mobilenet_v2", "resnet", "three_conv"]

@@ -1,0 +1,108 @@
+"""CrackNet: a small network of plain 3x3 convolutions for cracks, searched for in this project."""
+
+import keras
+from keras import KerasTensor, layers
+
+from cnnzoo.blocks import Head, classification_head, conv_norm_act, dropout_layer
+from cnnzoo.errors import InputError
+from cnnzoo.registry import register_model
+
+LUMA = (0.299, 0.587, 0.114)  # Rec. 601, how bright an RGB colour looks
+
+
+@keras.saving.register_keras_serializable(package="cnnzoo")
+class Gray(layers.Layer):
+    """(n, height, width, 3) RGB to (n, height, width, 1) luma, in float32; other channel counts average."""
+
+    def call(self, images: KerasTensor) -> KerasTensor:
+        images = keras.ops.cast(images, "float32")
+        if images.shape[-1] != 3:
+            return keras.ops.mean(images, axis=-1, keepdims=True)
+        return keras.ops.sum(images * keras.ops.array(LUMA, "float32"), axis=-1, keepdims=True)
+
+
+@keras.saving.register_keras_serializable(package="cnnzoo")
+class Standardise(layers.Layer):
+    """Brings each image to mean 0 and standard deviation 1, so that exposure and contrast say nothing."""
+
+    def call(self, images: KerasTensor) -> KerasTensor:
+        images = keras.ops.cast(images, "float32")
+        mean, variance = keras.ops.moments(images, axes=(1, 2, 3), keepdims=True)
+        # A tile of one colour has no contrast to divide by: one level of 255 is taken for it.
+        return (images - mean) / keras.ops.sqrt(variance + 1.0)
+
+
+@register_model(
+    image_size=96,
+    year=2026,
+    source="this project; the searches and what each choice bought: results/crack_net",
+    url="https://doi.org/10.17632/5y9wdsg2zt.2",
+)
+def crack_net(
+    *,
+    input_shape: tuple[int, int, int] = (96, 96, 3),
+    num_classes: int = 2,
+    widths: tuple[int, ...] = (16, 24, 48, 72),
+    depths: tuple[int, ...] = (2, 2, 2, 2),
+    stem_kernel: int = 3,
+    stem_stride: int = 1,
+    gray: bool = True,
+    standardise: bool = True,
+    max_pooling: bool = True,
+    dropout: float = 0.1,
+    head: Head = "softmax",
+) -> keras.Model:
+    """Builds stages of 3x3 convolutions with batch norm and ReLU, max pooling between them.
+
+    Args:
+        input_shape: (height, width, channels).
+        num_classes: at least 2.
+        widths: channels of each stage.
+        depths: convolutions of each stage, the stem counting as the first of the first stage.
+        stem_kernel: side of the first convolution, pixels.
+        stem_stride: of the first convolution.
+        gray: look at luma alone.
+        standardise: bring each image to mean 0 and standard deviation 1; else [0, 255] becomes [-1, 1].
+        max_pooling: end with the average and the maximum over all places side by side, not the average alone.
+        dropout: share of the pooled features left out.
+        head: "softmax" over the classes, or one "sigmoid" unit.
+
+    Raises:
+        InputError: an argument has no usable value.
+    """
+    _check(widths, depths)
+    inputs = keras.Input(input_shape, name="image")
+    x = Gray(dtype="float32", name="gray")(inputs) if gray else inputs
+    if standardise:
+        x = Standardise(dtype="float32", name="standardise")(x)
+    else:
+        x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(x)
+    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
+        if stage > 1:
+            x = layers.MaxPooling2D(padding="same", name=f"stage{stage}_pool")(x)
+        for block in range(1, depth + 1):
+            stem = stage == block == 1
+            convolution = layers.Conv2D(
+                width,
+                stem_kernel if stem else 3,
+                strides=stem_stride if stem else 1,
+                padding="same",
+                use_bias=False,
+                name=f"stage{stage}_{block}_conv",
+            )
+            name = f"stage{stage}_{block}"
+            x = conv_norm_act(x, convolution, norm=f"{name}_bn", epsilon=1e-3, activation=f"{name}_relu")
+    pooled = [layers.GlobalAveragePooling2D(name="average")(x)]
+    if max_pooling:
+        pooled.append(layers.GlobalMaxPooling2D(name="maximum")(x))
+    x = layers.Concatenate(name="pooled")(pooled) if max_pooling else pooled[0]
+    x = dropout_layer(dropout, name="dropout")(x)
+    outputs = classification_head(x, num_classes=num_classes, head=head)
+    return keras.Model(inputs, outputs, name="crack_net")
+
+
+def _check(widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
+    if len(widths) != len(depths) or not widths or min(*widths, *depths) < 1:
+        raise InputError(
+            f"widths {widths} and depths {depths}: a positive number for each stage is wanted in both"
+        )
