@@ -21,6 +21,7 @@ def transfer_model(
     dropout: float = 0.0,
     head: Head = "softmax",
     pretrained: bool = True,
+    convolution: bool = False,
 ) -> keras.Model:
     """Wraps a headless model, one of ours or any of keras.applications, into a classifier.
 
@@ -32,9 +33,11 @@ def transfer_model(
         backbone: maps (n, height, width, channels) to features of rank 4.
         normalise: layer or function from images in [0, 255] to what the backbone expects.
         num_classes: at least 2.
-        dropout: share of the pooled features left out.
+        dropout: share of the features left out before the head.
         head: "softmax" over the classes, or one "sigmoid" unit, P(class 1).
         pretrained: whether the backbone has weights to keep the statistics of.
+        convolution: whether a 1x1 convolution takes the features before they are pooled, not a dense layer
+            afterwards.
 
     Returns:
         An uncompiled model, images in [0, 255] to (n, units) in float32.
@@ -45,9 +48,10 @@ def transfer_model(
     images = keras.Input(backbone.input_shape[1:], name="image")
     x = normalise(images)
     x = backbone(x, training=False) if pretrained else backbone(x)
-    x = layers.GlobalAveragePooling2D(name="pooling")(x)
+    if not convolution:
+        x = layers.GlobalAveragePooling2D(name="pooling")(x)
     x = dropout_layer(dropout, name="dropout")(x)
-    outputs = classification_head(x, num_classes=num_classes, head=head)
+    outputs = classification_head(x, num_classes=num_classes, head=head, convolution=convolution)
     model = keras.Model(images, outputs, name=f"{backbone.name}_classifier")
     set_trainable(model, "all")
     return model

@@ -76,8 +76,8 @@ def published_file(
 def download_weights(name: str, *, input_shape: tuple[int, int, int] | None = None, **arguments: Any) -> Path:
     """Fetches the official no-top file through `keras.utils.get_file`, unless Keras's cache has it.
 
-    The cache is `$KERAS_HOME` or `~/.keras`, shared with keras.applications. ResNet50's file is checked by
-    its published MD5; MobileNetV2's makers publish no hash.
+    The cache is `$KERAS_HOME` or `~/.keras`, shared with keras.applications. A file whose MD5 is known, as
+    those of ResNet and SqueezeNet are, is checked by it; MobileNetV2's makers publish no hash.
 
     Raises:
         InputError: nothing is published, the network or the server does not answer, or the hash differs.

@@ -39,3 +39,14 @@ def difference(mine, theirs, x):
     assert 0.1 < np.abs(b).max() < 1e3
     assert b.std() > 0.05, "features that say nothing"
     return np.abs(a - b).max() / np.abs(b).max()
+
+
+def spread_out(model, seed=0):
+    """Draws weights that keep the order of magnitude of pixels, up to scores of the order of 1."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        fan_in = int(np.prod(weight.shape[:-1]))
+        deviation = (2 / fan_in) ** 0.5 if len(weight.shape) > 1 else 1.0
+        weight.assign(rng.normal(0, deviation, weight.shape))
+    last = model.layers[-1]
+    last.kernel.assign(np.asarray(last.kernel) / 50)

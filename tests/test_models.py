@@ -9,8 +9,7 @@ import pytest
 from parity import difference, images, predict, settle, weighted
 
 from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.models.resnet import resnet50_backbone
-from cnnzoo.registry import create_model, list_models
+from cnnzoo.registry import create_model, list_models, model_info
 from cnnzoo.transfer import backbone_of
 from cnnzoo.weights import load_weights
 
@@ -18,7 +17,16 @@ SHARED = Path(__file__).parents[2] / "shared" / "weights"
 SHAPE = (64, 64, 3)
 
 
-@pytest.fixture(scope="module", params=list_models())
+# Those that take more than 3 s to build and run.
+SLOW = {"densenet121", "resnet101", "resnet152", "vgg13", "vgg16"}
+
+
+def models():
+    """Every registered model; the heavy ones are slow tests."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in list_models()]
+
+
+@pytest.fixture(scope="module", params=models())
 def model(request):
     keras.utils.set_random_seed(0)
     return create_model(request.param, input_shape=SHAPE)
@@ -57,7 +65,7 @@ def test_save_and_load_round_trip(model, tmp_path):
     np.testing.assert_array_equal(predict(model, images(2)), predict(loaded, images(2)))
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", models())
 def test_last_layer_is_float32_under_mixed_precision_and_five_classes_sum_to_one(name):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -71,7 +79,7 @@ def test_last_layer_is_float32_under_mixed_precision_and_five_classes_sum_to_one
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", models())
 def test_any_number_of_channels_without_pretrained_weights(name, channels):
     model = create_model(name, input_shape=(32, 48, channels), num_classes=3)
     assert np.isfinite(predict(model, np.full((1, 32, 48, channels), 200, np.uint8))).all()
@@ -102,7 +110,7 @@ def reference(name, size, alpha):
 
 def ours(name, size, alpha):
     if name == "resnet50":
-        return resnet50_backbone(input_shape=(size, size, 3))
+        return backbone_of(create_model("resnet50", input_shape=(size, size, 3)))
     return mobilenet_v2_backbone(input_shape=(size, size, 3), alpha=alpha)
 
 
@@ -178,3 +186,8 @@ def test_the_real_file_gives_the_features_of_keras_applications():
     theirs.load_weights(path)
     load_weights(mine, path)
     assert difference(mine, theirs, normalised("mobilenet_v2", 160)) < 1e-4
+
+
+def test_sizes_of_the_recipes():
+    sizes = {"mobilenet_v2": 160, "resnet50": 224, "three_conv": 128}
+    assert {name: model_info(name).image_size for name in sizes} == sizes

@@ -17,9 +17,10 @@ def test_importing_the_registry_imports_no_framework():
 
 
 def test_list_models_is_sorted_and_takes_a_pattern():
-    assert list_models() == sorted(list_models())
-    assert {"mobilenet_v2", "resnet50", "three_conv"} <= set(list_models())
-    assert list_models("three*") == ["three_conv"]
+    names = list_models()
+    assert names == sorted(names)
+    assert {"mobilenet_v2", "resnet50", "three_conv"} <= set(names)
+    assert list_models("*net*") == [name for name in names if "net" in name]
     assert list_models("nothing*") == []
 
 
@@ -30,7 +31,7 @@ def test_entry_points_state_the_registered_size_and_take_keywords_only(name):
     assert parameters["input_shape"].default == (info.image_size, info.image_size, 3)
     assert parameters["num_classes"].default == 2
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters.values())
-    assert info.source and info.url.startswith("https://") and info.year > 2010
+    assert info.source and info.url.startswith("https://") and info.year >= 1998
     assert info.weights_available == bool(info.weights_licence)
 
 
@@ -57,7 +58,7 @@ def test_a_new_model_is_known_at_once_and_its_name_is_then_taken(monkeypatch):
     ("name", "arguments", "message"),
     [
         ("mobilnet_v2", {}, "unknown model 'mobilnet_v2'; near: mobilenet_v2"),
-        ("vit", {}, "known: .*mobilenet_v2, .*three_conv"),
+        ("vit", {}, "known: .*mobilenet_v2, .*resnet50, .*three_conv"),
         ("mobilenet_v2", {"alfa": 1.0}, "no argument 'alfa'; known: .*alpha"),
         ("three_conv", {"input_shape": (64, 64)}, "three whole numbers"),
         ("three_conv", {"input_shape": (64.0, 64.0, 3)}, "three whole numbers"),

@@ -14,8 +14,8 @@ import pytest
 from cnnzoo import weights
 from cnnzoo.errors import InputError
 from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.models.resnet import resnet50_backbone
 from cnnzoo.registry import create_model
+from cnnzoo.transfer import backbone_of
 from cnnzoo.weights import download_weights, find_weights, load_weights, published_file, weights_fingerprint
 
 SHARED = Path(__file__).parents[2] / "shared" / "weights"
@@ -89,7 +89,7 @@ def test_resnet50_loads_the_layout_of_the_official_file(tmp_path):
     theirs = keras.applications.ResNet50(include_top=False, weights=None, input_shape=SHAPE)
     scramble(theirs)
     write_legacy(theirs, tmp_path / "resnet50_notop.h5")
-    mine = resnet50_backbone(input_shape=SHAPE)
+    mine = backbone_of(create_model("resnet50", input_shape=SHAPE))
     load_weights(mine, tmp_path / "resnet50_notop.h5")
     assert_same_weights(mine, theirs)
 

@@ -1,43 +1,93 @@
-"""ResNet-50 (He et al. 2015), weight-compatible with `keras.applications.ResNet50`."""
+"""ResNet (He et al. 2015): 18 and 34 layers as in torchvision, 50, 101 and 152 as in keras.applications."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
 from keras import KerasTensor, layers
 
-from cnnzoo.blocks import Head, conv_norm_act
+from cnnzoo.blocks import (
+    Head,
+    check_count,
+    check_counts,
+    conv_norm_act,
+    imagenet_bgr,
+    imagenet_rgb,
+    residual_stem,
+)
 from cnnzoo.registry import PublishedFile, register_model
 from cnnzoo.transfer import load_pretrained, transfer_model
 
-# Table 1 of the paper, 50 layers: channels, blocks, stride of the first of them.
-STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
-
-EPSILON = 1.001e-5
-IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
+_Conv = Callable[..., KerasTensor]
 
 
-def imagenet_file(*, input_shape: tuple[int, int, int]) -> PublishedFile:
-    """Names the one file there is; it serves every image size."""
-    return PublishedFile(
-        "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
-        "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        md5="4d473c1dd8becc155b73f8504c6f6626",
-    )
+def imagenet_file(name: str, md5: str) -> Callable[..., PublishedFile]:
+    """Returns what names the one file that there is of a network; it serves every image size."""
+
+    def weights_file(*, input_shape: tuple[int, int, int]) -> PublishedFile:
+        return PublishedFile(
+            "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+            f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            md5=md5,
+        )
+
+    return weights_file
 
 
-@register_model(
+_register = partial(
+    register_model,
     image_size=224,
     year=2015,
     source="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
     url="https://arxiv.org/abs/1512.03385",
-    weights_file=imagenet_file,
-    weights_licence="MIT",
+)
+
+
+@_register()
+def resnet18(
+    *,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    num_classes: int = 2,
+    blocks: tuple[int, ...] = (2, 2, 2, 2),
+    width: int = 64,
+    dropout: float = 0.0,
+    head: Head = "softmax",
+) -> keras.Model:
+    """Builds ResNet-18; see `resnet50` for the arguments."""
+    backbone = resnet_backbone(
+        "resnet18", input_shape=input_shape, blocks=blocks, width=width, bottleneck=False
+    )
+    return _classifier(backbone, None, num_classes, dropout, head, normalise=imagenet_rgb)
+
+
+@_register()
+def resnet34(
+    *,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    num_classes: int = 2,
+    blocks: tuple[int, ...] = (3, 4, 6, 3),
+    width: int = 64,
+    dropout: float = 0.0,
+    head: Head = "softmax",
+) -> keras.Model:
+    """Builds ResNet-34; see `resnet50` for the arguments."""
+    backbone = resnet_backbone(
+        "resnet34", input_shape=input_shape, blocks=blocks, width=width, bottleneck=False
+    )
+    return _classifier(backbone, None, num_classes, dropout, head, normalise=imagenet_rgb)
+
+
+@_register(
+    weights_file=imagenet_file("resnet50", md5="4d473c1dd8becc155b73f8504c6f6626"), weights_licence="MIT"
 )
 def resnet50(
     *,
     input_shape: tuple[int, int, int] = (224, 224, 3),
     num_classes: int = 2,
     weights: str | Path | None = None,
+    blocks: tuple[int, ...] = (3, 4, 6, 3),
+    width: int = 64,
     dropout: float = 0.0,
     head: Head = "softmax",
 ) -> keras.Model:
@@ -47,17 +97,67 @@ def resnet50(
         input_shape: (height, width, channels).
         num_classes: at least 2.
         weights: None, "imagenet" or a file.
+        blocks: residual blocks of each stage; each stage after the first halves the size.
+        width: channels of the first stage; each further stage has twice as many.
         dropout: share of the pooled features left out.
         head: "softmax" over the classes, or one "sigmoid" unit.
 
     Raises:
         InputError: an argument has no usable value, or the weights can't be had or don't fit.
     """
-    backbone = resnet50_backbone(input_shape=input_shape)
-    load_pretrained(backbone, weights, model="resnet50", input_shape=input_shape)
+    backbone = resnet_backbone("resnet50", input_shape=input_shape, blocks=blocks, width=width)
+    return _classifier(backbone, weights, num_classes, dropout, head, normalise=imagenet_bgr)
+
+
+@_register(
+    weights_file=imagenet_file("resnet101", md5="88cf7a10940856eca736dc7b7e228a21"), weights_licence="MIT"
+)
+def resnet101(
+    *,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    num_classes: int = 2,
+    weights: str | Path | None = None,
+    blocks: tuple[int, ...] = (3, 4, 23, 3),
+    width: int = 64,
+    dropout: float = 0.0,
+    head: Head = "softmax",
+) -> keras.Model:
+    """Builds ResNet-101; see `resnet50` for the arguments."""
+    backbone = resnet_backbone("resnet101", input_shape=input_shape, blocks=blocks, width=width)
+    return _classifier(backbone, weights, num_classes, dropout, head, normalise=imagenet_bgr)
+
+
+@_register(
+    weights_file=imagenet_file("resnet152", md5="ee4c566cf9a93f14d82f913c2dc6dd0c"), weights_licence="MIT"
+)
+def resnet152(
+    *,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    num_classes: int = 2,
+    weights: str | Path | None = None,
+    blocks: tuple[int, ...] = (3, 8, 36, 3),
+    width: int = 64,
+    dropout: float = 0.0,
+    head: Head = "softmax",
+) -> keras.Model:
+    """Builds ResNet-152; see `resnet50` for the arguments."""
+    backbone = resnet_backbone("resnet152", input_shape=input_shape, blocks=blocks, width=width)
+    return _classifier(backbone, weights, num_classes, dropout, head, normalise=imagenet_bgr)
+
+
+def _classifier(
+    backbone: keras.Model,
+    weights: str | Path | None,
+    num_classes: int,
+    dropout: float,
+    head: Head,
+    *,
+    normalise: Callable[[KerasTensor], KerasTensor],
+) -> keras.Model:
+    load_pretrained(backbone, weights, model=backbone.name, input_shape=backbone.input_shape[1:])
     return transfer_model(
         backbone,
-        normalise=_normalise,
+        normalise=normalise,
         num_classes=num_classes,
         dropout=dropout,
         head=head,
@@ -65,37 +165,55 @@ def resnet50(
     )
 
 
-def resnet50_backbone(*, input_shape: tuple[int, int, int]) -> keras.Model:
-    """Builds ResNet-50 without pooling and head, for BGR minus the ImageNet mean.
+def resnet_backbone(
+    name: str,
+    *,
+    input_shape: tuple[int, int, int],
+    blocks: tuple[int, ...],
+    width: int = 64,
+    bottleneck: bool = True,
+) -> keras.Model:
+    """Builds a ResNet without pooling and head.
 
-    Layers with weights have the names and the order that they have in keras.applications.
+    With bottlenecks, layers with weights have the names and the order that they have in keras.applications,
+    and the input is that of `imagenet_bgr`; with pairs of 3x3 convolutions, it is that of `imagenet_rgb`.
+
+    Raises:
+        InputError: `blocks` or `width` has no usable value.
     """
+    check_counts("blocks", blocks)
+    check_count("width", width)
+    epsilon = 1.001e-5 if bottleneck else 1e-5  # of keras.applications, of torchvision
+    conv = partial(_conv, use_bias=bottleneck, epsilon=epsilon)
     inputs = keras.Input(input_shape, name="features_in")
-    # Padding is explicit: "same" would pad even sizes unequally, and the published weights expect it equal.
-    x = layers.ZeroPadding2D(3, name="conv1_pad")(inputs)
-    x = _conv(x, 64, 7, name="conv1", stride=2)
-    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
-    for stage, (channels, blocks, stride) in enumerate(STAGES, start=2):
-        for block in range(1, blocks + 1):
-            x = _bottleneck(
-                x,
-                channels,
-                stride=stride if block == 1 else 1,
-                project=block == 1,
-                name=f"conv{stage}_block{block}",
-            )
-    return keras.Model(inputs, x, name="resnet50")
+    x = residual_stem(inputs, channels=width, use_bias=bottleneck, epsilon=epsilon)
+    for stage, count in enumerate(blocks):
+        for number in range(1, count + 1):
+            block = _bottleneck if bottleneck else _basic
+            stride = 2 if stage > 0 and number == 1 else 1
+            x = block(x, width << stage, conv, stride=stride, name=f"conv{stage + 2}_block{number}")
+    return keras.Model(inputs, x, name=name)
 
 
-def _bottleneck(x: KerasTensor, channels: int, *, stride: int, project: bool, name: str) -> KerasTensor:
+def _basic(x: KerasTensor, channels: int, conv: _Conv, *, stride: int, name: str) -> KerasTensor:
+    """Filters twice and adds the input, projected where the shape changes (figure 5, left)."""
+    shortcut = x
+    if stride > 1 or x.shape[-1] != channels:
+        shortcut = conv(x, channels, 1, name=f"{name}_0", stride=stride, relu=False)
+    x = conv(x, channels, 3, name=f"{name}_1", stride=stride)
+    x = conv(x, channels, 3, name=f"{name}_2", relu=False)
+    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([shortcut, x]))
+
+
+def _bottleneck(x: KerasTensor, channels: int, conv: _Conv, *, stride: int, name: str) -> KerasTensor:
     """Narrows, filters, widens, and adds the input (figure 5, right)."""
-    shortcut = _conv(x, 4 * channels, 1, name=f"{name}_0", stride=stride, relu=False) if project else x
-    x = _conv(x, channels, 1, name=f"{name}_1", stride=stride)
-    x = _conv(x, channels, 3, name=f"{name}_2", padding="same")
-    x = _conv(x, 4 * channels, 1, name=f"{name}_3", relu=False)
-    x = layers.Add(name=f"{name}_add")([shortcut, x])
-    return layers.ReLU(name=f"{name}_out")(x)
+    shortcut = x
+    if stride > 1 or x.shape[-1] != 4 * channels:
+        shortcut = conv(x, 4 * channels, 1, name=f"{name}_0", stride=stride, relu=False)
+    x = conv(x, channels, 1, name=f"{name}_1", stride=stride)
+    x = conv(x, channels, 3, name=f"{name}_2")
+    x = conv(x, 4 * channels, 1, name=f"{name}_3", relu=False)
+    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([shortcut, x]))
 
 
 def _conv(
@@ -104,23 +222,16 @@ def _conv(
     kernel: int,
     *,
     name: str,
+    use_bias: bool,
+    epsilon: float,
     stride: int = 1,
-    padding: str = "valid",
     relu: bool = True,
 ) -> KerasTensor:
-    return conv_norm_act(
-        x,
-        layers.Conv2D(channels, kernel, strides=stride, padding=padding, name=f"{name}_conv"),
-        norm=f"{name}_bn",
-        epsilon=EPSILON,
-        activation=f"{name}_relu" if relu else None,
+    padding = "same"
+    if stride > 1 and kernel > 1:  # see residual_stem
+        x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
+    convolution = layers.Conv2D(
+        channels, kernel, strides=stride, padding=padding, use_bias=use_bias, name=f"{name}_conv"
     )
-
-
-def _normalise(images: KerasTensor) -> KerasTensor:
-    if images.shape[-1] != 3:
-        # There is no mean for other channels; mid-gray centres them as well as can be.
-        return layers.Rescaling(1.0, offset=-127.5, dtype="float32", name="rescaling")(images)
-    offset = [-mean for mean in IMAGENET_MEAN_BGR]
-    bgr = keras.ops.take(images, [2, 1, 0], axis=-1)
-    return layers.Rescaling(1.0, offset=offset, dtype="float32", name="rescaling")(bgr)
+    activation = f"{name}_relu" if relu else None
+    return conv_norm_act(x, convolution, norm=f"{name}_bn", epsilon=epsilon, activation=activation)
