@@ -1,5 +1,6 @@
 """What two or more architectures share."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -128,8 +129,7 @@ def dropout_layer(rate: float, *, name: str) -> layers.Layer:
     Raises:
         InputError: the rate is not in [0, 1).
     """
-    if not 0 <= rate < 1:
-        raise InputError(f"dropout is {rate}; it must be at least 0 and below 1")
+    check_rate("dropout", rate)
     return keras.layers.Dropout(rate, name=name)
 
 
@@ -170,3 +170,31 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     """
     if value not in known:
         raise InputError(f"unknown {name} {value!r}; known: {', '.join(known)}")
+
+
+def stochastic_depth(x: KerasTensor, rate: float, *, name: str) -> KerasTensor:
+    """Leaves out all of `x` for a share of the images in training (Huang et al. 2016).
+
+    Dropout with one number an image is exactly that, on every backend, and saved files need no code of ours.
+    """
+    return layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=name)(x) if rate > 0 else x
+
+
+def check_rate(argument: str, rate: float) -> None:
+    """Checks a share of what training leaves out.
+
+    Raises:
+        InputError: the rate is not in [0, 1).
+    """
+    if not 0 <= rate < 1:
+        raise InputError(f"{argument} is {rate}; it must be at least 0 and below 1")
+
+
+def check_multiplier(argument: str, value: float) -> None:
+    """Checks a factor for the width or the depth of a network.
+
+    Raises:
+        InputError: it is not above 0, or not finite.
+    """
+    if not 0 < value < math.inf:
+        raise InputError(f"{argument} is {value}; the multiplier must be above 0")

@@ -22,6 +22,7 @@ def transfer_model(
     head: Head = "softmax",
     pretrained: bool = True,
     convolution: bool = False,
+    neck: Callable[[KerasTensor], KerasTensor] | None = None,
 ) -> keras.Model:
     """Wraps a headless model, one of ours or any of keras.applications, into a classifier.
 
@@ -38,6 +39,7 @@ def transfer_model(
         pretrained: whether the backbone has weights to keep the statistics of.
         convolution: whether a 1x1 convolution takes the features before they are pooled, not a dense layer
             afterwards.
+        neck: applied to the pooled features, (n, channels), and trained with the head; None for nothing.
 
     Returns:
         An uncompiled model, images in [0, 255] to (n, units) in float32.
@@ -50,6 +52,7 @@ def transfer_model(
     x = backbone(x, training=False) if pretrained else backbone(x)
     if not convolution:
         x = layers.GlobalAveragePooling2D(name="pooling")(x)
+        x = x if neck is None else neck(x)
     x = dropout_layer(dropout, name="dropout")(x)
     outputs = classification_head(x, num_classes=num_classes, head=head, convolution=convolution)
     model = keras.Model(images, outputs, name=f"{backbone.name}_classifier")

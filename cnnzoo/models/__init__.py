@@ -2,10 +2,14 @@
 
 from cnnzoo.models import (
     alexnet,
+    convnext,
     crack_net,
     densenet,
+    efficientnet,
     lenet,
+    mobilenet,
     mobilenet_v2,
+    mobilenet_v3,
     repvgg,
     resnet,
     resnet_v2,
@@ -16,10 +20,14 @@ from cnnzoo.models import (
 
 __all__ = [
     "alexnet",
+    "convnext",
     "crack_net",
     "densenet",
+    "efficientnet",
     "lenet",
+    "mobilenet",
     "mobilenet_v2",
+    "mobilenet_v3",
     "repvgg",
     "resnet",
     "resnet_v2",

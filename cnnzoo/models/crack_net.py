@@ -10,28 +10,6 @@ from cnnzoo.registry import register_model
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, how bright an RGB colour looks
 
 
-@keras.saving.register_keras_serializable(package="cnnzoo")
-class Gray(layers.Layer):
-    """(n, height, width, 3) RGB to (n, height, width, 1) luma, in float32; other channel counts average."""
-
-    def call(self, images: KerasTensor) -> KerasTensor:
-        images = keras.ops.cast(images, "float32")
-        if images.shape[-1] != 3:
-            return keras.ops.mean(images, axis=-1, keepdims=True)
-        return keras.ops.sum(images * keras.ops.array(LUMA, "float32"), axis=-1, keepdims=True)
-
-
-@keras.saving.register_keras_serializable(package="cnnzoo")
-class Standardise(layers.Layer):
-    """Brings each image to mean 0 and standard deviation 1, so that exposure and contrast say nothing."""
-
-    def call(self, images: KerasTensor) -> KerasTensor:
-        images = keras.ops.cast(images, "float32")
-        mean, variance = keras.ops.moments(images, axes=(1, 2, 3), keepdims=True)
-        # A tile of one colour has no contrast to divide by: one level of 255 is taken for it.
-        return (images - mean) / keras.ops.sqrt(variance + 1.0)
-
-
 @register_model(
     image_size=96,
     year=2026,
@@ -72,9 +50,13 @@ def crack_net(
     """
     _check(widths, depths)
     inputs = keras.Input(input_shape, name="image")
-    x = Gray(dtype="float32", name="gray")(inputs) if gray else inputs
+    x = _luma(inputs) if gray else inputs
     if standardise:
-        x = Standardise(dtype="float32", name="standardise")(x)
+        # One level of 255 in place of the contrast that a tile of one colour has not.
+        norm = layers.LayerNormalization(
+            axis=(1, 2, 3), epsilon=1.0, center=False, scale=False, dtype="float32", name="standardise"
+        )
+        x = norm(x)
     else:
         x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(x)
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
@@ -96,6 +78,14 @@ def crack_net(
     x = dropout_layer(dropout, name="dropout")(x)
     outputs = classification_head(x, num_classes=num_classes, head=head)
     return keras.Model(inputs, outputs, name="crack_net")
+
+
+def _luma(images: KerasTensor) -> KerasTensor:
+    """RGB to one channel, its luma; the mean of other numbers of channels."""
+    channels = images.shape[-1]
+    shares = LUMA if channels == 3 else (1 / channels,) * channels
+    weighted = layers.Rescaling(list(shares), dtype="float32", name="luma")(images)
+    return keras.ops.sum(weighted, axis=-1, keepdims=True)
 
 
 def _block(x: KerasTensor, convolution: layers.Layer, *, pool: bool) -> KerasTensor:

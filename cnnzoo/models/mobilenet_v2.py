@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import keras
-from keras import KerasTensor, layers
+from keras import layers
 
-from cnnzoo.blocks import Head, conv_norm_act
+from cnnzoo.blocks import Head, check_multiplier
 from cnnzoo.errors import InputError
+from cnnzoo.inverted_residual import BlockStyle, UnitNames, inverted_residual, round_width, unit
 from cnnzoo.registry import PublishedFile, register_model
 from cnnzoo.transfer import load_pretrained, transfer_model
 
@@ -19,6 +20,12 @@ STAGES = (
     (6, 96, 3, 1),
     (6, 160, 3, 2),
     (6, 320, 1, 1),
+)
+
+STYLE = BlockStyle(
+    expand=UnitNames("expand", "expand_BN", "expand_relu"),
+    depthwise=UnitNames("depthwise", "depthwise_BN", "depthwise_relu"),
+    project=UnitNames("project", "project_BN"),
 )
 
 PUBLISHED_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
@@ -95,55 +102,24 @@ def mobilenet_v2_backbone(*, input_shape: tuple[int, int, int], alpha: float = 1
     Raises:
         InputError: `alpha` is not above 0.
     """
-    if alpha <= 0:
-        raise InputError(f"alpha is {alpha}; the width multiplier must be above 0")
+    check_multiplier("alpha", alpha)
     inputs = keras.Input(input_shape, name="features_in")
-    stem = layers.Conv2D(_width(32, alpha), 3, strides=2, padding="same", use_bias=False, name="Conv1")
-    x = _norm_act(inputs, stem, norm="bn_Conv1", activation="Conv1_relu")
+    stem = layers.Conv2D(round_width(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="Conv1")
+    x = unit(inputs, stem, STYLE, UnitNames("Conv1", "bn_Conv1", "Conv1_relu"))
     number = 0
     for expansion, channels, blocks, stride in STAGES:
         for block in range(blocks):
             prefix = f"block_{number}_" if number else "expanded_conv_"
-            x = _inverted_residual(
+            x = inverted_residual(
                 x,
-                expansion=expansion,
-                channels=_width(int(channels * alpha), 1.0),
-                stride=stride if block == 0 else 1,
+                STYLE,
                 prefix=prefix,
+                expanded=expansion * x.shape[-1] if expansion > 1 else None,
+                channels=round_width(int(channels * alpha)),
+                stride=stride if block == 0 else 1,
             )
             number += 1
     # Section 3.4: a narrow network keeps the full width of its last layer.
-    last = layers.Conv2D(_width(1280, max(alpha, 1.0)), 1, use_bias=False, name="Conv_1")
-    x = _norm_act(x, last, norm="Conv_1_bn", activation="out_relu")
+    last = layers.Conv2D(round_width(1280 * max(alpha, 1.0)), 1, use_bias=False, name="Conv_1")
+    x = unit(x, last, STYLE, UnitNames("Conv_1", "Conv_1_bn", "out_relu"))
     return keras.Model(inputs, x, name="mobilenet_v2")
-
-
-def _inverted_residual(
-    x: KerasTensor, *, expansion: int, channels: int, stride: int, prefix: str
-) -> KerasTensor:
-    """Widens, filters each channel on its own, projects down without a ReLU (section 3.3)."""
-    inputs = x
-    if expansion > 1:
-        expand = layers.Conv2D(expansion * x.shape[-1], 1, use_bias=False, name=f"{prefix}expand")
-        x = _norm_act(x, expand, norm=f"{prefix}expand_BN", activation=f"{prefix}expand_relu")
-    # "same" pads like the separate padding layers of keras.applications, without copying the features.
-    depthwise = layers.DepthwiseConv2D(
-        3, strides=stride, padding="same", use_bias=False, name=f"{prefix}depthwise"
-    )
-    x = _norm_act(x, depthwise, norm=f"{prefix}depthwise_BN", activation=f"{prefix}depthwise_relu")
-    project = layers.Conv2D(channels, 1, use_bias=False, name=f"{prefix}project")
-    x = _norm_act(x, project, norm=f"{prefix}project_BN", activation=None)
-    if stride == 1 and inputs.shape[-1] == channels:
-        x = layers.Add(name=f"{prefix}add")([inputs, x])
-    return x
-
-
-def _norm_act(x: KerasTensor, convolution: layers.Layer, *, norm: str, activation: str | None) -> KerasTensor:
-    return conv_norm_act(x, convolution, norm=norm, epsilon=1e-3, activation=activation, relu_limit=6.0)
-
-
-def _width(channels: int, alpha: float) -> int:
-    """Rounds to a multiple of 8, at least 8 and never more than 10 % below."""
-    wanted = channels * alpha
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * wanted else rounded + 8
