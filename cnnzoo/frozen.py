@@ -49,13 +49,14 @@ def frozen_twin(model: keras.Model) -> keras.Model:
 def fold_batch_norm(backbone: keras.Model) -> keras.Model:
     """Returns a frozen copy of a functional model, batch norms right behind a convolution folded into it.
 
-    Batch norms elsewhere, as in DenseNet, stay as they are.
+    Batch norms elsewhere, as in DenseNet, stay as they are. What drops at random is left out: `fit` would let
+    it, whatever the backbone is called with, and a frozen backbone computes the same features every time.
     """
     norms = _foldable(backbone)
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
-        if layer.name in norms.values():
+        if layer.name in norms.values() or _drops(layer):
             return _Gone(name=layer.name)
         if layer.name in norms:
             config["use_bias"] = True
@@ -69,6 +70,11 @@ def fold_batch_norm(backbone: keras.Model) -> keras.Model:
             folded.get_layer(layer.name).set_weights(layer.get_weights())
     folded.trainable = False
     return folded
+
+
+def _drops(layer: keras.layers.Layer) -> bool:
+    """Says whether a layer is one of random dropping; ConvNeXt has a kind of its own."""
+    return isinstance(layer, keras.layers.Dropout) or type(layer).__name__ == "StochasticDepth"
 
 
 def _foldable(backbone: keras.Model) -> dict[str, str]:

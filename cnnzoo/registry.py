@@ -22,10 +22,22 @@ EntryPoint = TypeVar("EntryPoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A weights file that its makers offer for download; `md5` is None where they publish no hash."""
+    """A weights file that its makers offer for download.
+
+    Attributes:
+        url: of the file.
+        md5: its MD5, or SHA-256 where that is what they publish; None where they publish no hash.
+        cached_as: its name in Keras's cache where that is not the one in the URL.
+    """
 
     url: str
     md5: str | None = None
+    cached_as: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """Its name in Keras's cache."""
+        return self.cached_as or self.url.rsplit("/", 1)[1]
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class ModelInfo:
 
     Attributes:
         name: as in `create_model`.
-        image_size: side in pixels that it takes by default.
+        default_size: side in pixels, or a function that finds it out; `image_size` gives it.
         year: of the source.
         source: paper or project that it follows.
         url: of the source.
@@ -44,13 +56,18 @@ class ModelInfo:
     """
 
     name: str
-    image_size: int
+    default_size: int | Callable[[], int]
     year: int
     source: str
     url: str
     weights_licence: str
     entry_point: Callable[..., "keras.Model"]
     weights_file: Callable[..., PublishedFile] | None
+
+    @cached_property
+    def image_size(self) -> int:
+        """Side in pixels that it takes by default."""
+        return self.default_size() if callable(self.default_size) else self.default_size
 
     @property
     def weights_available(self) -> bool:
@@ -62,10 +79,26 @@ class ModelInfo:
         """Names that `create_model` takes for this model."""
         return tuple(inspect.signature(self.entry_point).parameters)
 
-    @cached_property
+    @property
     def parameters(self) -> int:
         """All parameters, of the model with two classes at its default size; the first use builds it."""
-        return self.entry_point(num_classes=2).count_params()
+        return self._measured[0]
+
+    @property
+    def flops(self) -> int:
+        """Multiply-adds for one image of the default size; see `count_flops`. The first use builds it."""
+        return self._measured[1]
+
+    @cached_property
+    def _measured(self) -> tuple[int, int]:
+        import keras
+
+        from cnnzoo.flops import count_flops
+
+        # Built to be measured and thrown away: no reason to take memory that training may want.
+        with keras.device("cpu"):
+            model = self.entry_point(input_shape=(self.image_size, self.image_size, 3), num_classes=2)
+        return model.count_params(), count_flops(model)
 
 
 _MODELS: dict[str, ModelInfo] = {}
@@ -73,29 +106,31 @@ _MODELS: dict[str, ModelInfo] = {}
 
 def register_model(
     *,
-    image_size: int,
+    image_size: int | Callable[[], int],
     year: int,
     source: str,
+    name: str | None = None,
     url: str = "",
     weights_file: Callable[..., PublishedFile] | None = None,
     weights_licence: str = "",
 ) -> Callable[[EntryPoint], EntryPoint]:
-    """Returns the decorator that makes an entry point known under its own name.
+    """Returns the decorator that makes an entry point known under `name`, by default its own.
 
     The entry point takes keyword arguments only, `input_shape` and `num_classes` among them, and `weights` if
-    there can be any; it returns an uncompiled model that takes RGB in [0, 255]. See `ModelInfo` for the rest.
+    there can be any; it returns an uncompiled model that takes RGB in [0, 255]. An `image_size` that takes
+    time to find out may be a function. See `ModelInfo` for the rest.
 
     Raises:
         ValueError: the name is taken.
     """
 
     def register(entry_point: EntryPoint) -> EntryPoint:
-        name = entry_point.__name__
-        if name in _MODELS:
-            raise ValueError(f"a model named {name!r} is registered already")
-        _MODELS[name] = ModelInfo(
-            name=name,
-            image_size=image_size,
+        known_as = name or entry_point.__name__
+        if known_as in _MODELS:
+            raise ValueError(f"a model named {known_as!r} is registered already")
+        _MODELS[known_as] = ModelInfo(
+            name=known_as,
+            default_size=image_size,
             year=year,
             source=source,
             url=url,
@@ -121,7 +156,8 @@ def model_info(name: str) -> ModelInfo:
     """
     models = _models()
     if name not in models:
-        raise InputError(f"unknown model {name!r}; {suggest(name, models)}")
+        own = [own for own in models if "/" not in own]
+        raise InputError(f"unknown model {name!r}; {suggest(name, models, listed=[*own, 'keras/...'])}")
     return models[name]
 
 
@@ -164,15 +200,20 @@ def create_model(
     return info.entry_point(input_shape=shape, num_classes=num_classes, **arguments)
 
 
-def suggest(name: str, known: Collection[str]) -> str:
-    """Returns "near: a, b" with the known names most like `name`, or "known: ..." when none is."""
+def suggest(name: str, known: Collection[str], *, listed: Collection[str] | None = None) -> str:
+    """Returns "near: a, b" with the known names most like `name`, or "known: ..." when none is.
+
+    `listed` are the names that "known" shows where all of them would be too many.
+    """
     near = get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"near: {', '.join(near)}" if near else f"known: {', '.join(sorted(known))}"
+    shown = known if listed is None else listed
+    return f"near: {', '.join(near)}" if near else f"known: {', '.join(sorted(shown))}"
 
 
 def _models() -> dict[str, ModelInfo]:
     # The model files import Keras, which takes seconds: not before somebody asks for a model.
     import_module("cnnzoo.models")
+    import_module("cnnzoo.keras_applications")
     return _MODELS
 
 

@@ -1,6 +1,7 @@
 """Backbone, normalisation and head in one model; what of it trains."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,13 @@ def set_trainable(model: keras.Model, trainable: str | float) -> None:
 
     Args:
         model: from `create_model` or `transfer_model`.
-        trainable: "all"; "head", which freezes the backbone; or the name of the first backbone layer to
-            train, which frees that layer, those after it in `backbone.layers`, and the head.
+        trainable: "all"; "head", which freezes the backbone; or where in `backbone.layers` training starts,
+            from there to the end and the head: the name of a layer; the name of a stage, with which the names
+            of several layers begin, as in "conv5", "block_11" or "block5"; or a share above 0 and at most 1
+            of the layers that have weights, 0.25 for the last quarter.
 
     Raises:
-        InputError: the model has no backbone, or the backbone has no such layer.
+        InputError: the model has no backbone, the backbone has no such layer or stage, or the share is none.
     """
     frozen = [] if trainable == "all" else _layers_before(model, trainable)
     backbone = backbone_of(model)
@@ -138,7 +141,38 @@ def _layers_before(model: keras.Model, trainable: str | float) -> list[layers.La
         raise InputError(f"{model.name} has no backbone to freeze; trainable={trainable!r} must be 'all'")
     if trainable == "head":
         return [backbone, *backbone.layers]
+    if isinstance(trainable, str):
+        return backbone.layers[: _first_of_stage(backbone, trainable)]
+    return backbone.layers[: _first_of_share(backbone, trainable)]
+
+
+def _first_of_share(backbone: keras.Model, share: float) -> int:
+    if isinstance(share, bool) or not 0 < share <= 1:
+        raise InputError(f"trainable={share!r}: a share of the layers must be above 0 and at most 1")
+    weighted = [position for position, layer in enumerate(backbone.layers) if layer.weights]
+    return weighted[-max(1, round(share * len(weighted)))]
+
+
+def _first_of_stage(backbone: keras.Model, name: str) -> int:
+    """Where a layer of this name is, or the first one of a stage of this name."""
     names = [layer.name for layer in backbone.layers]
-    if not isinstance(trainable, str) or trainable not in names:
-        raise InputError(f"{backbone.name} has no layer {trainable!r}; {suggest(str(trainable), names)}")
-    return backbone.layers[: names.index(trainable)]
+    if name in names:
+        return names.index(name)
+    for position, layer_name in enumerate(names):
+        if name in _stages_of(layer_name):
+            return position
+    counts = Counter(stage for layer_name in names for stage in _stages_of(layer_name))
+    stages = [stage for stage, count in counts.items() if count > 1]
+    # Hundreds of layer names help nobody; the outermost numbered stages give the lie of the land.
+    numbered = {stage for stage in stages if stage[-1].isdigit()}
+    outermost = [stage for stage in numbered if numbered.isdisjoint(_stages_of(stage))]
+    near = suggest(name, {*names, *stages}, listed=outermost or names)
+    raise InputError(f"{backbone.name} has no layer {name!r} and no such stage; {near}")
+
+
+def _stages_of(layer_name: str) -> Iterator[str]:
+    """The beginnings of a name that end before "_", or between a number and a letter, as in block5a."""
+    for end in range(1, len(layer_name)):
+        before, after = layer_name[end - 1], layer_name[end]
+        if after == "_" or (before.isdigit() and after.isalpha()):
+            yield layer_name[:end]

@@ -76,8 +76,8 @@ def published_file(
 def download_weights(name: str, *, input_shape: tuple[int, int, int] | None = None, **arguments: Any) -> Path:
     """Fetches the official no-top file through `keras.utils.get_file`, unless Keras's cache has it.
 
-    The cache is `$KERAS_HOME` or `~/.keras`, shared with keras.applications. A file whose MD5 is known, as
-    those of ResNet and SqueezeNet are, is checked by it; MobileNetV2's makers publish no hash.
+    The cache is `$KERAS_HOME` or `~/.keras`, shared with keras.applications. A file is checked by its
+    published hash; the makers of MobileNet and MobileNetV2 publish none.
 
     Raises:
         InputError: nothing is published, the network or the server does not answer, or the hash differs.
@@ -86,7 +86,7 @@ def download_weights(name: str, *, input_shape: tuple[int, int, int] | None = No
 
     file = published_file(name, input_shape=input_shape, **arguments)
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    file_name = file.url.rsplit("/", 1)[1]
+    file_name = file.file_name
     way_out = f"fetch {file.url} elsewhere and pass it with --weights {name}=FILE"
     if not (home / "models" / file_name).is_file():
         reason = _unreachable(file.url)

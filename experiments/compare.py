@@ -197,7 +197,7 @@ def _weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tupl
                 )
                 continue
             try:
-                fetched = pool.submit(_fetch_weights, recipe.model, recipe.image_size).result()
+                fetched = pool.submit(_fetch_weights, recipe).result()
                 weights[recipe.name] = "imagenet", str(fetched)
             except InputError as error:
                 # One answer speaks for all files of a model: a network that hangs is not asked again.
@@ -209,12 +209,13 @@ def _weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tupl
     return weights
 
 
-def _fetch_weights(model: str, image_size: int) -> Path:
+def _fetch_weights(recipe: Recipe) -> Path:
     with quiet_stderr():
         import keras  # noqa: F401
 
         from cnnzoo.weights import download_weights
-    return download_weights(model, input_shape=(image_size, image_size, 3))
+    shape = (recipe.image_size, recipe.image_size, 3)
+    return download_weights(recipe.model, input_shape=shape, **recipe.arguments)
 
 
 def _spec(

@@ -3,6 +3,11 @@
 import keras
 import numpy as np
 
+from cnnzoo.registry import list_models
+
+# The models that are written here; those of keras.applications have tests of their own.
+OURS = [name for name in list_models() if not name.startswith("keras/")]
+
 
 def images(count, size=64, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
@@ -22,7 +27,8 @@ def settle(model, x, seed=0):
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     probe = keras.Model(model.input, [norm.input for norm in norms])
     for norm in norms:
-        norm.gamma.assign(rng.uniform(0.5, 2.0, norm.gamma.shape))
+        if norm.gamma is not None:
+            norm.gamma.assign(rng.uniform(0.5, 2.0, norm.gamma.shape))
         norm.beta.assign(rng.normal(0.5, 1.0, norm.beta.shape))
         norm.momentum = 0.0
     model(x, training=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from parity import difference, images, predict, settle, weighted
+from parity import OURS, difference, images, predict, settle, weighted
 
 from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.registry import create_model, list_models, model_info
+from cnnzoo.registry import create_model, model_info
 from cnnzoo.transfer import backbone_of
 from cnnzoo.weights import load_weights
 
@@ -23,7 +23,7 @@ SLOW = {"densenet121", "resnet101", "resnet152", "vgg13", "vgg16"}
 
 def models():
     """Every registered model; the heavy ones are slow tests."""
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in list_models()]
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in OURS]
 
 
 @pytest.fixture(scope="module", params=models())

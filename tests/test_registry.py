@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from parity import OURS
 
 from cnnzoo import registry
 from cnnzoo.errors import InputError
@@ -24,7 +25,7 @@ def test_list_models_is_sorted_and_takes_a_pattern():
     assert list_models("nothing*") == []
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", OURS)
 def test_entry_points_state_the_registered_size_and_take_keywords_only(name):
     info = model_info(name)
     parameters = inspect.signature(info.entry_point).parameters
@@ -58,7 +59,8 @@ def test_a_new_model_is_known_at_once_and_its_name_is_then_taken(monkeypatch):
     ("name", "arguments", "message"),
     [
         ("mobilnet_v2", {}, "unknown model 'mobilnet_v2'; near: mobilenet_v2"),
-        ("vit", {}, "known: .*mobilenet_v2, .*resnet50, .*three_conv"),
+        ("vit", {}, "known: .*keras/..., .*mobilenet_v2, .*resnet50, .*three_conv"),
+        ("ResNet152V2", {}, "near: keras/ResNet152V2"),
         ("mobilenet_v2", {"alfa": 1.0}, "no argument 'alfa'; known: .*alpha"),
         ("three_conv", {"input_shape": (64, 64)}, "three whole numbers"),
         ("three_conv", {"input_shape": (64.0, 64.0, 3)}, "three whole numbers"),

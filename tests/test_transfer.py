@@ -60,6 +60,13 @@ def pretrained():
     return build(pretrained=True)
 
 
+@pytest.fixture(scope="module")
+def resnet():
+    model = create_model("resnet50", input_shape=(32, 32, 3))
+    # As with pretrained weights: the statistics of the normalisation stay.
+    return transfer_model(backbone_of(model), normalise=keras.layers.Rescaling(1.0), num_classes=2)
+
+
 @pytest.mark.parametrize(
     ("trainable", "loaded"),
     [("head", False), ("block_11_expand_BN", False), ("all", False), ("block_11_expand_BN", True)],
@@ -133,6 +140,57 @@ def test_any_keras_application_can_be_the_backbone():
     assert model.trainable_weights[0].path == "conv_dw_13/kernel"
 
 
+@pytest.mark.parametrize(
+    ("trainable", "first"),
+    [
+        ("conv5", "conv5_block1_1_conv"),
+        ("conv5_block3", "conv5_block3_1_conv"),
+        ("conv5_block3_2_conv", "conv5_block3_2_conv"),
+        (1.0, "conv1_conv"),
+        (1, "conv1_conv"),
+        (1e-6, "conv5_block3_3_bn"),
+    ],
+)
+def test_a_stage_or_a_share_is_where_training_starts(resnet, trainable, first):
+    set_trainable(resnet, trainable)
+    backbone = backbone_of(resnet)
+    names = [layer.name for layer in backbone.layers]
+    free = [weight for layer in backbone.layers[names.index(first) :] for weight in layer.weights]
+    free = [weight for weight in free if "moving_" not in weight.path] + resnet.layers[-1].weights
+    assert {id(weight) for weight in resnet.trainable_weights} == {id(weight) for weight in free}
+    assert resnet.trainable_weights[0].path.startswith(first)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.75])
+def test_a_share_is_one_of_the_layers_with_weights(resnet, share):
+    set_trainable(resnet, share)
+    weighted = [layer for layer in backbone_of(resnet).layers if layer.weights]
+    training = [layer for layer in weighted if any(weight.trainable for weight in layer.weights)]
+    assert training == weighted[-round(share * len(weighted)) :]
+
+
+def test_a_stage_ends_at_its_number_and_a_layer_goes_before_a_stage(pretrained):
+    for trainable, first in [
+        ("block_1", "block_1_expand/kernel"),
+        ("block_11", "block_11_expand/kernel"),
+        ("block_11_expand_BN", "block_11_expand_BN/gamma"),
+        ("Conv_1", "Conv_1/kernel"),
+    ]:
+        set_trainable(pretrained, trainable)
+        assert pretrained.trainable_weights[0].path == first
+    letters = create_model("keras/EfficientNetB0", input_shape=(32, 32, 3))
+    set_trainable(letters, "block5")
+    assert letters.trainable_weights[0].path == "block5a_expand_conv/kernel"
+
+
+@pytest.mark.parametrize("share", [0, 0.0, -0.1, 1.01, 2, float("nan"), True])
+def test_a_share_out_of_range_is_one_line_and_nothing_changes(pretrained, share):
+    set_trainable(pretrained, "head")
+    with pytest.raises(InputError, match=f"trainable={share!r}: a share .* above 0 and at most 1"):
+        set_trainable(pretrained, share)
+    assert len(pretrained.trainable_weights) == 2
+
+
 def test_one_sigmoid_unit_serves_two_classes():
     assert create_model("mobilenet_v2", input_shape=SHAPE, alpha=0.35, head="sigmoid").output_shape == (
         None,
@@ -142,7 +200,13 @@ def test_one_sigmoid_unit_serves_two_classes():
 
 @pytest.mark.parametrize(
     ("trainable", "message"),
-    [("block_11_expnd", "no layer 'block_11_expnd'; near: block_11_expand"), ("heat", "no layer 'heat'")],
+    [
+        ("block_11_expnd", "no layer 'block_11_expnd' and no such stage; near: block_11_expand"),
+        ("blok_11", "near: block_11"),
+        ("heat", "no layer 'heat'"),
+        ("conv5", "no layer 'conv5'"),
+        ("zzz", "known: block_1, block_10, .*block_9$"),
+    ],
 )
 def test_an_unknown_layer_is_named_and_nothing_changes(pretrained, trainable, message):
     set_trainable(pretrained, "head")
