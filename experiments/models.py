@@ -37,7 +37,9 @@ def table_lines(names: Sequence[str]) -> Iterator[str]:
 
     yield from HEADER
     for name in names:
-        yield table_row(model_info(name))
+        with quiet_stderr():
+            row = table_row(model_info(name))
+        yield row
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,11 +2,20 @@
 
 import keras
 import numpy as np
+import pytest
 
 from cnnzoo.registry import list_models
 
 # The models that are written here; those of keras.applications have tests of their own.
 OURS = [name for name in list_models() if not name.startswith("keras/")]
+
+# Those that take more than 3 s to build and run.
+SLOW = {"densenet121", "resnet101", "resnet152", "vgg13", "vgg16"}
+
+
+def models():
+    """Every registered model; the heavy ones are slow tests."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in OURS]
 
 
 def images(count, size=64, seed=0):

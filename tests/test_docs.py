@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from parity import OURS, models
 
 import cnnzoo
+from cnnzoo.registry import model_info
 from experiments import recipes
+from experiments.models import HEADER, table_row
 from experiments.recipes import RECIPES
 from experiments.records import latest_records, read_records
 from experiments.report import markdown
@@ -59,8 +62,19 @@ def test_the_readme_lists_every_recipe(name):
     assert f"| `{name}` |" in README
 
 
-def test_the_readmes_library_example_runs(image_folder, tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL).group(1)
+def test_the_readmes_table_of_models_names_them_all():
+    table = README.partition("## The models")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == OURS
+    assert "\n".join(HEADER) in table
+
+
+@pytest.mark.parametrize("name", models())
+def test_a_models_line_in_the_readme_is_the_registrys(name):
+    assert table_row(model_info(name)) in README, "python -m experiments.models"
+
+
+def test_the_readmes_library_examples_run(image_folder, tmp_path, monkeypatch):
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(image_folder)
     # The same lines on fewer pixels and epochs, to be quick.

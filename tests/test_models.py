@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from parity import OURS, difference, images, predict, settle, weighted
+from parity import difference, images, models, predict, settle, weighted
 
 from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
 from cnnzoo.registry import create_model, model_info
@@ -15,15 +15,6 @@ from cnnzoo.weights import load_weights
 
 SHARED = Path(__file__).parents[2] / "shared" / "weights"
 SHAPE = (64, 64, 3)
-
-
-# Those that take more than 3 s to build and run.
-SLOW = {"densenet121", "resnet101", "resnet152", "vgg13", "vgg16"}
-
-
-def models():
-    """Every registered model; the heavy ones are slow tests."""
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in OURS]
 
 
 @pytest.fixture(scope="module", params=models())

@@ -11,19 +11,19 @@ LUMA = (0.299, 0.587, 0.114)  # Rec. 601, how bright an RGB colour looks
 
 
 @register_model(
-    image_size=96,
+    image_size=192,
     year=2026,
     source="this project; the searches and what each choice bought: results/crack_net",
     url="https://doi.org/10.17632/5y9wdsg2zt.2",
 )
 def crack_net(
     *,
-    input_shape: tuple[int, int, int] = (96, 96, 3),
+    input_shape: tuple[int, int, int] = (192, 192, 3),
     num_classes: int = 2,
-    widths: tuple[int, ...] = (16, 24, 48, 72),
-    depths: tuple[int, ...] = (2, 2, 2, 2),
-    stem_kernel: int = 3,
-    stem_stride: int = 1,
+    widths: tuple[int, ...] = (24, 32, 48, 64),
+    depths: tuple[int, ...] = (1, 2, 2, 2),
+    stem_kernel: int = 7,
+    stem_stride: int = 4,
     gray: bool = True,
     standardise: bool = True,
     max_pooling: bool = True,
