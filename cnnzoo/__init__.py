@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cnnzoo.evaluation import Scores, evaluate
     from cnnzoo.prediction import Classifier, Decision, load_model, predict, save_model
     from cnnzoo.registry import create_model, list_models, model_info, register_model
+    from cnnzoo.search import search_space
     from cnnzoo.training import FitResult, fit
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ _HOMES = {
     "load_model": "cnnzoo.prediction",
     "predict": "cnnzoo.prediction",
     "save_model": "cnnzoo.prediction",
+    "search_space": "cnnzoo.search",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "predict",
     "register_model",
     "save_model",
+    "search_space",
 ]
 
 

@@ -78,7 +78,7 @@ def fit(
         set_trainable(model, phase.trainable)
         # The head is trained on an equal backbone that computes faster.
         trained = frozen_twin(model) if phase.trainable == "head" else model
-        _compile(trained, phase, steps=phase.epochs * data.train.steps)
+        compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
         epochs = _fit_phase(trained, data, config, number, len(history), log_dir=log_dir, progress=progress)
         # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
         best_epoch = len(history) + int(np.argmin([epoch.val_loss for epoch in epochs]))
@@ -104,7 +104,8 @@ def _check_classes(model: keras.Model, data: Datasets) -> None:
         raise InputError(f"the model has {units} outputs, the data {classes} classes: {data.class_names}")
 
 
-def _compile(model: keras.Model, phase: Phase, *, steps: int) -> None:
+def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
+    """Compiles `model` with the optimiser of `phase`, whose schedule spans `steps` batches."""
     rate: Any = phase.learning_rate
     if phase.schedule == "cosine":
         warm_up = max(1, round(steps * WARM_UP))

@@ -105,10 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.demonstration = options.data == "synthetic" and options.limit is None and options.epochs is None
     if options.demonstration:
         options.epochs = DEMONSTRATION_EPOCHS
-    given = _given_weights(options.weights, recipes)
+    given = given_weights(options.weights, recipes)
     _make_folders(options.out)
     plan = prepare_data(options, sizes)
-    weights = _weights(recipes, given)
+    weights = starting_weights(recipes, given)
     specs = [
         _spec(recipe, seed, weights[recipe.name], part, plan, options)
         for part in plan.parts
@@ -155,7 +155,12 @@ def _seeds(text: str) -> list[int]:
     return seeds
 
 
-def _given_weights(pairs: Sequence[str], recipes: Sequence[Recipe]) -> dict[str, str]:
+def given_weights(pairs: Sequence[str], recipes: Sequence[Recipe]) -> dict[str, str]:
+    """Reads `--weights MODEL=FILE`: the file, or "random", by model.
+
+    Raises:
+        InputError: a pair is none, or names a model without pretrained weights or no file.
+    """
     given = {}
     models = sorted({recipe.model for recipe in recipes if recipe.pretrained})
     for pair in pairs:
@@ -178,7 +183,7 @@ def _make_folders(out: Path) -> None:
         raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written to") from None
 
 
-def _weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tuple[str, str]]:
+def starting_weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tuple[str, str]]:
     """Returns how the record names what a recipe starts from, and its file: none for random weights."""
     from cnnzoo.weights import weights_fingerprint
 

@@ -64,10 +64,11 @@ def draw_figures(folder: Path, rows: Sequence[Row]) -> dict[str, Path]:
         if row.results[0].confusion:
             charts[f"confusion-{file_stem(row.name)}"] = lambda f, row=row: _confusion(f, row)  # type: ignore[misc]
     folder.mkdir(parents=True, exist_ok=True)
-    return {name: _save(folder / f"{name}.svg", draw) for name, draw in charts.items()}
+    return {name: save_chart(folder / f"{name}.svg", draw) for name, draw in charts.items()}
 
 
-def _save(path: Path, draw: "Callable[[Figure], None]") -> Path:
+def save_chart(path: Path, draw: "Callable[[Figure], None]") -> Path:
+    """Has `draw` fill a figure in the house's style, and writes it as SVG."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -139,12 +139,16 @@ def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 
 def append_record(folder: Path, record: RunRecord) -> None:
     """Adds `record` to the folder's runs and has it on disk before it returns."""
-    path = folder / RUNS_FILE
+    append_line(folder / RUNS_FILE, to_json(record))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a file of records and has it on disk before it returns."""
     with path.open("a+b") as file:
         # A run killed while it wrote leaves a torn line: end it, so that it costs one record and not two.
         if file.tell() and _last_byte(file) != b"\n":
             file.write(b"\n")
-        file.write(to_json(record).encode() + b"\n")
+        file.write(line.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 

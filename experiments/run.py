@@ -103,7 +103,7 @@ def run(spec: RunSpec) -> RunRecord:
     environment: dict[str, Any] = {}
     try:
         clock = time.perf_counter()
-        environment = _start_backend()
+        environment = start_backend()
         result = _train_and_test(spec, start_seconds=time.perf_counter() - clock)
         return record_for(spec, status="ok", started=started, environment=environment, result=result)
     except Exception as error:
@@ -112,7 +112,7 @@ def run(spec: RunSpec) -> RunRecord:
         return record_for(spec, status=f"failed: {reason}", started=started, environment=environment)
 
 
-def _start_backend() -> dict[str, Any]:
+def start_backend() -> dict[str, Any]:
     """Imports what the run computes with, and returns the environment."""
     with quiet_stderr():
         import keras

@@ -7,7 +7,7 @@ from cnnzoo import Augmentation, Phase, TrainConfig
 from cnnzoo.errors import InputError
 from cnnzoo.frozen import fold_batch_norm, frozen_twin
 from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.training import _compile
+from cnnzoo.training import compile_phase
 from cnnzoo.transfer import set_trainable, transfer_model
 
 
@@ -128,7 +128,7 @@ def test_training_the_twins_head_is_training_the_head(data, transfer):
 
     transfer.set_weights(start)
     set_trainable(transfer, "head")
-    transfer.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jit_compile=False)
+    transfer.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jitcompile_phase=False)
     for x, y in data.train.training_dataset(epochs=1, seed=1):
         transfer.train_on_batch(x, y)
     slow = transfer.get_layer("predictions").get_weights()[0]
@@ -163,7 +163,7 @@ def test_tensorboard_gets_its_files(data, tmp_path):
 
 def test_a_cosine_schedule_rises_then_falls_to_nothing():
     model = small_model()
-    _compile(model, Phase(epochs=2, optimizer="adamw", learning_rate=0.1, schedule="cosine"), steps=100)
+    compile_phase(model, Phase(epochs=2, optimizer="adamw", learning_rate=0.1, schedule="cosine"), steps=100)
     rates = [float(model.optimizer._learning_rate(step)) for step in range(101)]
     assert rates[0] == pytest.approx(0.001)
     assert int(np.argmax(rates)) == 5 and max(rates) == pytest.approx(0.1)
@@ -174,7 +174,7 @@ def test_a_cosine_schedule_rises_then_falls_to_nothing():
 
 def test_weight_decay_shrinks_kernels_and_leaves_offsets():
     model = small_model()
-    _compile(model, Phase(epochs=1, optimizer="adamw", learning_rate=0.1, weight_decay=0.5), steps=10)
+    compile_phase(model, Phase(epochs=1, optimizer="adamw", learning_rate=0.1, weight_decay=0.5), steps=10)
     before = [weight.numpy().copy() for weight in model.trainable_weights]
     model.optimizer.build(model.trainable_variables)
     model.optimizer.apply([np.zeros_like(weight) for weight in before])

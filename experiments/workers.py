@@ -1,0 +1,221 @@
+"""Who runs a search's trials: this process, or workers on several machines that ask a chief for them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from cnnzoo.errors import InputError
+from experiments.oracles import LEASE_SECONDS, OBJECTIVE, OUTCOME
+from experiments.spaces import recipe_from
+from experiments.trial import TrialSpec
+
+PROJECT = "search"
+POLL_SECONDS = LEASE_SECONDS / 12
+CHIEF_SECONDS = 300  # how long a worker waits for its chief to answer
+ABANDONED_SECONDS = 600  # how long a chief waits once no worker is left
+ADDRESS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What all trials of a search share; `weights` is a file, or "" for random ones, by image size."""
+
+    model: str
+    epochs: int
+    pretrained: bool
+    seed: int
+    weights: Mapping[int, str]
+    manifest: Path
+    sides: Path
+    out: Path
+    minutes: float
+
+
+class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
+    """A tuner of keras-tuner that runs each trial in a process of its own."""
+
+    def __init__(self, oracle: keras_tuner.Oracle, search: Search) -> None:
+        self.plan = search
+        self.waiting = False
+        with redirect_stdout(StringIO()):  # it tells of reloading, by file
+            super().__init__(oracle, directory=str(search.out), project_name=PROJECT)
+        if not self._is_worker():
+            self.save()  # killed within the first trial, it goes on too
+
+    def search(self) -> None:
+        """Runs trials until the oracle has no more."""
+        with warnings.catch_warnings():
+            # The Gaussian process of few trials is as flat or as rough as its bounds allow.
+            warnings.filterwarnings("ignore", module="sklearn.gaussian_process")
+            super().search()
+
+    def pre_create_trial(self) -> None:
+        # An oracle that has nothing to give now is asked again, but not as fast as the network allows.
+        if self.waiting:
+            time.sleep(1)
+        self.waiting = True
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        self.waiting = False
+
+    def _try_run_and_update_trial(self, trial: Trial) -> None:
+        """Without the traceback that keras-tuner prints; what is no trial's fault ends the search."""
+        try:
+            self._run_and_update_trial(trial)
+            trial.status = TrialStatus.COMPLETED
+        except keras_tuner.errors.FailedTrialError as error:
+            trial.status, trial.message = TrialStatus.FAILED, str(error)
+
+    def run_trial(self, trial: Trial) -> dict[str, float]:
+        """Runs one trial, leaves its outcome for the oracle and returns the metrics that it is ranked by."""
+        started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+        outcome = self._outcome(trial)
+        outcome |= {"started": started, "seconds": time.monotonic() - clock, "worker": self.tuner_id}
+        if self._is_worker():
+            print(f"trial {trial.trial_id}: {outcome['status']}, {outcome['seconds']:.0f} s", flush=True)
+        trial.hyperparameters.values[OUTCOME] = json.dumps(outcome)
+        if outcome["result"] is None:
+            raise keras_tuner.errors.FailedTrialError(outcome["status"])
+        return {name: outcome["result"][name] for name in (OBJECTIVE, "val_accuracy")}
+
+    def _outcome(self, trial: Trial) -> dict[str, Any]:
+        plan = self.plan
+        recipe = recipe_from(
+            trial.hyperparameters, plan.model, epochs=plan.epochs, pretrained=plan.pretrained
+        )
+        name = f"trial-{trial.trial_id}"
+        spec = TrialSpec(
+            recipe=recipe,
+            seed=plan.seed,
+            weights_file=plan.weights.get(recipe.image_size, ""),
+            manifest=str(plan.manifest),
+            sides=str(plan.sides),
+            log_dir=str(plan.out / "logs" / name),
+        )
+        spec_file = plan.out / "logs" / f"{name}.json"
+        outcome_file = spec_file.with_suffix(".outcome.json")
+        outcome_file.unlink(missing_ok=True)
+        spec_file.write_text(json.dumps(asdict(spec)), encoding="utf-8")
+        try:
+            reason = self._run_process(spec_file, trial.trial_id)
+            if outcome_file.exists():
+                outcome = json.loads(outcome_file.read_text(encoding="utf-8"))
+            else:
+                outcome = {"status": f"failed: {reason}", "environment": {}, "result": None}
+        finally:
+            spec_file.unlink(missing_ok=True)
+            outcome_file.unlink(missing_ok=True)
+        return {**outcome, "recipe": asdict(recipe)}
+
+    def _run_process(self, spec_file: Path, trial_id: str) -> str:
+        """Returns how the process ended, for a trial that left no outcome."""
+        clock = time.monotonic()
+        # Not of the terminal's group: Ctrl-C is for the search, which ends its trial.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "experiments.trial", str(spec_file)], process_group=0
+        )
+        try:
+            while True:
+                try:
+                    code = process.wait(timeout=POLL_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    self.oracle.get_trial(trial_id)  # the chief sees that this worker lives
+                if time.monotonic() - clock > 60 * self.plan.minutes:
+                    return f"took longer than --trial-minutes {self.plan.minutes:g}"
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        return f"killed by signal {-code}, out of memory perhaps" if code < 0 else f"exit code {code}"
+
+
+def role() -> str:
+    """Returns "alone", or "chief" or "worker" where keras-tuner's three variables are set.
+
+    Raises:
+        InputError: some of the three are set and some are not.
+    """
+    missing = [name for name in ADDRESS if not os.environ.get(name)]
+    if len(missing) == len(ADDRESS) or missing == list(ADDRESS[:2]):
+        return "alone"
+    if missing:
+        raise InputError(f"{', '.join(missing)}: not set; a chief and its workers need {', '.join(ADDRESS)}")
+    return "chief" if "chief" in os.environ[ADDRESS[2]] else "worker"
+
+
+def address() -> str:
+    """Returns where the chief listens, HOST:PORT."""
+    return f"{os.environ[ADDRESS[0]]}:{os.environ[ADDRESS[1]]}"
+
+
+def work_for_chief(tuner: TrialTuner, identity: str) -> None:
+    """Runs trials until the chief has no more.
+
+    Raises:
+        InputError: the chief doesn't answer, or searches with other settings.
+    """
+    import grpc
+    from keras_tuner.src.distribute import oracle_client
+
+    oracle_client.TIMEOUT = CHIEF_SECONDS
+    try:
+        space = tuner.oracle.get_space()
+        if identity not in [hp.value for hp in space.space if hp.name == "search/identity"]:
+            raise InputError(
+                f"the chief at {address()} searches with other options, images or versions; give it and its "
+                "workers the same command and data"
+            )
+        tuner.search()
+    except grpc.RpcError as error:
+        raise InputError(
+            f"the chief at {address()} does not answer ({error.code().name}); start it again with the same "
+            "command, then this worker"
+        ) from None
+
+
+def serve_workers(oracle: keras_tuner.Oracle) -> bool:
+    """Gives trials to workers until all are done; returns False where the workers all left before.
+
+    The same calls over gRPC as keras-tuner's own chief, which waits for ever for a worker that died.
+
+    Raises:
+        InputError: the address can't be listened on.
+    """
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+    server = grpc.server(ThreadPoolExecutor(max_workers=1))
+    servicer = OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    try:
+        server.add_insecure_port(address())
+    except RuntimeError:
+        raise InputError(f"{address()}: can't listen there; choose another KERASTUNER_ORACLE_PORT") from None
+    server.start()
+    try:
+        while True:
+            time.sleep(1)
+            oracle.take_back()
+            if oracle.everyone_left():
+                if servicer.stop_triggered:
+                    return True
+                if oracle.silence() > ABANDONED_SECONDS:
+                    return False
+    finally:
+        server.stop(grace=2).wait()
