@@ -18,6 +18,7 @@ from cnnzoo.transfer import set_trainable
 
 HEAD_SHARE = 3  # one epoch in three trains the head alone before the backbone is tuned
 SMALLEST_IMAGE = 64
+CRACK_NET_BUDGET = 130_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,14 @@ class _SearchSpace(keras_tuner.HyperModel):
 def _image_sizes(name: str, usual: int) -> list[int]:
     """A half, three quarters and all of a model's usual size, in multiples of 32."""
     if name == "crack_net":
-        return [64, 96, 128]
+        return [96, 128, 160, 192]
     smaller = {32 * round(usual * share / 32) for share in (0.5, 0.75)}
     return sorted({usual, *(size for size in smaller if SMALLEST_IMAGE <= size < usual)})
 
 
 def _phases(hp: HyperParameters, *, epochs: int, pretrained: bool) -> tuple[Phase, ...]:
     decay = _short(hp.Float("weight_decay", 1e-4, 0.3, sampling="log", default=0.05))
-    rate = _short(hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3))
+    rate = _short(hp.Float("learning_rate", 1e-4, 3e-2, sampling="log", default=1e-3))
     whole = Phase(epochs=epochs, optimizer="adamw", learning_rate=rate, schedule="cosine", weight_decay=decay)
     if not pretrained:
         return (whole,)
@@ -167,8 +168,8 @@ def _arguments(hp: HyperParameters, name: str, *, pretrained: bool) -> dict[str,
         found["dropout"] = _step(hp, "dropout", 0.5, 0.1, default=known["dropout"].default)
     for argument in ("alpha", "width"):
         # A published file fits one width.
-        if argument in known and not pretrained:
-            usual = known[argument].default
+        usual = known[argument].default if argument in known else None
+        if isinstance(usual, int | float) and not pretrained:
             values = [type(usual)(usual * share) for share in (0.5, 0.75, 1)]
             found[argument] = hp.Choice(argument, values, default=usual)
     return found
@@ -185,21 +186,41 @@ def _three_conv(hp: HyperParameters) -> dict[str, Any]:
 
 
 def _crack_net(hp: HyperParameters) -> dict[str, Any]:
-    first = hp.Choice("first_width", [8, 12, 16, 24], default=16)
-    growth = hp.Choice("width_growth", [1.4, 1.65, 2.0], default=1.65)
+    """How to spend at most `CRACK_NET_BUDGET` parameters: early or late, on few stages or many."""
+    stem_kernel, stem_stride = hp.Choice("stem_kernel", [5, 7]), hp.Choice("stem_stride", [2, 4])
+    first = hp.Choice("first_width", [12, 16, 20, 24])
     stages = hp.Int("stages", 3, 5, default=4)
-    # The first two stages see the most places: a convolution there costs as much as several later on.
-    early, late = hp.Int("early_depth", 1, 2, default=2), hp.Int("late_depth", 1, 3, default=2)
+    # The first stage sees the most places: a convolution there costs as much as several later on.
+    early, late = hp.Int("early_depth", 1, 2), hp.Int("late_depth", 1, 3, default=2)
+    depths = (early,) + (late,) * (stages - 1)
     return {
-        "widths": tuple(4 * round(first * growth**stage / 4) for stage in range(stages)),
-        "depths": tuple(early if stage < 2 else late for stage in range(stages)),
-        "stem_kernel": hp.Choice("stem_kernel", [3, 5, 7]),
-        "stem_stride": hp.Choice("stem_stride", [1, 2]),
-        "gray": hp.Boolean("gray", default=True),
-        "standardise": hp.Boolean("standardise", default=True),
-        "max_pooling": hp.Boolean("max_pooling", default=True),
-        "dropout": _step(hp, "dropout", 0.5, 0.1, default=0.1),
+        "widths": _widths_within_budget(first, depths, stem_kernel),
+        "depths": depths,
+        "stem_kernel": stem_kernel,
+        "stem_stride": stem_stride,
+        "gray": hp.Boolean("gray"),
+        "standardise": hp.Boolean("standardise"),
+        "max_pooling": hp.Boolean("max_pooling"),
+        "dropout": _step(hp, "dropout", 0.5, 0.1, default=0.4),
     }
+
+
+def _widths_within_budget(first: int, depths: tuple[int, ...], stem_kernel: int) -> tuple[int, ...]:
+    """The widths, each the same multiple of the one before, that come closest to the budget from below."""
+    growths = (1 + step / 50 for step in range(100, -1, -1))
+    candidates = [tuple(4 * round(first * growth**i / 4) for i in range(len(depths))) for growth in growths]
+    fitting = (each for each in candidates if _parameters(each, depths, stem_kernel) <= CRACK_NET_BUDGET)
+    return next(fitting, candidates[-1])
+
+
+def _parameters(widths: tuple[int, ...], depths: tuple[int, ...], stem_kernel: int) -> int:
+    """Of crack_net on RGB with two classes: kernels, four numbers a channel for each norm, the head."""
+    total, before, kernel = 4 * widths[-1] + 2, 3, stem_kernel
+    for width, depth in zip(widths, depths, strict=True):
+        for _ in range(depth):
+            total += kernel**2 * before * width + 4 * width
+            before, kernel = width, 3
+    return total
 
 
 _ARGUMENTS: dict[str, Callable[[HyperParameters], dict[str, Any]]] = {

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -111,6 +112,12 @@ class RandomOracle(_Keeper, keras_tuner.oracles.RandomSearchOracle):
 
 class BayesianOracle(_Keeper, keras_tuner.oracles.BayesianOptimizationOracle):
     """A Gaussian process over what was found, after a third of the trials at random."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        with warnings.catch_warnings():
+            # The process of few trials is as flat or as rough as its bounds allow; nobody can help it.
+            warnings.filterwarnings("ignore", module="sklearn.gaussian_process")
+            return super().populate_space(trial_id)
 
 
 class HyperbandOracle(_Keeper, keras_tuner.oracles.HyperbandOracle):

@@ -112,10 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("trials", "epochs", "limit", "trial_minutes"):
-        value = getattr(options, name)
-        if value is not None and not value >= (1 if name != "trial_minutes" else 0.01):
-            raise InputError(f"--{name.replace('_', '-')} {value:g}: it must be at least 1")
+    for name in ("trials", "epochs", "limit"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise InputError(f"--{name} {getattr(options, name)}: it must be at least 1")
+    if not options.trial_minutes > 0:
+        raise InputError(f"--trial-minutes {options.trial_minutes:g}: it must be above 0")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: it must be at least 0")
     if options.groups is not None and options.split == "random":

@@ -2,10 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
@@ -56,13 +56,6 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
         if not self._is_worker():
             self.save()  # killed within the first trial, it goes on too
 
-    def search(self) -> None:
-        """Runs trials until the oracle has no more."""
-        with warnings.catch_warnings():
-            # The Gaussian process of few trials is as flat or as rough as its bounds allow.
-            warnings.filterwarnings("ignore", module="sklearn.gaussian_process")
-            super().search()
-
     def pre_create_trial(self) -> None:
         # An oracle that has nothing to give now is asked again, but not as fast as the network allows.
         if self.waiting:
@@ -109,6 +102,7 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
         spec_file = plan.out / "logs" / f"{name}.json"
         outcome_file = spec_file.with_suffix(".outcome.json")
         outcome_file.unlink(missing_ok=True)
+        shutil.rmtree(spec.log_dir, ignore_errors=True)  # half a curve of a trial that was stopped
         spec_file.write_text(json.dumps(asdict(spec)), encoding="utf-8")
         try:
             reason = self._run_process(spec_file, trial.trial_id)

@@ -9,8 +9,11 @@ from cnnzoo.registry import list_models
 # The models that are written here; those of keras.applications have tests of their own.
 OURS = [name for name in list_models() if not name.startswith("keras/")]
 
-# Those that take more than 3 s to build and run.
-SLOW = {"densenet121", "resnet101", "resnet152", "vgg13", "vgg16"}
+# Those that take long to build and run, and have a smaller sibling that shares their code.
+SLOW = {
+    *("alexnet", "convnext_tiny", "densenet121", "efficientnet_v2_b0", "mobilenet_v3_large"),
+    *("resnet34", "resnet50_v2", "resnet101", "resnet152", "vgg11", "vgg13", "vgg16"),
+}
 
 
 def models():

@@ -139,7 +139,8 @@ def test_bad_images_stop_before_anything_is_trained(tmp_path, capsys, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "module", ["cnnzoo", "experiments.compare", "experiments.predict", "experiments.report"]
+    "module",
+    ["cnnzoo", "experiments.compare", "experiments.predict", "experiments.report", "experiments.tune"],
 )
 def test_importing_does_not_import_tensorflow(module):
     code = (
@@ -149,7 +150,7 @@ def test_importing_does_not_import_tensorflow(module):
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["compare", "predict", "report"])
+@pytest.mark.parametrize("name", ["compare", "predict", "report", "tune"])
 def test_help_answers_at_once(name, tmp_path):
     seconds = []
     for _ in range(3):

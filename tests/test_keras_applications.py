@@ -110,7 +110,7 @@ def check_parity(name, size):
     return mine
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in FEW)) for n in SOME])
 def test_features_are_those_of_the_official_path(name):
     model = check_parity(name, 32)
     # The twin that `fit` trains a head on drops nothing at random.

@@ -10,9 +10,10 @@ from cnnzoo.errors import InputError
 from experiments.recipes import RECIPES, find_recipes
 
 
-def test_the_five_projects_are_there_by_name():
+def test_the_five_projects_and_our_own_are_there_by_name():
     assert list(RECIPES) == [
         "three_conv",
+        "crack_net",
         "mobilenet_v2_160",
         "mobilenet_v2_160_finetuned",
         "mobilenet_v2_180",

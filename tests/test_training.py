@@ -128,7 +128,7 @@ def test_training_the_twins_head_is_training_the_head(data, transfer):
 
     transfer.set_weights(start)
     set_trainable(transfer, "head")
-    transfer.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jitcompile_phase=False)
+    transfer.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jit_compile=False)
     for x, y in data.train.training_dataset(epochs=1, seed=1):
         transfer.train_on_batch(x, y)
     slow = transfer.get_layer("predictions").get_weights()[0]

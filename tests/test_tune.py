@@ -17,7 +17,7 @@ import pytest
 keras_tuner = pytest.importorskip("keras_tuner")
 
 import cnnzoo  # noqa: E402
-from cnnzoo.search import sample  # noqa: E402
+from cnnzoo.search import HyperParameters, sample  # noqa: E402
 from experiments import oracles, tune, workers  # noqa: E402
 from experiments.commands import exit_code  # noqa: E402
 from experiments.recipe import Recipe  # noqa: E402
@@ -381,3 +381,17 @@ def test_a_chief_outlives_a_worker_that_is_killed_in_mid_trial(image_folder, tmp
     assert {one.worker for one in records} <= {"worker1", "worker2"}
     assert "[4/4]" in said or "[1/4]" in said
     find_recipes([str(folders["chief"] / "tuned" / "best.json")])
+
+
+def test_crack_nets_space_keeps_to_its_budget_of_parameters():
+    space = declared("crack_net", pretrained=False)
+    sizes = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        hp = HyperParameters()
+        hp.values = {each.name: rng.choice(list(each.values)).item() for each in space.space}
+        recipe = recipe_from(hp, "crack_net", epochs=1, pretrained=False)
+        shape = (recipe.image_size, recipe.image_size, 3)
+        sizes.append(cnnzoo.create_model("crack_net", input_shape=shape, **recipe.arguments).count_params())
+    assert max(sizes) <= 130_000
+    assert np.median(sizes) > 110_000
