@@ -3,9 +3,10 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn
 
 from cnnzoo.errors import InputError
@@ -19,6 +20,72 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE_ERROR, f"error: {message}; see {self.prog} --help\n")
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which images there are and how they are split."""
+    parser.add_argument(
+        "--data", default="synthetic", help="synthetic (default), metu (downloads it), or a folder per class"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("grouped", "random"),
+        default="grouped",
+        help="grouped (default): images of one photograph stay on one side; random: as public projects do it",
+    )
+    parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="FILE.csv",
+        help="columns path,group instead of the groups that are found",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="images per class, at most")
+    parser.add_argument("--skip-bad", action="store_true", help="leave unreadable files out, and list them")
+
+
+def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
+    """Checks the options that count something; None stands for no limit.
+
+    Raises:
+        InputError: one is below 1.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name} {value}: it must be at least 1")
+
+
+def check_groups(options: argparse.Namespace) -> None:
+    """Checks that given groups are used.
+
+    Raises:
+        InputError: the split is a random one.
+    """
+    if options.groups is not None and options.split == "random":
+        raise InputError("--groups: a random split keeps no groups together; leave one of the two out")
+
+
+def make_folders(out: Path, names: Iterable[str]) -> None:
+    """Makes the folders that a command writes to, below `--out`.
+
+    Raises:
+        InputError: that is no place to write to.
+    """
+    try:
+        for name in names:
+            (out / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written to") from None
+
+
+def reason_of(error: Exception) -> str:
+    """Returns the first line of what an error says, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def how_it_ended(code: int) -> str:
+    """Returns how a process ended that left nothing else, by its exit code."""
+    return f"killed by signal {-code}, out of memory perhaps" if code < 0 else f"exit code {code}"
 
 
 @contextmanager

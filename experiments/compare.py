@@ -14,7 +14,16 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from cnnzoo.errors import InputError
-from experiments.commands import Parser, exit_code, quiet_stderr
+from experiments.commands import (
+    Parser,
+    add_data_options,
+    check_at_least_one,
+    check_groups,
+    exit_code,
+    how_it_ended,
+    make_folders,
+    quiet_stderr,
+)
 from experiments.plan import Part, Plan, prepare_data
 from experiments.recipe import Recipe
 from experiments.recipes import RECIPES, find_recipes
@@ -35,9 +44,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         epilog="Exit code: 0 every run finished, 1 some failed (the table says why), 2 an argument or the "
         "data can't be used.",
     )
-    parser.add_argument(
-        "--data", default="synthetic", help="synthetic (default), metu (downloads it), or a folder per class"
-    )
+    add_data_options(parser)
     parser.add_argument(
         "--recipes",
         default=",".join(RECIPES),
@@ -46,18 +53,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--seeds", default="0", help="whole numbers, by commas; a run for each (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
-    parser.add_argument(
-        "--split",
-        choices=("grouped", "random"),
-        default="grouped",
-        help="grouped (default): images of one photograph stay on one side; random: as public projects do it",
-    )
-    parser.add_argument(
-        "--groups",
-        type=Path,
-        metavar="FILE.csv",
-        help="columns path,group instead of the groups that are found",
-    )
     parser.add_argument(
         "--also",
         type=Path,
@@ -82,7 +77,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--robustness", action="store_true", help="test under blur, noise, exposure, JPEG, rotation and scale"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="images per class, at most")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs per phase, at most")
     parser.add_argument(
         "--weights",
@@ -91,7 +85,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
     )
-    parser.add_argument("--skip-bad", action="store_true", help="leave unreadable files out, and list them")
     return parser.parse_args(arguments)
 
 
@@ -106,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.demonstration:
         options.epochs = DEMONSTRATION_EPOCHS
     given = given_weights(options.weights, recipes)
-    _make_folders(options.out)
+    make_folders(options.out, FOLDERS)
     plan = prepare_data(options, sizes)
     weights = starting_weights(recipes, given)
     specs = [
@@ -121,13 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    for name in ("limit", "epochs"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise InputError(f"--{name} {getattr(options, name)}: it must be at least 1")
+    check_at_least_one(options, "limit", "epochs")
     if options.recall is not None and not 0 < options.recall <= 1:
         raise InputError(f"--recall {options.recall}: a share above 0 and at most 1 is wanted, as in 0.99")
-    if options.groups is not None and options.split == "random":
-        raise InputError("--groups: a random split keeps no groups together; leave one of the two out")
+    check_groups(options)
 
 
 def _train_sizes(text: str) -> list[int | None]:
@@ -173,14 +163,6 @@ def given_weights(pairs: Sequence[str], recipes: Sequence[Recipe]) -> dict[str, 
             raise InputError(f"--weights {pair}: no such file")
         given[model] = file
     return given
-
-
-def _make_folders(out: Path) -> None:
-    try:
-        for name in FOLDERS:
-            (out / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written to") from None
 
 
 def starting_weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tuple[str, str]]:
@@ -310,8 +292,7 @@ def _run(spec: RunSpec, out: Path) -> RunRecord:
     finally:
         spec_file.unlink(missing_ok=True)
         record_file.unlink(missing_ok=True)
-    reason = f"killed by signal {-code}, out of memory perhaps" if code < 0 else f"exit code {code}"
-    return record_for(spec, status=f"failed: {reason}", started=started)
+    return record_for(spec, status=f"failed: {how_it_ended(code)}", started=started)
 
 
 def _report(specs: Sequence[RunSpec], out: Path) -> int:

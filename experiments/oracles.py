@@ -1,10 +1,10 @@
 """keras-tuner's oracles, made to survive kills, to write a line per trial and to take trials back."""
 
 import json
-import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -12,6 +12,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from cnnzoo.search import HyperParameters
+from experiments.records import write_whole
 
 LEASE_SECONDS = 60.0  # a worker is heard of every few seconds; one that is silent for so long is gone
 OUTCOME = "search/outcome"  # how a trial's outcome travels from worker to chief: among its values
@@ -90,11 +91,11 @@ class _Keeper(keras_tuner.Oracle):
         return monotonic() - max(self._heard().values()) if self._heard() else 0.0
 
     def save(self) -> None:
-        _write_whole(self._get_oracle_fname(), self.get_state())
+        write_whole(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
 
     def _save_trial(self, trial: Trial) -> None:
-        folder = self._get_trial_dir(trial.trial_id)
-        _write_whole(os.path.join(folder, "trial.json"), trial.get_state())
+        # keras-tuner writes in place: a kill in the middle would leave a file that can't be read again.
+        write_whole(Path(self._get_trial_dir(trial.trial_id), "trial.json"), json.dumps(trial.get_state()))
 
     def reload(self) -> None:
         """Goes on from what is on disk, wherever a kill left it: what has not ended runs again."""
@@ -152,10 +153,3 @@ def make_oracle(
     oracle.journal = journal
     oracle.verbose = 0
     return oracle
-
-
-def _write_whole(path: str, state: dict[str, Any]) -> None:
-    """keras-tuner writes in place: a kill in the middle would leave a file that can't be read again."""
-    with open(f"{path}.part", "w", encoding="utf-8") as file:
-        json.dump(state, file)
-    os.replace(f"{path}.part", path)

@@ -1,7 +1,6 @@
 """A recipe: a model with its arguments and how it is trained; as a JSON file too."""
 
 import json
-import os
 import re
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, get_args
 from cnnzoo.config import Phase, TrainConfig
 from cnnzoo.data.augment import Augmentation
 from cnnzoo.errors import InputError
+from experiments.records import write_whole
 
 _PLAIN = (bool, int, float, str, NoneType)
 
@@ -75,9 +75,7 @@ class Recipe:
 
     def save(self, path: Path) -> None:
         """Writes the recipe as JSON, for `compare --recipes FILE.json`; an older file is replaced whole."""
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
+        write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -142,6 +142,13 @@ def append_record(folder: Path, record: RunRecord) -> None:
     append_line(folder / RUNS_FILE, to_json(record))
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that a kill leaves the older one or the whole new one, never a part."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
 def append_line(path: Path, line: str) -> None:
     """Adds a line to a file of records and has it on disk before it returns."""
     with path.open("a+b") as file:

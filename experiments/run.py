@@ -5,7 +5,6 @@ per run gives all memory back, on a GPU too.
 """
 
 import json
-import os
 import resource
 import sys
 import time
@@ -15,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.commands import exit_code, quiet_stderr
+from experiments.commands import exit_code, quiet_stderr, reason_of
 from experiments.recipe import Recipe
-from experiments.records import RunRecord, RunResult, predictions_file, to_json
+from experiments.records import RunRecord, RunResult, predictions_file, to_json, write_whole
 
 if TYPE_CHECKING:
     import keras
@@ -108,8 +107,9 @@ def run(spec: RunSpec) -> RunRecord:
         return record_for(spec, status="ok", started=started, environment=environment, result=result)
     except Exception as error:
         (Path(spec.out) / "logs" / f"{spec.run_name}.error.txt").write_text(traceback.format_exc())
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        return record_for(spec, status=f"failed: {reason}", started=started, environment=environment)
+        return record_for(
+            spec, status=f"failed: {reason_of(error)}", started=started, environment=environment
+        )
 
 
 def start_backend() -> dict[str, Any]:
@@ -300,9 +300,7 @@ def main() -> int:
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
     path = Path(sys.argv[1])
     record = run(RunSpec.load(path))
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(to_json(record), encoding="utf-8")
-    os.replace(unfinished, path.with_suffix(".record.json"))
+    write_whole(path.with_suffix(".record.json"), to_json(record))
     return 0 if record.ok else 1
 
 

@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.commands import exit_code
+from experiments.commands import exit_code, reason_of
 from experiments.recipe import Recipe
+from experiments.records import write_whole
 from experiments.run import start_backend
 from experiments.trials import TrialResult
 
@@ -100,8 +101,7 @@ def attempt(spec: TrialSpec, error_file: Path) -> dict[str, Any]:
         return {"status": "ok", "environment": environment, "result": asdict(run_trial(spec))}
     except Exception as error:
         error_file.write_text(traceback.format_exc(), encoding="utf-8")
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        return {"status": f"failed: {reason}", "environment": environment, "result": None}
+        return {"status": f"failed: {reason_of(error)}", "environment": environment, "result": None}
 
 
 def _end_with(parent: int) -> None:
@@ -119,9 +119,7 @@ def main() -> int:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     path = Path(sys.argv[1])
     outcome = attempt(TrialSpec.load(path), path.with_suffix(".error.txt"))
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(outcome), encoding="utf-8")
-    os.replace(unfinished, path.with_suffix(".outcome.json"))
+    write_whole(path.with_suffix(".outcome.json"), json.dumps(outcome))
     return 0 if outcome["result"] else 1
 
 

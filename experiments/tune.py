@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.errors import InputError
-from experiments.commands import INTERRUPTED, Parser, exit_code, quiet_stderr
+from experiments.commands import (
+    INTERRUPTED,
+    Parser,
+    add_data_options,
+    check_at_least_one,
+    check_groups,
+    exit_code,
+    make_folders,
+    quiet_stderr,
+)
+from experiments.records import write_whole
 
 if TYPE_CHECKING:
     from experiments.plan import Part, Plan
@@ -33,9 +42,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "finished, 1 some failed (the table says why), 2 an argument or the data can't be used.",
     )
     parser.add_argument("--model", required=True, help="the name of a model, as in cnnzoo.list_models()")
-    parser.add_argument(
-        "--data", default="synthetic", help="synthetic (default), metu (downloads it), or a folder per class"
-    )
+    add_data_options(parser)
     parser.add_argument(
         "--tuner",
         choices=("bayesian", "hyperband", "random"),
@@ -61,23 +68,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="a trial that takes longer is ended and counts as failed (default: 60)",
     )
     parser.add_argument(
-        "--split",
-        choices=("grouped", "random"),
-        default="grouped",
-        help="grouped (default): images of one photograph stay on one side; random: as public projects do it",
-    )
-    parser.add_argument(
-        "--groups", type=Path, metavar="FILE.csv", help="columns path,group instead of the groups found"
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="images per class, at most")
-    parser.add_argument(
         "--weights",
         action="append",
         default=[],
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of the model's backbone, or MODEL=random",
     )
-    parser.add_argument("--skip-bad", action="store_true", help="leave unreadable files out, and list them")
     # What compare asks for and a search has no use for.
     parser.set_defaults(also=[], positive=None)
     return parser.parse_args(arguments)
@@ -89,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _check(options)
     from experiments.plan import prepare_data
 
-    _make_folders(options.out)
+    make_folders(options.out, FOLDERS)
     plan = prepare_data(options, [None])
     with quiet_stderr():
         from experiments.workers import role
@@ -112,27 +108,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("trials", "epochs", "limit"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise InputError(f"--{name} {getattr(options, name)}: it must be at least 1")
+    check_at_least_one(options, "trials", "epochs", "limit")
     if not options.trial_minutes > 0:
         raise InputError(f"--trial-minutes {options.trial_minutes:g}: it must be above 0")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: it must be at least 0")
-    if options.groups is not None and options.split == "random":
-        raise InputError("--groups: a random split keeps no groups together; leave one of the two out")
+    check_groups(options)
     with quiet_stderr():
         from cnnzoo.registry import model_info
 
         model_info(options.model)
-
-
-def _make_folders(out: Path) -> None:
-    try:
-        for name in FOLDERS:
-            (out / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written to") from None
 
 
 def _weights(options: argparse.Namespace) -> dict[int, tuple[str, str]]:
@@ -204,9 +189,7 @@ def _same_search(out: Path, settings: dict[str, Any]) -> None:
                 f"--out {out}: holds a search with other {', '.join(changed)}; choose another folder"
             )
         return
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    unfinished.write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    os.replace(unfinished, path)
+    write_whole(path, json.dumps(settings, indent=2))
 
 
 def _run(options: argparse.Namespace, search: "Search", settings: dict[str, Any], role: str) -> bool:

@@ -19,6 +19,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from cnnzoo.errors import InputError
+from experiments.commands import how_it_ended
 from experiments.oracles import LEASE_SECONDS, OBJECTIVE, OUTCOME
 from experiments.spaces import recipe_from
 from experiments.trial import TrialSpec
@@ -135,7 +136,7 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        return f"killed by signal {-code}, out of memory perhaps" if code < 0 else f"exit code {code}"
+        return how_it_ended(code)
 
 
 def role() -> str:

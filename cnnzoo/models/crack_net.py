@@ -3,7 +3,7 @@
 import keras
 from keras import KerasTensor, layers
 
-from cnnzoo.blocks import BATCH_NORM_MOMENTUM, Head, classification_head, dropout_layer
+from cnnzoo.blocks import Head, classification_head, dropout_layer, norm_act, unit_range
 from cnnzoo.errors import InputError
 from cnnzoo.registry import register_model
 
@@ -51,14 +51,7 @@ def crack_net(
     _check(widths, depths)
     inputs = keras.Input(input_shape, name="image")
     x = _luma(inputs) if gray else inputs
-    if standardise:
-        # One level of 255 in place of the contrast that a tile of one colour has not.
-        norm = layers.LayerNormalization(
-            axis=(1, 2, 3), epsilon=1.0, center=False, scale=False, dtype="float32", name="standardise"
-        )
-        x = norm(x)
-    else:
-        x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(x)
+    x = _standardise(x) if standardise else unit_range(x)
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
         for block in range(1, depth + 1):
             stem = stage == block == 1
@@ -88,6 +81,14 @@ def _luma(images: KerasTensor) -> KerasTensor:
     return keras.ops.sum(weighted, axis=-1, keepdims=True)
 
 
+def _standardise(x: KerasTensor) -> KerasTensor:
+    # One level of 255 in place of the contrast that a tile of one colour has not.
+    norm = layers.LayerNormalization(
+        axis=(1, 2, 3), epsilon=1.0, center=False, scale=False, dtype="float32", name="standardise"
+    )
+    return norm(x)
+
+
 def _block(x: KerasTensor, convolution: layers.Layer, *, pool: bool) -> KerasTensor:
     """Convolves, halves the sides by their maximum if asked to, then normalises and cuts off below 0.
 
@@ -97,8 +98,7 @@ def _block(x: KerasTensor, convolution: layers.Layer, *, pool: bool) -> KerasTen
     x = convolution(x)
     if pool:
         x = layers.MaxPooling2D(padding="same", name=f"{name}_pool")(x)
-    x = layers.BatchNormalization(epsilon=1e-3, momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+    return norm_act(x, norm=f"{name}_bn", epsilon=1e-3, activation=f"{name}_relu")
 
 
 def _check(widths: tuple[int, ...], depths: tuple[int, ...]) -> None:

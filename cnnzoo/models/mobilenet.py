@@ -3,7 +3,7 @@
 import keras
 from keras import KerasTensor, layers
 
-from cnnzoo.blocks import Head, check_multiplier, conv_norm_act
+from cnnzoo.blocks import Head, check_multiplier, conv_norm_act, unit_range
 from cnnzoo.registry import register_model
 from cnnzoo.transfer import transfer_model
 
@@ -44,7 +44,7 @@ def mobilenet(
     """
     return transfer_model(
         mobilenet_backbone(input_shape=input_shape, alpha=alpha),
-        normalise=layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling"),
+        normalise=unit_range,
         num_classes=num_classes,
         dropout=dropout,
         head=head,

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from cnnzoo.blocks import Head, check_multiplier
+from cnnzoo.blocks import Head, check_multiplier, unit_range
 from cnnzoo.errors import InputError
 from cnnzoo.inverted_residual import BlockStyle, UnitNames, inverted_residual, round_width, unit
 from cnnzoo.registry import PublishedFile, register_model
@@ -86,7 +86,7 @@ def mobilenet_v2(
     load_pretrained(backbone, weights, model="mobilenet_v2", input_shape=input_shape, alpha=alpha)
     return transfer_model(
         backbone,
-        normalise=layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling"),
+        normalise=unit_range,
         num_classes=num_classes,
         dropout=dropout,
         head=head,

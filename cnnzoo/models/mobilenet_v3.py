@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 from keras import KerasTensor, layers
 
-from cnnzoo.blocks import Head, check_multiplier
+from cnnzoo.blocks import Head, check_multiplier, unit_range
 from cnnzoo.inverted_residual import BlockStyle, UnitNames, inverted_residual, round_width, unit
 from cnnzoo.registry import register_model
 from cnnzoo.transfer import transfer_model
@@ -127,7 +127,7 @@ def _classifier(
 ) -> keras.Model:
     return transfer_model(
         backbone,
-        normalise=layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling"),
+        normalise=unit_range,
         num_classes=num_classes,
         dropout=dropout,
         head=head,
