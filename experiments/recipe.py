@@ -5,12 +5,15 @@ import re
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from cnnzoo.config import Phase, TrainConfig
 from cnnzoo.data.augment import Augmentation
 from cnnzoo.errors import InputError
 from experiments.records import write_whole
+
+if TYPE_CHECKING:
+    import keras
 
 _PLAIN = (bool, int, float, str, NoneType)
 
@@ -43,6 +46,18 @@ class Recipe:
         """Returns the recipe with every layer trained in every phase: random layers must not be frozen."""
         phases = tuple(replace(phase, trainable="all") for phase in self.config.phases)
         return replace(self, config=replace(self.config, phases=phases))
+
+    def build_model(self, *, num_classes: int, weights_file: str) -> "keras.Model":
+        """Builds the untrained model, from random weights where `weights_file` is empty."""
+        from cnnzoo.registry import create_model
+
+        return create_model(
+            self.model,
+            input_shape=(self.image_size, self.image_size, 3),
+            num_classes=num_classes,
+            weights=weights_file or None,
+            **self.arguments,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """What identifies the recipe's training, for the record."""

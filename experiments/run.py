@@ -153,13 +153,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
     data, groups = _load_data(spec, recipe)
     data = _long_epochs(data, spec)
     keras.utils.set_random_seed(spec.seed)
-    model = cnnzoo.create_model(
-        recipe.model,
-        input_shape=(recipe.image_size, recipe.image_size, 3),
-        num_classes=len(data.class_names),
-        weights=spec.weights_file or None,
-        **recipe.arguments,
-    )
+    model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
     before = evaluate(model, data.validation)
     fitted = cnnzoo.fit(
         model, data, replace(recipe.config, seed=spec.seed), log_dir=out / "logs" / spec.run_name

@@ -69,13 +69,7 @@ def run_trial(spec: TrialSpec) -> TrialResult:
         progress=False,
     )
     keras.utils.set_random_seed(spec.seed)
-    model = cnnzoo.create_model(
-        recipe.model,
-        input_shape=(recipe.image_size, recipe.image_size, 3),
-        num_classes=len(data.class_names),
-        weights=spec.weights_file or None,
-        **recipe.arguments,
-    )
+    model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
     config = replace(recipe.config, seed=spec.seed)
     fitted = cnnzoo.fit(model, data, config, log_dir=spec.log_dir, progress=False)
     scores = cnnzoo.evaluate(model, data.validation)

@@ -107,7 +107,11 @@ def test_create_model_takes_a_file_as_text_or_path(files, theirs):
 def test_shared_files_load(name):
     if not (SHARED / name).is_file():
         pytest.skip(f"{SHARED / name} is not here")
-    create_model("mobilenet_v2", weights=SHARED / name, alpha=float(name.split("_")[2]))
+    alpha = float(name.split("_")[2])
+    theirs = keras.applications.MobileNetV2(include_top=False, weights=None, alpha=alpha)
+    theirs.load_weights(SHARED / name)
+    model = create_model("mobilenet_v2", weights=SHARED / name, alpha=alpha)
+    assert_same_weights(model.get_layer("mobilenet_v2"), theirs)
 
 
 def one_line(caught):

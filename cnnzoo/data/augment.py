@@ -172,7 +172,6 @@ def warp(
     """
     import cv2
 
-    cv2.setNumThreads(1)
     size = images.shape[2], images.shape[1]
     flags = (cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST) | cv2.WARP_INVERSE_MAP
     warped = np.empty_like(images)
