@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cnnzoo.calibration import Decision
     from cnnzoo.config import Phase, TrainConfig
     from cnnzoo.data.audit import Audit, audit_manifest
     from cnnzoo.data.augment import Augmentation
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from cnnzoo.data.pipeline import load_datasets
     from cnnzoo.errors import InputError
     from cnnzoo.evaluation import Scores, evaluate
-    from cnnzoo.prediction import Classifier, Decision, load_model, predict, save_model
+    from cnnzoo.explain import grad_cam
+    from cnnzoo.prediction import Classifier, load_model, predict, save_model
     from cnnzoo.registry import create_model, list_models, model_info, register_model
     from cnnzoo.search import search_space
     from cnnzoo.training import FitResult, fit
@@ -32,8 +34,9 @@ _HOMES = {
     "fit": "cnnzoo.training",
     "Scores": "cnnzoo.evaluation",
     "evaluate": "cnnzoo.evaluation",
+    "grad_cam": "cnnzoo.explain",
     "Classifier": "cnnzoo.prediction",
-    "Decision": "cnnzoo.prediction",
+    "Decision": "cnnzoo.calibration",
     "Audit": "cnnzoo.data.audit",
     "audit_manifest": "cnnzoo.data.audit",
     "build_manifest": "cnnzoo.data.manifest",
@@ -58,6 +61,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "fit",
+    "grad_cam",
     "list_models",
     "load_datasets",
     "load_model",

@@ -1,5 +1,6 @@
-"""What a probability is worth: temperature, calibration error, operating point, abstention."""
+"""What a probability is worth: temperature, calibration error, operating point, verdict, abstention."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,21 @@ from sklearn.metrics import precision_recall_curve
 
 BINS = 15
 _TINY = 1e-7  # float32 probabilities reach 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How probabilities become a verdict.
+
+    Attributes:
+        temperature: what the logits are divided by, so that a probability is the share of cases it is right.
+        positive: name of the class that has a threshold; empty for none.
+        threshold: probability from which on an image counts as `positive`; None leaves it to the highest.
+    """
+
+    temperature: float = 1.0
+    positive: str = ""
+    threshold: float | None = None
 
 
 def fit_temperature(labels: npt.NDArray, probabilities: npt.NDArray) -> float:
@@ -85,3 +101,16 @@ def accuracy_when_abstaining(
     kept = np.arange(1, len(labels) + 1)
     accuracy = np.cumsum(right) / kept
     return (1 - kept / len(labels))[::-1], accuracy[::-1]
+
+
+def decide(
+    probabilities: npt.NDArray, class_names: Sequence[str], decision: Decision
+) -> npt.NDArray[np.int64]:
+    """Returns (n,) class ids for (n, classes) calibrated probabilities: the highest, but for a threshold."""
+    if decision.threshold is None:
+        return np.asarray(probabilities.argmax(axis=1), np.int64)
+    positive = list(class_names).index(decision.positive)
+    others = np.array(probabilities)
+    others[:, positive] = -1
+    is_positive = probabilities[:, positive] >= decision.threshold
+    return np.where(is_positive, positive, others.argmax(axis=1))

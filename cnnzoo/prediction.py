@@ -11,27 +11,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.calibration import with_temperature
+from cnnzoo.calibration import Decision, decide, with_temperature
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation import class_probabilities
 
 _MEMBER = "cnnzoo.json"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """How probabilities become a verdict.
-
-    Attributes:
-        temperature: what the logits are divided by, so that a probability is the share of cases it is right.
-        positive: name of the class that has a threshold; empty for none.
-        threshold: probability from which on an image counts as `positive`; None leaves it to the highest.
-    """
-
-    temperature: float = 1.0
-    positive: str = ""
-    threshold: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,16 +134,3 @@ def _probabilities(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt
 def _verdict(path: Path, probabilities: npt.NDArray[np.float64], classifier: Classifier) -> Prediction:
     best = decide(probabilities[None], classifier.class_names, classifier.decision)[0]
     return Prediction(path, classifier.class_names[best], float(probabilities[best]), probabilities)
-
-
-def decide(
-    probabilities: npt.NDArray, class_names: Sequence[str], decision: Decision
-) -> npt.NDArray[np.int64]:
-    """Returns (n,) class ids for (n, classes) calibrated probabilities: the highest, but for a threshold."""
-    if decision.threshold is None:
-        return np.asarray(probabilities.argmax(axis=1), np.int64)
-    positive = list(class_names).index(decision.positive)
-    others = np.array(probabilities)
-    others[:, positive] = -1
-    is_positive = probabilities[:, positive] >= decision.threshold
-    return np.where(is_positive, positive, others.argmax(axis=1))

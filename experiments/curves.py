@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from experiments.figures import COLOURS, GREY, MARKERS
 from experiments.table import Row
+from experiments.text import shorten
 from experiments.verdict import learning_curves
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ABSTAINED = np.linspace(0, 0.5, 51)
+LEGEND_LINE = 0.19  # inches
+FEW = 10  # images: the accuracy of fewer is mostly chance
 
 
 def shared_curves(rows: Sequence[Row]) -> "dict[str, Callable[[Figure], None]]":
@@ -38,15 +41,24 @@ def _style(i: int) -> dict[str, Any]:
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 5}
 
 
-def _finish(figure: "Figure", axes: "Axes", columns: int = 3) -> None:
+def _finish(figure: "Figure", axes: "Axes") -> None:
     axes.grid(color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)
+    legend(figure, axes)
+
+
+def legend(figure: "Figure", axes: "Axes") -> None:
+    """Puts the legend below the axes and makes the figure as much higher."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    columns = 2 if max(map(len, labels)) < 30 else 1
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(labels) // columns))
+    figure.legend(
+        handles, [shorten(label, 44) for label in labels], loc="outside lower center", ncols=columns
+    )
 
 
 def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
-    figure.set_size_inches(7, 4.6)
+    figure.set_size_inches(4.6, 3.4)
     axes = figure.subplots()
     ticks = set()
     for i, (recipe, rows) in enumerate(curves.items()):
@@ -65,8 +77,8 @@ def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
 
 def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
     kinds = [kind for kind in rows[0].results[0].robustness if kind != "none"]
-    figure.set_size_inches(8.4, 5.2)
-    all_axes = figure.subplots(2, -(-len(kinds) // 2), sharex=True, sharey=True, squeeze=False)
+    figure.set_size_inches(4.6, 1.7 * -(-len(kinds) // 2))
+    all_axes = figure.subplots(-(-len(kinds) // 2), 2, sharex=True, sharey=True, squeeze=False)
     for axes, kind in zip(all_axes.ravel(), kinds, strict=False):
         for i, row in enumerate(rows):
             lines = [[*r.robustness["none"], *r.robustness[kind]] for r in row.results if r.robustness]
@@ -79,21 +91,20 @@ def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
     for axes in all_axes[-1]:
         axes.set_xlabel("Strength")
     figure.supylabel("Test accuracy", fontsize=9)
-    handles, labels = all_axes.ravel()[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    legend(figure, all_axes[0, 0])
 
 
 def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
     from cnnzoo.calibration import reliability
 
-    figure.set_size_inches(7, 4.6)
+    figure.set_size_inches(4.6, 3.4)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     lowest = 1.0
     for i, row in enumerate(rows):
         labels = np.concatenate([each.labels for each in row.predictions])
-        bins = reliability(labels, _calibrated(row))
-        lowest = min(lowest, bins[0].confidence)
+        bins = [b for b in reliability(labels, _calibrated(row)) if b.count >= FEW]
+        lowest = min([lowest, *(b.confidence for b in bins)])
         axes.plot(
             [b.confidence for b in bins],
             [b.accuracy for b in bins],
@@ -116,7 +127,7 @@ def _calibrated(row: Row) -> npt.NDArray[np.float64]:
 def _abstention(figure: "Figure", *, rows: Sequence[Row]) -> None:
     from cnnzoo.calibration import accuracy_when_abstaining
 
-    figure.set_size_inches(7, 4.6)
+    figure.set_size_inches(4.6, 3.4)
     axes = figure.subplots()
     for i, row in enumerate(rows):
         found = [accuracy_when_abstaining(each.labels, each.probabilities) for each in row.predictions]

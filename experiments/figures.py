@@ -1,14 +1,13 @@
 """Charts of a comparison as SVG: the same records give the same bytes."""
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from experiments.records import RunResult, file_stem
 from experiments.table import SIDES, Row
 from experiments.text import human_count, shorten
 
@@ -45,6 +44,7 @@ STYLE = {
 def draw_figures(folder: Path, rows: Sequence[Row]) -> dict[str, Path]:
     """Draws every chart that the rows have numbers for; returns the files by name without `.svg`."""
     from experiments.curves import shared_curves
+    from experiments.row_figures import row_charts
 
     finished = [row for row in rows if row.results]
     charts: dict[str, Callable[[Figure], None]] = {"samples_by_class": lambda f: _samples(f, rows)}
@@ -60,9 +60,7 @@ def draw_figures(folder: Path, rows: Sequence[Row]) -> dict[str, Path]:
         }
     charts |= shared_curves(finished)
     for row in finished:
-        charts[f"curves-{file_stem(row.name)}"] = lambda f, row=row: _curves(f, row)  # type: ignore[misc]
-        if row.results[0].confusion:
-            charts[f"confusion-{file_stem(row.name)}"] = lambda f, row=row: _confusion(f, row)  # type: ignore[misc]
+        charts |= {f"{kind}-{row.anchor}": draw for kind, draw in row_charts(row).items()}
     folder.mkdir(parents=True, exist_ok=True)
     return {name: save_chart(folder / f"{name}.svg", draw) for name, draw in charts.items()}
 
@@ -80,15 +78,22 @@ def save_chart(path: Path, draw: "Callable[[Figure], None]") -> Path:
         figure = Figure(layout="constrained", facecolor="white", dpi=72)
         FigureCanvasAgg(figure)
         draw(figure)
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        svg = StringIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    # A hundredth of a point is not seen; the digits below it are half of the file.
+    path.write_text(re.sub(r"<[^>]+>", _shorter, svg.getvalue()), encoding="utf-8", errors="replace")
     return path
+
+
+def _shorter(tag: "re.Match[str]") -> str:
+    return re.sub(r"\d+\.\d{3,}", lambda long: f"{float(long[0]):.2f}".rstrip("0").rstrip("."), tag[0])
 
 
 def _samples(figure: "Figure", rows: Sequence[Row]) -> None:
     """Images per class and side of the split, a panel for each data set."""
     data = {row.first.data.get("fingerprint"): row.first.data for row in rows if row.class_names}
     bars = [len(part["class_names"]) for part in data.values()]
-    figure.set_size_inches(7, sum(0.5 + 0.66 * count for count in bars) + 0.6)
+    figure.set_size_inches(5, sum(0.5 + 0.66 * count for count in bars) + 0.6)
     all_axes = figure.subplots(max(1, len(bars)), 1, squeeze=False, height_ratios=bars or None)[:, 0]
     for axes, part in zip(all_axes, data.values(), strict=False):
         names = part["class_names"]
@@ -107,92 +112,9 @@ def _samples(figure: "Figure", rows: Sequence[Row]) -> None:
     figure.legend(handles, labels, loc="outside upper right", ncols=3)
 
 
-def _curves(figure: "Figure", row: Row) -> None:
-    """Accuracy and loss by epoch, every seed; epoch 0 is the model before training."""
-    figure.set_size_inches(8.4, 3.3)
-    for axes, field, title in zip(
-        figure.subplots(1, 2), ("accuracy", "loss"), ("Accuracy", "Loss (cross-entropy)"), strict=True
-    ):
-        for i, (record, result) in enumerate(zip(row.finished, row.results, strict=True)):
-            _seed_curves(axes, result, field, marker=MARKERS[i % len(MARKERS)], seed=record.seed)
-        axes.set_title(title, loc="left")
-        axes.set_xlabel("Epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
-        _scale_loss(axes) if field == "loss" else None
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}" if abs(value) < 1e4 else f"{value:.0e}")
-        axes.grid(axis="y", color="#e5e5e5", linewidth=0.7)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4 if len(row.results) < 4 else 5)
-
-
-def _seed_curves(axes: "Axes", result: RunResult, field: str, *, marker: str, seed: int) -> None:
-    epochs = range(1, len(result.history) + 1)
-    for prefix, label, colour, line in (("", "training", BLUE, "--"), ("val_", "validation", VERMILION, "-")):
-        values = [_finite(getattr(epoch, prefix + field)) for epoch in result.history]
-        x = list(epochs)
-        if field == "accuracy" and prefix:
-            x, values = [0, *x], [_finite(result.val_accuracy_before), *values]
-        axes.plot(
-            x, values, linestyle=line, color=colour, marker=marker, markersize=4, linewidth=1.3,
-            markerfacecolor="white" if not prefix else colour, label=f"{label}, seed {seed}",
-        )  # fmt: skip
-    for before, after, x_after in zip(result.history, result.history[1:], epochs[1:], strict=False):
-        if before.phase != after.phase:
-            axes.axvline(x_after - 0.5, color=GREY, linestyle=":", linewidth=1)
-            axes.annotate(
-                f"phase {after.phase + 1} ", (x_after - 0.5, 1), xycoords=("data", "axes fraction"),
-                ha="right", va="bottom", fontsize=8, color=GREY, annotation_clip=False,
-            )  # fmt: skip
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.nan
-
-
-def _scale_loss(axes: "Axes") -> None:
-    """A loss that falls by orders of magnitude is drawn on a logarithmic axis."""
-    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
-    values = [float(y) for line in lines for y in np.asarray(line.get_ydata()) if math.isfinite(y)]
-    if values and 0 < 30 * min(values) < max(values):
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
-
-
-def _confusion(figure: "Figure", row: Row) -> None:
-    """Counts, and the share of the actual class, summed over the seeds."""
-    names = [shorten(name, 18) for name in row.class_names]
-    counts = [
-        [sum(result.confusion[i][j] for result in row.results) for j in range(len(names))]
-        for i in range(len(names))
-    ]
-    side = max(1.6, 0.58 * len(names))
-    figure.set_size_inches(side + 2.4, side + 1.6)
-    axes = figure.subplots()
-    shares = [[count / max(1, sum(line)) for count in line] for line in counts]
-    mesh = axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
-    for i, line in enumerate(counts):
-        for j, count in enumerate(line):
-            axes.text(
-                j + 0.5, i + 0.5, f"{count:,}\n{100 * shares[i][j]:.1f} %" if count else "0",
-                ha="center", va="center", fontsize=8 if len(names) < 8 else 6.5,
-                color="white" if shares[i][j] > 0.55 else "black" if count else GREY,
-            )  # fmt: skip
-    places = [place + 0.5 for place in range(len(names))]
-    long = max(map(len, names)) > 8 or len(names) > 4
-    axes.set_xticks(
-        places, names, rotation=40 if long else 0, ha="right" if long else "center", rotation_mode="anchor"
-    )
-    axes.set_yticks(places, names)
-    axes.set(xlabel="Predicted", ylabel="Actual", aspect="equal", ylim=(len(names), 0))
-    axes.tick_params(length=0)
-    bar = figure.colorbar(mesh, ax=axes, shrink=0.8, label="Share of the actual class")
-    bar.ax.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
-    bar.outline.set_visible(False)
-
-
 def _before_training(figure: "Figure", rows: Sequence[Row]) -> None:
     """Validation accuracy of each row before and after training."""
-    figure.set_size_inches(7, 1.3 + 0.36 * len(rows))
+    figure.set_size_inches(5, 1.2 + 0.32 * len(rows))
     axes = figure.subplots()
     for i, row in enumerate(rows):
         before, after = row.average("val_accuracy_before") or 0, row.average("val_accuracy") or 0
@@ -208,7 +130,7 @@ def _before_training(figure: "Figure", rows: Sequence[Row]) -> None:
             va="center",
             fontsize=8,
         )
-    axes.set_yticks(range(len(rows)), [shorten(row.name, 30) for row in rows])
+    axes.set_yticks(range(len(rows)), [shorten(row.name, 22) for row in rows])
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="Validation accuracy")
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.7)
     figure.legend(loc="outside upper right", ncols=2)
@@ -218,15 +140,24 @@ def _scatter(
     figure: "Figure", rows: Sequence[Row], field: str, title: str, form: Callable[[float], str]
 ) -> None:
     """Test accuracy with its interval against a cost on a logarithmic axis, each point named."""
-    figure.set_size_inches(7, 4.6)
+    figure.set_size_inches(5.2, 4)
     axes = figure.subplots()
+    best = pareto_front(rows, field)
     for i, row in enumerate(rows):
-        accuracy, (low, high) = row.average("test_accuracy") or 0, row.interval or (0, 0)
-        axes.errorbar(
-            max(row.average(field) or 0, 1e-3), accuracy, yerr=[[accuracy - low], [high - accuracy]],
-            fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], markersize=7, capsize=3,
-            elinewidth=1,
+        (x, accuracy), (low, high) = _point(row, field), row.interval or (0, 0)
+        colour = COLOURS[i % len(COLOURS)]
+        bars = axes.errorbar(
+            x, accuracy, yerr=[[accuracy - low], [high - accuracy]], fmt=MARKERS[i % len(MARKERS)],
+            color=colour, markersize=8, capsize=3, elinewidth=1,
+            markerfacecolor=colour if row in best else "white",
         )  # fmt: skip
+        bars.lines[0].set_url(f"#{row.anchor}")
+    front = [_point(row, field) for row in best]
+    axes.plot(
+        *zip(*front, strict=True), color=GREY, linestyle="--", linewidth=1, drawstyle="steps-post", zorder=1,
+        label="Pareto front (filled): no other is as accurate for less",
+    )  # fmt: skip
+    figure.legend(loc="outside upper left")
     axes.set_xscale("log")
     axes.margins(x=0.2, y=0.12)
     _log_ticks(axes, form)
@@ -235,6 +166,20 @@ def _scatter(
     axes.grid(color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)
     _name_points(figure, axes, rows, field)
+
+
+def pareto_front(rows: Sequence[Row], field: str) -> list[Row]:
+    """The rows that no other beats in both test accuracy and the cost `field`, the cheapest first."""
+    front: list[Row] = []
+    for row in sorted(rows, key=lambda row: (_point(row, field)[0], -_point(row, field)[1])):
+        if not front or _point(row, field)[1] > _point(front[-1], field)[1]:
+            front.append(row)
+    return front
+
+
+def _point(row: Row, field: str) -> tuple[float, float]:
+    """Cost, which a logarithmic axis can show, and test accuracy."""
+    return max(row.average(field) or 0, 1e-3), row.average("test_accuracy") or 0
 
 
 def _log_ticks(axes: "Axes", form: Callable[[float], str]) -> None:
@@ -269,7 +214,7 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[Row], field: str
     points, taken = [], []
     for row in rows:
         low, high = row.interval or (0, 0)
-        x, y = max(row.average(field) or 0, 1e-3), row.average("test_accuracy") or 0
+        x, y = _point(row, field)
         points.append((x, y))
         (left, middle), (_, bottom), (_, top) = (axes.transData.transform((x, v)) for v in (y, low, high))
         taken += [
@@ -278,9 +223,10 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[Row], field: str
         ]
     for i, (row, point) in enumerate(zip(rows, points, strict=True)):
         label = axes.annotate(
-            shorten(row.name, 30), point, (0, 0), textcoords="offset pixels", fontsize=8.5, va="center",
+            shorten(row.name, 26), point, (0, 0), textcoords="offset pixels", fontsize=8.5, va="center",
             ha="center", color=COLOURS[i % len(COLOURS)],
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7},
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, url=f"#{row.anchor}",
         )  # fmt: skip
         taken.append(_free_place(label, axes, tuple(axes.transData.transform(point)), taken))
 

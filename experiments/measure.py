@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.calibration import calibration_error, fit_temperature, threshold_for_recall, with_temperature
+from cnnzoo.calibration import (
+    Decision,
+    calibration_error,
+    decide,
+    fit_temperature,
+    threshold_for_recall,
+    with_temperature,
+)
 from cnnzoo.data.corruptions import CANVAS, STRENGTHS, corrupt
 from cnnzoo.data.images import load_images, resize_image
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.pipeline import Datasets, ImageSet, load_image_set
 from cnnzoo.evaluation import Scores, auroc, average_precision, evaluate
-from cnnzoo.prediction import Decision, decide
 
 ROBUSTNESS_IMAGES = 300  # of the test images: 30 corruptions of each
 

@@ -212,6 +212,7 @@ def summary(manifest: "Manifest", audit: "Audit") -> dict[str, Any]:
         "random_split_test": len(plain.test) if plain else 0,
         "ordered": audit.ordered,
         "label_suspects": len(audit.suspects),
+        "suspects": [manifest.images[suspect.image].path for suspect in audit.suspects],
         "label_accuracy": audit.label_accuracy,
         "oddities": len(audit.oddities),
     }

@@ -111,18 +111,19 @@ def resnet50_128() -> Recipe:
 
 
 def crack_net() -> Recipe:
-    """The small network of this project, from scratch: 126 k parameters at 128 pixels.
+    """The small network of this project, from scratch: 129 k parameters at 160 pixels.
 
-    Shape, rate and augmentation are those of the best of a search with `experiments.tune` on METU's half.
+    Rate, decay, dropout and augmentation are those of the best of a search with `experiments.tune` on METU's
+    half; its stem was then made coarser, which takes half of the time and costs nothing.
     """
     return Recipe(
         name="crack_net",
         model="crack_net",
-        image_size=128,
+        image_size=160,
         batch_size=32,
         config=TrainConfig(
             phases=(
-                Phase(epochs=12, optimizer="adamw", learning_rate=1e-2, schedule="cosine", weight_decay=4e-3),
+                Phase(epochs=10, optimizer="adamw", learning_rate=1e-2, schedule="cosine", weight_decay=4e-3),
             ),
             augmentation=Augmentation(horizontal_flip=True, quarter_turns=True, light=0.4, blur=1.0),
         ),

@@ -112,6 +112,11 @@ def predictions_file(name: str, identity: str, other: str = "") -> str:
     return f"{name}-{identity[:8]}{'-' if other else ''}{file_stem(other)}.csv"
 
 
+def mistakes_file(name: str, identity: str) -> str:
+    """Returns where a run leaves the pictures of its worst mistakes, below the output folder."""
+    return f"mistakes/{name}-{identity[:8]}.json"
+
+
 def file_stem(name: str) -> str:
     """Returns `name` with what a file name shouldn't hold replaced."""
     return re.sub(r"[^\w.+-]", "_", name)

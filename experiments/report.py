@@ -1,162 +1,74 @@
-"""`python -m experiments.report DIR`: tables, figures and page of a comparison, from its records alone."""
+"""`python -m experiments.report DIR ...`: tables, figures and page of comparisons from their records."""
 
-import base64
-import json
-import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from experiments.commands import Parser, exit_code
+from cnnzoo.errors import InputError
+from experiments.commands import Parser, exit_code, make_folders
+from experiments.markup import audit_lines, conclusions, demonstration, latex, markdown
 from experiments.recipes import RECIPES
-from experiments.records import file_stem, latest_records, read_records
-from experiments.table import (
-    DEMONSTRATION,
-    SIDES,
-    TRUSTED_ACCURACY,
-    Row,
-    all_classes,
-    all_others,
-    interval_text,
-    make_rows,
-    row_notes,
-    split_kind,
-    write_csv,
-)
-from experiments.text import human_count, human_time, interval_of, number, plain, shorten
+from experiments.records import latest_records, read_records
+from experiments.table import Row, all_others, interval_text, make_rows, row_notes, write_csv
+from experiments.text import human_count, human_time, number, shorten
 
-TEMPLATES = Path(__file__).parent / "templates"
-SHORT_HASH = 12
 CONSOLE_WIDTH = 100
-SHARED_CURVES = {
-    "learning_curve": "Test accuracy against the number of labelled training images",
-    "robustness": "Test accuracy under five strengths of blur, noise, exposure, JPEG, rotation and scale",
-    "reliability": "Reliability: accuracy against confidence, after the temperature fitted on validation",
-    "abstention": "Accuracy against the share of images left to a person, the least sure first",
-}
+WRITTEN = ("report.html", "comparison.csv", "comparison.md", "comparison.tex", "figures")
 
 
-def write_report(out: Path) -> list[Row]:
-    """Writes comparison.csv, comparison.md, figures/*.svg and report.html into `out`.
-
-    A pure function of the folder: the runs in it, and the pictures with photographs that the runs left in
-    figures/, which may be missing.
+def read_rows(folders: Sequence[Path]) -> list[Row]:
+    """Returns the rows of output folders of `compare`; of several, each name says which it is from.
 
     Rows come in the order of `RECIPES`, others after them in the order that they were run in.
 
     Raises:
-        InputError: the folder holds no runs.
+        InputError: a folder holds no runs.
+    """
+    found = [make_rows(latest_records(read_records(each)), list(RECIPES), each) for each in folders]
+    if len(found) == 1:
+        return found[0]
+    labels = _labels(folders)
+    return [
+        replace(row, name=f"{label}/{row.name}")
+        for label, rows in zip(labels, found, strict=True)
+        for row in rows
+    ]
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """The last parts of the folders' paths, as many as tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts)) + 1):
+        labels = ["/".join(each[-length:]) for each in parts]
+        if len(set(labels)) == len(labels):
+            return labels
+    raise InputError(f"{folders[0]}: named twice; name each folder once")
+
+
+def write_report(out: Path, folders: Sequence[Path] = ()) -> list[Row]:
+    """Writes comparison.csv, .md and .tex, figures/*.svg and report.html into `out`.
+
+    A pure function of `folders`, by default `out` itself: the runs in them, and the pictures that the runs
+    left, which may be missing.
+
+    Raises:
+        InputError: a folder holds no runs.
     """
     from experiments.figures import draw_figures
+    from experiments.page import page
 
-    rows = make_rows(latest_records(read_records(out)), list(RECIPES), out)
+    rows = read_rows(folders or [out])
     write_csv(out / "comparison.csv", rows)
-    (out / "comparison.md").write_text(markdown(rows), encoding="utf-8", errors="replace")
     charts = draw_figures(out / "figures", rows)
-    (out / "report.html").write_text(_page(out, rows, charts), encoding="utf-8", errors="replace")
+    texts = {
+        "comparison.md": markdown(rows),
+        "comparison.tex": latex(rows),
+        "report.html": page(rows, charts),
+    }
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8", errors="replace")
     return rows
-
-
-def demonstration(rows: Sequence[Row]) -> str:
-    """The line that a demonstration's table carries, else nothing."""
-    return DEMONSTRATION if any(row.first.demonstration for row in rows) else ""
-
-
-def conclusions(rows: Sequence[Row]) -> list[str]:
-    """A sentence for each test set: what can't be told apart, and what to take. None for a demonstration."""
-    from experiments.verdict import verdicts
-
-    return [] if demonstration(rows) else [verdict.sentence for verdict in verdicts(rows)]
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """The comparison as one pastes it into a README."""
-    others = all_others(rows)
-    titles = ["recipe", "test accuracy (95 %)", "± seeds", "AUROC", *(f"{name} (AUROC)" for name in others)]
-    titles += ["training", "parameters", "ms/image (1 / 32)", "weights", "notes"]
-    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
-    for row in rows:
-        accuracy = f"{number(row.average('test_accuracy'), 4)} ({interval_text(row)})" if row.results else ""
-        latency = f"{number(row.average('ms_per_image_1'), 2)} / {number(row.average('ms_per_image_32'), 2)}"
-        cells = [
-            row.name,
-            accuracy,
-            number(row.deviation("test_accuracy"), 4),
-            number(row.average("auroc"), 4),
-            *(other_text(row, name) for name in others),
-            human_time(row.average("train_seconds")),
-            human_count(row.average("total_params")),
-            latency if row.results else "",
-            row.first.weights,
-            "; ".join(row_notes(row, rows)),
-        ]
-        lines.append("| " + " | ".join(plain(cell).replace("|", "\\|") for cell in cells) + " |")
-    notes = [demonstration(rows), *conclusions(rows), *_data_lines(rows), *audit_lines(rows)]
-    notes += _machine_lines(rows)
-    commands = [f"Command: `{command}`" for command in _commands(rows)]
-    return "\n\n".join([note for note in notes if note] + ["\n".join(lines)] + commands) + "\n"
-
-
-def other_text(row: Row, name: str) -> str:
-    """Accuracy and AUROC on another data set, as `0.6120 (0.7012)`."""
-    accuracy, area = row.other(name, "accuracy"), row.other(name, "auroc")
-    return f"{number(accuracy, 4)} ({number(area, 4)})" if accuracy is not None else ""
-
-
-def audit_lines(rows: Sequence[Row]) -> list[str]:
-    """What the audit of each data set found, in a sentence."""
-    lines: dict[str, None] = {}
-    for row in rows:
-        audit, data = row.first.data.get("audit"), row.first.data
-        if not audit:
-            continue
-        ordered = "".join(
-            f" The files of {plain(name)} are in the order of their photographs." for name in audit["ordered"]
-        )
-        suspects = (
-            f" {audit['label_suspects']:,} labels are doubtful."
-            if (audit["label_accuracy"] or 0) >= TRUSTED_ACCURACY
-            else ""
-        )
-        lines[
-            f"Audit of {plain(data.get('name', ''))}: of {audit['images']:,} images {audit['twins']:,} show "
-            f"what another one shows ({audit['identical']:,} are copies of a file); with a random split "
-            f"{audit['random_split_leaked']:,} of {audit['random_split_test']:,} test images have a twin in "
-            f"training.{ordered}{suspects}"
-        ] = None
-    return list(lines)
-
-
-def _data_lines(rows: Sequence[Row]) -> list[str]:
-    lines: dict[str, str] = {}
-    for row in rows:
-        data = row.first.data
-        counts = ", ".join(f"{row.images(side):,} {side}" for side in SIDES)
-        left_out = f"; {len(data['bad'])} files left out" if data.get("bad") else ""
-        split = split_kind(row)
-        lines[json.dumps([data.get("fingerprint"), data.get("split"), data.get("images")])] = (
-            f"Data: {plain(data.get('name', ''))} ({counts} images in {len(row.class_names)} classes; "
-            f"{split} split; fingerprint {str(data.get('fingerprint', ''))[:SHORT_HASH]}{left_out})."
-        )
-    return list(lines.values())
-
-
-def _machine_lines(rows: Sequence[Row]) -> list[str]:
-    lines: dict[str, None] = {}
-    for row in rows:
-        for record in row.finished:
-            e = record.environment
-            lines[
-                f"Machine: {e['device']} ({e['processor']}, {e['cores']} cores, {e['memory_gib']} GiB), "
-                f"Python {e['python']}, TensorFlow {e['tensorflow']}, Keras {e['keras']} on {e['backend']}, "
-                f"cnnzoo {e['cnnzoo']} {e['git_commit']}."
-            ] = None
-    return [plain(line) for line in lines]
-
-
-def _commands(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(plain(record.command) for row in rows for record in row.records))
 
 
 def print_table(rows: Sequence[Row], out: Path) -> None:
@@ -199,111 +111,32 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     left_out = max((len(row.first.data.get("bad", [])) for row in rows), default=0)
     if left_out:
         console.print(f"unusable files left out: {left_out}; report.html names them")
-    names = ("report.html", "comparison.csv", "comparison.md", "figures", "models")
-    console.print(f"\nwritten: {', '.join(str(out / name) for name in names)}", markup=False, soft_wrap=True)
-
-
-def _page(out: Path, rows: Sequence[Row], charts: dict[str, Path]) -> str:
-    import jinja2
-
-    from experiments.verdict import verdicts
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"time": human_time, "count": human_count, "number": number}
-    svgs = {name: _inline_svg(path, name) for name, path in charts.items()}
-    return environment.get_template("report.html.j2").render(
-        rows=rows,
-        demonstration=demonstration(rows),
-        sections=[_section(out, row, svgs) for row in rows],
-        svgs=svgs,
-        notes={row.name: row_notes(row, rows) for row in rows},
-        interval=interval_text,
-        interval_of=interval_of,
-        classes=all_classes(rows),
-        data=_data_sets(rows),
-        sides=SIDES,
-        machines=_machine_lines(rows),
-        verdicts=[] if demonstration(rows) else verdicts(rows),
-        audits=audit_lines(rows),
-        trusted=TRUSTED_ACCURACY,
-        others=all_others(rows),
-        curves=[name for name in SHARED_CURVES if name in svgs],
-        curve_titles=SHARED_CURVES,
-        commands=_commands(rows),
-    )
-
-
-def _data_sets(rows: Sequence[Row]) -> list[Row]:
-    """A row for each data set and kind of split, the one with the most training images."""
-    by_size = sorted(rows, key=lambda row: row.images("train"))
-    return list({(row.first.data.get("fingerprint"), split_kind(row)): row for row in by_size}.values())
-
-
-def _section(out: Path, row: Row, svgs: dict[str, str]) -> dict[str, Any]:
-    stem = file_stem(row.name)
-    pictures = [
-        ("augmented", f"Augmented training images of {row.name}", f"augmented-{row.first.recipe}.jpg")
-    ]
-    pictures += [
-        (
-            "predictions",
-            f"Test images with the verdict of {record.run_name}",
-            f"predictions-{record.run_name}.jpg",
-        )
-        for record in row.finished
-    ]
-    return {
-        "row": row,
-        "curves": svgs.get(f"curves-{stem}", ""),
-        "confusion": svgs.get(f"confusion-{stem}", ""),
-        "pictures": [
-            (kind, text, _data_uri(out / "figures" / name))
-            for kind, text, name in pictures
-            if (out / "figures" / name).is_file()
-        ],
-        "seconds": _where_the_seconds_went(row),
-    }
-
-
-def _where_the_seconds_went(row: Row) -> list[tuple[str, float]]:
-    if not row.results:
-        return []
-    first, train = row.average("first_epoch_seconds") or 0, row.average("train_seconds") or 0
-    return [
-        ("start (imports)", row.average("start_seconds") or 0),
-        ("decoding", row.average("decode_seconds") or 0),
-        ("first epoch, with tracing", first),
-        ("other epochs", train - first),
-        ("validation and logging", row.average("validation_seconds") or 0),
-        ("test", row.average("test_seconds") or 0),
-    ]
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _inline_svg(path: Path, name: str) -> str:
-    """The chart without its XML head, its ids made unique: several charts share one page."""
-    svg = path.read_text(encoding="utf-8")
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    prefix = re.sub(r"\W", "_", name)
-    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+    written = ", ".join(str(out / name) for name in (*WRITTEN, "models") if (out / name).exists())
+    console.print(f"\nwritten: {written}", markup=False, soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Renders a folder again. Returns the exit code."""
+    """Renders folders again. Returns the exit code."""
     parser = Parser(
         prog="python -m experiments.report",
-        description="Render tables, figures and report.html of a comparison again, without training.",
+        description="Render tables, figures and report.html of comparisons again, without training.",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="what experiments.compare wrote (--out)")
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="what experiments.compare wrote (--out); several are shown side by side",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to write (default: DIR itself; for several, report)"
+    )
     options = parser.parse_args(arguments)
-    rows = write_report(options.folder)
-    print_table(rows, options.folder)
+    out = options.out or (options.folders[0] if len(options.folders) == 1 else Path("report"))
+    read_rows(options.folders)  # before a folder is made for nothing
+    make_folders(out, ("figures",))
+    rows = write_report(out, options.folders)
+    print_table(rows, out)
     return 0
 
 

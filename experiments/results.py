@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.commands import Parser, exit_code
+from experiments.markup import audit_lines, markdown
 from experiments.recipes import RECIPES
 from experiments.records import latest_records, read_records
-from experiments.report import audit_lines, markdown
 from experiments.table import Row, make_rows
 from experiments.text import human_time, interval_of, number
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.commands import exit_code, quiet_stderr, reason_of
 from experiments.recipe import Recipe
-from experiments.records import RunRecord, RunResult, predictions_file, to_json, write_whole
+from experiments.records import RunRecord, RunResult, mistakes_file, predictions_file, to_json, write_whole
 
 if TYPE_CHECKING:
     import keras
 
+    from cnnzoo.calibration import Decision
     from cnnzoo.data.pipeline import Datasets
     from cnnzoo.evaluation import Scores
-    from cnnzoo.prediction import Decision
     from cnnzoo.training import FitResult
 
 PREVIEW_IMAGES = 12
@@ -148,6 +148,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
     import cnnzoo
     from cnnzoo.evaluation import evaluate
     from experiments import measure
+    from experiments.mistakes import save_pictures
 
     recipe, out = spec.resolved_recipe(), Path(spec.out)
     data, groups = _load_data(spec, recipe)
@@ -166,7 +167,9 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
         out / "predictions" / predictions_file(spec.run_name, spec.identity),
         data.test, test, data.class_names, [groups[path] for path in data.test.paths],
     )  # fmt: skip
-    _draw_pictures(spec, data, test, recipe)
+    _draw_augmented(spec, data, recipe)
+    mistakes = out / mistakes_file(spec.run_name, spec.identity)
+    save_pictures(mistakes, model, data.test, test, data.class_names, decision)
     trained = _training_part(model, fitted, data, before=before, validation=validation)
     return RunResult(
         **trained,
@@ -257,34 +260,17 @@ def _usage() -> dict[str, Any]:
     return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": usage.ru_maxrss / 1024}
 
 
-def _draw_pictures(spec: RunSpec, data: "Datasets", test: "Scores", recipe: Recipe) -> None:
-    """The figures that show photographs; only a run has them at hand."""
-    import numpy as np
-
+def _draw_augmented(spec: RunSpec, data: "Datasets", recipe: Recipe) -> None:
+    """A figure of what training images look like; once for all seeds."""
     from experiments import pictures
 
-    figures = Path(spec.out) / "figures"
-    names = data.class_names
-    if recipe.config.augmentation.active and not (figures / f"augmented-{recipe.name}.jpg").exists():
-        first = data.train.training_dataset(
-            epochs=1, seed=spec.seed, augmentation=recipe.config.augmentation
-        ).take(1)
-        images, labels = next(first.as_numpy_iterator())
-        titles = [names[label] for label in labels]
-        pictures.draw(figures / f"augmented-{recipe.name}.jpg", images[:PREVIEW_IMAGES], titles)
-    mistakes = np.flatnonzero(test.labels != test.predicted)
-    right = np.flatnonzero(test.labels == test.predicted)
-    some = np.random.default_rng(0).permutation(right)
-    chosen = [*mistakes[: PREVIEW_IMAGES // 2], *some][:PREVIEW_IMAGES]
-    pictures.draw(
-        figures / f"predictions-{spec.run_name}.jpg",
-        data.test.images[chosen],
-        [
-            f"{names[test.predicted[i]]} {test.probabilities[i].max():.3f}\nis {names[test.labels[i]]}"
-            for i in chosen
-        ],
-        wrong=[bool(test.labels[i] != test.predicted[i]) for i in chosen],
-    )
+    path = Path(spec.out) / "figures" / f"augmented-{recipe.name}.jpg"
+    if not recipe.config.augmentation.active or path.exists():
+        return
+    first = data.train.training_dataset(epochs=1, seed=spec.seed, augmentation=recipe.config.augmentation)
+    images, labels = next(first.take(1).as_numpy_iterator())
+    titles = [data.class_names[label] for label in labels]
+    pictures.draw(path, images[:PREVIEW_IMAGES], titles)
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.predictions import Predictions, read_predictions
-from experiments.records import RunRecord, RunResult
+from experiments.records import RunRecord, RunResult, file_stem
 from experiments.text import interval_of, plain
 
 DEMONSTRATION = (
@@ -49,6 +49,11 @@ class Row:
     name: str
     records: tuple[RunRecord, ...]
     folder: Path | None = None
+
+    @property
+    def anchor(self) -> str:
+        """The name as part of a file's name, or of an address in the page."""
+        return file_stem(self.name)
 
     @property
     def first(self) -> RunRecord:

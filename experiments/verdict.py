@@ -37,12 +37,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one test set: the rows compared, best first, their pairs, the row to take and why."""
+    """On one test set: the rows compared, best first, their pairs, the row to take and why, in sentences."""
 
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]
     chosen: Row
-    sentence: str
+    sentences: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """All that there is to say, as a paragraph."""
+        return " ".join(self.sentences)
+
+    @property
+    def recommendation(self) -> str:
+        """What to take, in a sentence."""
+        return next((line for line in self.sentences if line.startswith("Take ")), self.sentences[0])
 
 
 def verdicts(rows: Sequence[Row]) -> list[Verdict]:
@@ -69,7 +79,7 @@ def _verdict(rows: Sequence[Row]) -> Verdict:
     worse = {pair.second.name for pair in pairs if pair.apart}
     equal = [row for row in ranked if row.name not in worse]
     chosen = cheapest(equal)
-    return Verdict(tuple(ranked), tuple(pairs), chosen, _sentence(ranked, pairs, equal, chosen))
+    return Verdict(tuple(ranked), tuple(pairs), chosen, tuple(_sentences(ranked, pairs, equal, chosen)))
 
 
 def _pairs(rows: Sequence[Row]) -> list[Pair]:
@@ -111,28 +121,30 @@ def _network(row: Row) -> tuple[Any, ...]:
     return tuple(config.get(key) for key in ("model", "image_size", "arguments"))
 
 
-def _sentence(ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row], chosen: Row) -> str:
+def _sentences(
+    ranked: Sequence[Row], pairs: Sequence[Pair], equal: Sequence[Row], chosen: Row
+) -> Iterator[str]:
     best, images = ranked[0], f"{ranked[0].results[0].test_images:,} test images"
     if len(ranked) == 1:
-        return (
+        yield (
             f"Only {best.name} was tested: accuracy {_accuracy(best)} on {images}; there is nothing to "
             "compare it with."
         )
+        return
     if len(equal) == 1 and all(pair.apart for pair in pairs if pair.first is best):
-        said = [_clear_winner(best, next(pair for pair in pairs if pair.first is best), images)]
+        yield from _clear_winner(best, next(pair for pair in pairs if pair.first is best), images)
     else:
-        said = [*_tie(ranked, pairs, equal, chosen, images)]
+        yield from _tie(ranked, pairs, equal, chosen, images)
     if any(len(row.results) == 1 for row in ranked):
-        said.append("One seed says nothing of another initialisation; --seeds 0,1,2 does.")
-    return " ".join(said)
+        yield "One seed says nothing of another initialisation; --seeds 0,1,2 does."
 
 
-def _clear_winner(best: Row, next_best: Pair, images: str) -> str:
-    return (
+def _clear_winner(best: Row, next_best: Pair, images: str) -> Iterator[str]:
+    yield (
         f"Take {best.name}: accuracy {_accuracy(best)} on {images}, more than every other recipe; the next, "
-        f"{next_best.second.name}, has {_points(next_best)} less ({_p(next_best)}). It "
-        f"costs {_cost(best, [best])}."
+        f"{next_best.second.name}, has {_points(next_best)} less ({_p(next_best)})."
     )
+    yield f"It costs {_cost(best, [best])}."
 
 
 def _tie(
@@ -142,11 +154,14 @@ def _tie(
     of_best = {pair.second.name: pair for pair in pairs if pair.first is best}
     if len(equal) > 1:
         yield (
-            f"{_list([row.name for row in equal])} can't be told apart on these {images} "
+            f"{_list([row.name for row in equal])} can't be told apart on {images} "
             f"({_why_equal([of_best[row.name] for row in equal if row is not best])})."
         )
         cost = _cost(chosen, equal)
-        yield f"Take {chosen.name}, the cheapest of them: accuracy {_accuracy(chosen)}, {cost}."
+        yield (
+            f"Take {chosen.name}, the cheapest of those that can't be told from the best: accuracy "
+            f"{_accuracy(chosen)}, {cost}."
+        )
     else:
         yield f"Take {best.name}: accuracy {_accuracy(best)} on {images}, {_cost(best, equal)}."
     if chosen is not best:

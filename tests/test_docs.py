@@ -9,10 +9,10 @@ from parity import OURS, models
 import cnnzoo
 from cnnzoo.registry import model_info
 from experiments import recipes
+from experiments.markup import markdown
 from experiments.models import HEADER, table_row
 from experiments.recipes import RECIPES
 from experiments.records import latest_records, read_records
-from experiments.report import markdown
 from experiments.results import render
 from experiments.table import make_rows, write_csv
 
@@ -78,8 +78,8 @@ def test_the_readmes_library_examples_run(image_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(image_folder)
     # The same lines on fewer pixels and epochs, to be quick.
-    code = code.replace("160", "32").replace("epochs=5", "epochs=1")
+    code = code.replace("160", "48").replace("epochs=5", "epochs=1")
     exec(compile(code, "README.md", "exec"), {})
     classifier = cnnzoo.load_model("model.keras")
     assert classifier.class_names == ("crack", "plain")
-    assert classifier.model.input_shape == (None, 32, 32, 3)
+    assert classifier.model.input_shape == (None, 48, 48, 3)

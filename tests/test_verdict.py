@@ -8,8 +8,10 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from experiments.markup import markdown
+from experiments.page import SHARED_CURVES
 from experiments.records import append_record
-from experiments.report import SHARED_CURVES, markdown, write_report
+from experiments.report import write_report
 from experiments.table import csv_row, make_rows
 from experiments.verdict import learning_curves, verdicts
 from tests.test_report import record
@@ -84,8 +86,8 @@ def test_of_recipes_that_cannot_be_told_apart_the_cheapest_is_taken(tmp_path):
         run(tmp_path, "bad", with_mistakes(*range(100, 180)), ms_per_image_32=0.1),
     )
     assert verdict.chosen.name == "as_fast"
-    assert "best, fast and as_fast can't be told apart on these 1,000 test images" in verdict.sentence
-    assert "Take as_fast, the cheapest of them" in verdict.sentence
+    assert "best, fast and as_fast can't be told apart on 1,000 test images" in verdict.sentence
+    assert "Take as_fast, the cheapest of those that can't be told from the best" in verdict.sentence
     assert "Worse than best: bad by 7.70 percentage points (p < 0.001)." in verdict.sentence
 
 

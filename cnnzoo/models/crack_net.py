@@ -11,19 +11,19 @@ LUMA = (0.299, 0.587, 0.114)  # Rec. 601, how bright an RGB colour looks
 
 
 @register_model(
-    image_size=128,
+    image_size=160,
     year=2026,
     source="this project, by experiments.tune on METU's images",
     url="https://doi.org/10.17632/5y9wdsg2zt.2",
 )
 def crack_net(
     *,
-    input_shape: tuple[int, int, int] = (128, 128, 3),
+    input_shape: tuple[int, int, int] = (160, 160, 3),
     num_classes: int = 2,
-    widths: tuple[int, ...] = (12, 24, 44, 80),
+    widths: tuple[int, ...] = (16, 24, 44, 80),
     depths: tuple[int, ...] = (1, 2, 2, 2),
-    stem_kernel: int = 5,
-    stem_stride: int = 2,
+    stem_kernel: int = 7,
+    stem_stride: int = 4,
     gray: bool = False,
     standardise: bool = False,
     max_pooling: bool = False,

@@ -1,0 +1,204 @@
+"""The test images that a recipe gets wrong: pictures of the worst from the run, a gallery for the report."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnzoo.calibration import Decision, decide, with_temperature
+from cnnzoo.errors import InputError
+from experiments.records import RunResult, mistakes_file, write_whole
+from experiments.table import TRUSTED_ACCURACY, Row
+
+if TYPE_CHECKING:
+    import keras
+
+    from cnnzoo.data.pipeline import ImageSet
+    from cnnzoo.evaluation import Scores
+
+PICTURES = 24  # of each run
+SIDE = 128  # pixels of a picture
+QUALITY = 80  # of its JPEG
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that at least one run of a row gets wrong.
+
+    `seeds` of the row's runs call it `predicted`, with `probability` in the mean, after calibration.
+    `doubtful`: the audit finds its label likely wrong. `hard`: no run of the whole comparison gets it right.
+    `image` and `map` are JPEGs in base64, empty where no run left them: the picture, and where in it the
+    verdict comes from (Grad-CAM).
+    """
+
+    path: str
+    actual: str
+    predicted: str
+    probability: float
+    seeds: int
+    doubtful: bool
+    hard: bool
+    image: str = ""
+    map: str = ""
+
+    @property
+    def kind(self) -> str:
+        return f"{self.actual} taken for {self.predicted}"
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the runs of a row decide on its test images: with the temperature and the threshold of each."""
+
+    row: Row
+
+    @cached_property
+    def probabilities(self) -> list[npt.NDArray[np.float64]]:
+        """(images, classes), calibrated, for each seed; empty without predictions."""
+        pairs = zip(self.row.predictions, self.row.results, strict=False)
+        return [with_temperature(each.probabilities, result.temperature) for each, result in pairs]
+
+    @cached_property
+    def decided(self) -> list[npt.NDArray[np.int64]]:
+        """(images,) class ids for each seed."""
+        names, positive = self.row.class_names, self.row.first.data.get("positive", "")
+        return [
+            decide(probabilities, names, _decision(result, positive))
+            for probabilities, result in zip(self.probabilities, self.row.results, strict=False)
+        ]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        return self.row.predictions[0].labels
+
+    @property
+    def confusion(self) -> list[list[int]]:
+        """Counts over all seeds, a line per actual class: of the verdicts, else of the records."""
+        count = len(self.row.class_names)
+        if not self.decided:
+            return np.sum([result.confusion for result in self.row.results], axis=0).tolist()
+        counts = np.zeros((count, count), int)
+        for verdict in self.decided:
+            np.add.at(counts, (self.labels, verdict), 1)
+        return counts.tolist()
+
+    @cached_property
+    def wrong(self) -> npt.NDArray[np.bool_]:
+        """(seeds, images)."""
+        return np.stack([verdict != self.labels for verdict in self.decided])
+
+
+def _decision(result: RunResult, positive: str) -> Decision:
+    point = result.operating_point or {}
+    return Decision(result.temperature, positive, point.get("threshold"))
+
+
+def save_pictures(
+    path: Path,
+    model: "keras.Model",
+    images: "ImageSet",
+    scores: "Scores",
+    class_names: Sequence[str],
+    decision: Decision,
+) -> None:
+    """Writes the worst mistakes of a run with their Grad-CAM: {path of the image: [JPEG, JPEG]}."""
+    calibrated = with_temperature(scores.probabilities, decision.temperature)
+    verdicts = decide(calibrated, class_names, decision)
+    wrong = np.flatnonzero(verdicts != scores.labels)
+    worst = wrong[np.argsort(-calibrated[wrong, verdicts[wrong]], kind="stable")][:PICTURES]
+    found: dict[str, list[str]] = {}
+    if len(worst):
+        shown = images.images[worst]
+        for i, image, map_ in zip(worst, shown, _maps(model, shown, verdicts[worst]), strict=True):
+            found[images.paths[i]] = [_jpeg(image), map_]
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, json.dumps(found))
+
+
+def _maps(model: "keras.Model", images: npt.NDArray[np.uint8], class_ids: npt.NDArray[np.int64]) -> list[str]:
+    """Grad-CAM over each image; empty where the model's features have a single place, and no map."""
+    from cnnzoo.explain import grad_cam, overlay
+
+    try:
+        maps = grad_cam(model, images, class_ids)
+    except InputError:
+        return [""] * len(images)
+    return [_jpeg(overlay(image, map_)) for image, map_ in zip(images, maps, strict=True)]
+
+
+def _jpeg(image: npt.NDArray[np.uint8]) -> str:
+    import cv2
+
+    if image.shape[0] > SIDE:
+        image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    assert done
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def _pictures(row: Row) -> dict[str, list[str]]:
+    """The pictures that the runs of a row left, by image; the first run's where several did."""
+    found: dict[str, list[str]] = {}
+    for record in reversed(row.finished):
+        path = (row.folder or Path()) / mistakes_file(record.run_name, record.identity)
+        try:
+            found |= json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def galleries(rows: Sequence[Row]) -> list[list[Mistake]]:
+    """Returns the mistakes of each row: those of the most seeds first, of them the most confident."""
+    always = [_always_wrong(row) for row in rows if row.predictions]
+    hard = set.intersection(*always) if len(always) > 1 else set()
+    suspects: dict[str, set[str]] = {}
+    for row in rows:
+        suspects.setdefault(_data(row), set()).update(_suspects(row))
+    return [_gallery(row, suspects[_data(row)], hard) for row in rows]
+
+
+def _data(row: Row) -> str:
+    return str(row.first.data.get("fingerprint"))
+
+
+def _suspects(row: Row) -> list[str]:
+    audit: dict[str, Any] = row.first.data.get("audit") or {}
+    return audit.get("suspects", []) if (audit.get("label_accuracy") or 0) >= TRUSTED_ACCURACY else []
+
+
+def _always_wrong(row: Row) -> set[str]:
+    """The test images that every run of a row gets wrong."""
+    return {row.predictions[0].paths[i] for i in np.flatnonzero(np.all(Verdicts(row).wrong, axis=0))}
+
+
+def _gallery(row: Row, suspects: set[str], hard: set[str]) -> list[Mistake]:
+    verdicts = Verdicts(row)
+    if not verdicts.decided:
+        return []
+    pictures, paths, names = _pictures(row), row.predictions[0].paths, row.class_names
+    found = []
+    for i in np.flatnonzero(verdicts.wrong.any(axis=0)):
+        votes = [int(verdict[i]) for verdict in verdicts.decided if verdict[i] != verdicts.labels[i]]
+        predicted = max(sorted(set(votes)), key=votes.count)
+        image, map_ = pictures.get(paths[i], ["", ""])
+        found.append(
+            Mistake(
+                path=paths[i],
+                actual=names[verdicts.labels[i]],
+                predicted=names[predicted],
+                probability=float(np.mean([p[i, predicted] for p in verdicts.probabilities])),
+                seeds=votes.count(predicted),
+                doubtful=paths[i] in suspects,
+                hard=paths[i] in hard,
+                image=image,
+                map=map_,
+            )
+        )
+    return sorted(found, key=lambda mistake: (-mistake.seeds, -mistake.probability, mistake.path))
