@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnzoo.calibration import Decision
-    from cnnzoo.config import Phase, TrainConfig
+    from cnnzoo.config import Phase, Progress, TrainConfig
     from cnnzoo.data.audit import Audit, audit_manifest
     from cnnzoo.data.augment import Augmentation
     from cnnzoo.data.manifest import build_manifest
@@ -30,6 +30,7 @@ _HOMES = {
     "Augmentation": "cnnzoo.data.augment",
     "FitResult": "cnnzoo.training",
     "Phase": "cnnzoo.config",
+    "Progress": "cnnzoo.config",
     "TrainConfig": "cnnzoo.config",
     "fit": "cnnzoo.training",
     "Scores": "cnnzoo.evaluation",
@@ -54,6 +55,7 @@ __all__ = [
     "FitResult",
     "InputError",
     "Phase",
+    "Progress",
     "Scores",
     "TrainConfig",
     "audit_manifest",

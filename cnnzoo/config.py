@@ -76,3 +76,56 @@ class Epoch:
     val_accuracy: float
     seconds: float
     validation_seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come; phases and epochs count from 0 over the whole of it, as in `Epoch`.
+
+    Attributes:
+        phase: the one that runs, of `phases`.
+        epoch: the one that runs, of the `epochs` planned; a phase that stops early makes them fewer.
+        step: batches done in this epoch, of `steps`.
+        images_per_second: in this epoch, the batch that traces the graph left out; None before there are any.
+        seconds_left: of training and validation, if no phase stops early; None while nothing is known.
+        loss: over this epoch's batches so far; None before the first.
+        best_val_accuracy: the highest so far; None before the first epoch's end.
+        result: the epoch, once it has ended.
+    """
+
+    phase: int
+    phases: int
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    images_per_second: float | None = None
+    seconds_left: float | None = None
+    loss: float | None = None
+    best_val_accuracy: float | None = None
+    result: Epoch | None = None
+
+    @property
+    def share(self) -> float:
+        """The share of all planned batches that are done."""
+        return (self.epoch + self.step / self.steps) / self.epochs
+
+    @property
+    def phase_title(self) -> str:
+        """`phase 1/2 `, empty where there is one phase alone."""
+        return f"phase {self.phase + 1}/{self.phases} " if self.phases > 1 else ""
+
+    def line(self) -> str:
+        """The epoch that has ended, on a line.
+
+        Raises:
+            ValueError: none has.
+        """
+        if self.result is None:
+            raise ValueError(f"epoch {self.epoch + 1} has not ended")
+        done = self.result
+        return (
+            f"{self.phase_title}epoch {done.epoch + 1}: loss {done.loss:.4f}, accuracy {done.accuracy:.4f}, "
+            f"validation loss {done.val_loss:.4f}, accuracy {done.val_accuracy:.4f}, "
+            f"{self.images_per_second or 0:,.0f} images/s"
+        )

@@ -1,6 +1,6 @@
 """Training with Keras `fit`, phase after phase, with the clock on training alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -8,18 +8,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cnnzoo.config import Epoch, Phase, TrainConfig
+from cnnzoo.config import Epoch, Phase, Progress, TrainConfig
 from cnnzoo.data.pipeline import Datasets, ImageSet
 from cnnzoo.errors import InputError
 from cnnzoo.frozen import frozen_twin
+from cnnzoo.progress import Report, reporting
 from cnnzoo.transfer import set_trainable
 
 WARM_UP = 0.05  # share of the steps over which a cosine schedule rises
+REPORT_SECONDS = 0.4  # between two reports within an epoch
 
-__all__ = ["Epoch", "FitResult", "Phase", "TrainConfig", "fit", "loss_for"]
+__all__ = ["Epoch", "FitResult", "Phase", "Progress", "TrainConfig", "fit", "loss_for"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def fit(
     config: TrainConfig,
     *,
     log_dir: str | Path | None = None,
-    progress: bool = True,
+    progress: bool | Report = True,
 ) -> FitResult:
     """Trains `model` in place and leaves it with the weights of the last phase's lowest validation loss.
 
@@ -66,7 +66,9 @@ def fit(
         data: from `load_datasets`; `data.test` is not touched.
         config: the phases, the augmentation, the seed.
         log_dir: folder for TensorBoard, if wanted.
-        progress: show images/s, the losses and the time left, a line per epoch without a terminal.
+        progress: True shows images/s, the losses and the time left, a line per epoch without a terminal;
+            False shows nothing; a function gets a `Progress` as a phase starts, at each epoch's end and at
+            most a few times a second between.
 
     Raises:
         InputError: a phase names a layer that the model has not, or the classes don't fit the output.
@@ -74,15 +76,17 @@ def fit(
     _check_classes(model, data)
     history: list[Epoch] = []
     best_epoch = 0
-    for number, phase in enumerate(config.phases):
-        set_trainable(model, phase.trainable)
-        # The head is trained on an equal backbone that computes faster.
-        trained = frozen_twin(model) if phase.trainable == "head" else model
-        compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
-        epochs = _fit_phase(trained, data, config, number, len(history), log_dir=log_dir, progress=progress)
-        # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
-        best_epoch = len(history) + int(np.argmin([epoch.val_loss for epoch in epochs]))
-        history.extend(epochs)
+    with reporting(progress) as report:
+        for number, phase in enumerate(config.phases):
+            set_trainable(model, phase.trainable)
+            # The head is trained on an equal backbone that computes faster.
+            trained = frozen_twin(model) if phase.trainable == "head" else model
+            compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
+            recorder = _Recorder(number, data.train, config.phases, history, report)
+            epochs = _fit_phase(trained, data, config, recorder, log_dir=log_dir)
+            # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
+            best_epoch = len(history) + int(np.argmin([epoch.val_loss for epoch in epochs]))
+            history.extend(epochs)
     return FitResult(
         history=tuple(history),
         seconds=sum(epoch.seconds for epoch in history),
@@ -141,75 +145,69 @@ def _fit_phase(
     model: keras.Model,
     data: Datasets,
     config: TrainConfig,
-    number: int,
-    first_epoch: int,
+    recorder: "_Recorder",
     *,
     log_dir: str | Path | None,
-    progress: bool,
 ) -> list[Epoch]:
-    phase = config.phases[number]
-    recorder = _Recorder(number, data.train, config.phases, progress=progress)
+    phase, first_epoch = config.phases[recorder.phase], len(recorder.earlier)
     # EarlyStopping also restores the best weights after a phase that ran to its end.
     patience = phase.epochs if phase.patience is None else phase.patience
     callbacks = [recorder, keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
     if log_dir is not None:
         callbacks.append(keras.callbacks.TensorBoard(Path(log_dir), write_graph=False))
-    with recorder.bar:
-        model.fit(
-            data.train.training_dataset(
-                epochs=phase.epochs,
-                seed=config.seed,
-                augmentation=config.augmentation,
-                first_epoch=first_epoch,
-            ),
-            initial_epoch=first_epoch,
-            epochs=first_epoch + phase.epochs,
-            steps_per_epoch=data.train.steps,
-            validation_data=data.validation.dataset(),
-            callbacks=callbacks,
-            shuffle=False,  # the pipeline has done it
-            verbose=0,
-        )
+    model.fit(
+        data.train.training_dataset(
+            epochs=phase.epochs,
+            seed=config.seed,
+            augmentation=config.augmentation,
+            first_epoch=first_epoch,
+        ),
+        initial_epoch=first_epoch,
+        epochs=first_epoch + phase.epochs,
+        steps_per_epoch=data.train.steps,
+        validation_data=data.validation.dataset(),
+        callbacks=callbacks,
+        shuffle=False,  # the pipeline has done it
+        verbose=0,
+    )
     return recorder.epochs
 
 
 class _Recorder(keras.callbacks.Callback):
-    """Times the epochs and shows how far the phase has come."""
+    """Times the epochs of a phase and reports how far the training has come."""
 
-    def __init__(self, phase: int, images: ImageSet, phases: tuple[Phase, ...], *, progress: bool) -> None:
+    def __init__(
+        self,
+        phase: int,
+        images: ImageSet,
+        phases: tuple[Phase, ...],
+        earlier: list[Epoch],
+        report: Report | None,
+    ) -> None:
         super().__init__()
-        self.phase, self.images, self.progress = phase, images, progress
+        self.phase, self.phases, self.images, self.earlier = phase, phases, images, tuple(earlier)
+        self.report = report
         self.epochs: list[Epoch] = []
-        self.console = Console(stderr=True)
-        self.title = f"phase {phase + 1}/{len(phases)} " if len(phases) > 1 else ""
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]:,.0f} images/s  loss {task.fields[loss]:.4f}"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not (progress and self.console.is_terminal),
-        )
-        self.task = self.bar.add_task(
-            self.title, total=phases[phase].epochs * images.steps, speed=0.0, loss=float("nan")
-        )
+        self.tracing = 0.0  # seconds of the phase's first batch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self.epochs:
+            self._tell(epoch, step=0)  # the first batch traces the graph, which takes a while
         self.start = perf_counter()
+        self.reported = self.start
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         last = batch == self.images.steps - 1
-        if last:
-            # Reading the loss waits for the device, so that the clock stops when the work is done.
-            float(logs["loss"])
-        elapsed = perf_counter() - self.start
-        if last:
-            self.seconds = elapsed
-        if not self.bar.disable:
-            seen = min((batch + 1) * self.images.batch_size, len(self.images))
-            self.bar.update(self.task, advance=1, speed=seen / elapsed, loss=float(logs["loss"]))
+        due = self.report is not None and perf_counter() - self.reported >= REPORT_SECONDS
+        # Reading the loss waits for the device: the clock of an epoch stops when the work is done, and
+        # within the epoch nobody waits but for a report.
+        loss = float(logs["loss"]) if last or due else None
+        self.seconds = perf_counter() - self.start
+        if batch == 0 and not self.epochs and not last:
+            self.tracing = self.seconds
+        if due and not last:
+            self._tell(len(self.earlier) + len(self.epochs), step=batch + 1, loss=loss)
+            self.reported = perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         done = Epoch(
@@ -223,11 +221,44 @@ class _Recorder(keras.callbacks.Callback):
             validation_seconds=perf_counter() - self.start - self.seconds,
         )
         self.epochs.append(done)
-        if self.progress:
-            self.console.print(
-                f"{self.title}epoch {epoch + 1}: loss {done.loss:.4f}, accuracy {done.accuracy:.4f}, "
-                f"validation loss {done.val_loss:.4f}, accuracy {done.val_accuracy:.4f}, "
-                f"{len(self.images) / done.seconds:,.0f} images/s",
-                highlight=False,
-                soft_wrap=True,
-            )
+        self._tell(epoch, step=self.images.steps, loss=done.loss, result=done)
+
+    def _tell(self, epoch: int, *, step: int, loss: float | None = None, result: Epoch | None = None) -> None:
+        if self.report is None:
+            return
+        known = [*self.earlier, *self.epochs]
+        now = Progress(
+            phase=self.phase,
+            phases=len(self.phases),
+            epoch=epoch,
+            epochs=len(self.earlier) + sum(phase.epochs for phase in self.phases[self.phase :]),
+            step=step,
+            steps=self.images.steps,
+            images_per_second=len(self.images) / result.seconds if result else self._speed(step),
+            loss=loss,
+            best_val_accuracy=max((done.val_accuracy for done in known), default=None),
+            result=result,
+        )
+        self.report(replace(now, seconds_left=self._seconds_left(now)))
+
+    def _speed(self, step: int) -> float | None:
+        """Images a second in this epoch, without the batch that traced the graph."""
+        first = not self.epochs
+        if step < (2 if first else 1):
+            return None
+        images = min(step * self.images.batch_size, len(self.images))
+        if first:
+            return (images - self.images.batch_size) / (self.seconds - self.tracing)
+        return images / self.seconds
+
+    def _seconds_left(self, now: Progress) -> float | None:
+        """By the mean batch and validation of this phase; a later phase is taken to be as fast."""
+        under_way = 0 if now.result else now.step
+        batches = len(self.epochs) * now.steps + under_way - (1 if self.tracing else 0)
+        if batches < 1:
+            return None
+        seconds = sum(done.seconds for done in self.epochs) + (self.seconds if under_way else 0)
+        batch = (seconds - self.tracing) / batches
+        validation = float(np.mean([done.validation_seconds for done in self.epochs[1:] or self.epochs] or 0))
+        this_epoch = 0 if now.result else batch * (now.steps - now.step) + validation
+        return this_epoch + (batch * now.steps + validation) * (now.epochs - now.epoch - 1)

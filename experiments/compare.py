@@ -3,7 +3,6 @@
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,11 +23,14 @@ from experiments.commands import (
     make_folders,
     quiet_stderr,
 )
+from experiments.events import listen
+from experiments.jobs import Job
 from experiments.plan import Part, Plan, prepare_data
 from experiments.recipe import Recipe
 from experiments.recipes import RECIPES, find_recipes
 from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records, run_name
 from experiments.run import RunSpec, record_for
+from experiments.views import View, view_for
 
 DEMONSTRATION_EPOCHS = 3
 FOLDERS = ("models", "figures", "predictions", "logs")
@@ -85,12 +87,24 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
     )
+    quieter = parser.add_mutually_exclusive_group()
+    quieter.add_argument("--quiet", action="store_true", help="print errors alone: no progress, no table")
+    quieter.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON for scripts, an object a line: plan, epochs, runs, summary",
+    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plans, runs what is missing, reports. Returns the exit code."""
     options = parse_arguments(arguments)
+    with view_for(options) as view:
+        return _compare(options, view)
+
+
+def _compare(options: argparse.Namespace, view: View) -> int:
     recipes = find_recipes(options.recipes.split(","))
     seeds = _seeds(options.seeds)
     sizes = _train_sizes(options.train_sizes)
@@ -100,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.epochs = DEMONSTRATION_EPOCHS
     given = given_weights(options.weights, recipes)
     make_folders(options.out, FOLDERS)
-    plan = prepare_data(options, sizes)
+    plan = prepare_data(options, sizes, view.say)
     weights = starting_weights(recipes, given)
     specs = [
         _spec(recipe, seed, weights[recipe.name], part, plan, options)
@@ -109,8 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for recipe in recipes
     ]
     specs = _named_apart(specs, options.out)
-    _run_missing(specs, options.out)
-    return _report(specs, options.out)
+    _run_missing(specs, options.out, view)
+    return _report(specs, options.out, view)
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
@@ -262,44 +276,44 @@ def _named_apart(specs: Sequence[RunSpec], out: Path) -> list[RunSpec]:
     ]
 
 
-def _run_missing(specs: Sequence[RunSpec], out: Path) -> None:
-    done = {r.identity for r in read_records(out) if r.ok} if (out / RUNS_FILE).exists() else set()
-    for number, spec in enumerate(specs, 1):
-        title = f"[{number}/{len(specs)}] {spec.run_name}"
-        if spec.identity in done:
-            print(f"{title}: already done", flush=True)
-            continue
-        print(f"{title}: starts from {spec.weights} weights", flush=True)
-        record = _run(spec, out)
-        append_record(out, record)
-        if record.result:
-            print(f"{title}: test accuracy {record.result.test_accuracy:.4f}", flush=True)
-        else:
-            print(f"{title}: {record.status}", file=sys.stderr, flush=True)
+def _run_missing(specs: Sequence[RunSpec], out: Path, view: View) -> None:
+    records = read_records(out) if (out / RUNS_FILE).exists() else []
+    done = {record.identity: record for record in records if record.ok}
+    jobs = [Job(spec, f"[{n}/{len(specs)}] {spec.run_name}") for n, spec in enumerate(specs, 1)]
+    with view.running(jobs, records, out):
+        for job in jobs:
+            if job.spec.identity in done:
+                view.already_done(job, done[job.spec.identity])
+                continue
+            view.started(job)
+            record = _run(job, out, view)
+            append_record(out, record)
+            view.ended(job, record)
 
 
-def _run(spec: RunSpec, out: Path) -> RunRecord:
+def _run(job: Job, out: Path, view: View) -> RunRecord:
     """Makes one run in a process of its own, which gives its memory back whatever happens in it."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    spec_file = out / "logs" / f"{spec.run_name}.json"
-    record_file = spec_file.with_suffix(".record.json")
+    spec_file = out / "logs" / f"{job.name}.json"
+    record_file, log = spec_file.with_suffix(".record.json"), spec_file.with_suffix(".log")
     record_file.unlink(missing_ok=True)
-    spec_file.write_text(json.dumps(asdict(spec)), encoding="utf-8")
+    spec_file.write_text(json.dumps(asdict(job.spec)), encoding="utf-8")
     try:
-        code = subprocess.run([sys.executable, "-m", "experiments.run", str(spec_file)]).returncode
+        command = [sys.executable, "-m", "experiments.run", str(spec_file), "--events"]
+        code = listen(command, lambda event: view.heard(job, event), log)
         if record_file.exists():
             return from_json(record_file.read_text(encoding="utf-8"))
     finally:
         spec_file.unlink(missing_ok=True)
         record_file.unlink(missing_ok=True)
-    return record_for(spec, status=f"failed: {how_it_ended(code)}", started=started)
+    reason = how_it_ended(code) + (f"; {log} has what it printed" if log.exists() else "")
+    return record_for(job.spec, status=f"failed: {reason}", started=started)
 
 
-def _report(specs: Sequence[RunSpec], out: Path) -> int:
-    from experiments.report import print_table, write_report
+def _report(specs: Sequence[RunSpec], out: Path, view: View) -> int:
+    from experiments.report import write_report
 
-    rows = write_report(out)
-    print_table(rows, out)
+    view.reported(write_report(out), out)
     wanted = {spec.identity for spec in specs}
     return 0 if wanted <= {record.identity for record in read_records(out) if record.ok} else 1
 

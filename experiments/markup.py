@@ -109,9 +109,9 @@ def other_text(row: Row, name: str) -> str:
 
 
 def audit_lines(rows: Sequence[Row]) -> list[str]:
-    """What the audit of each data set found, in a sentence."""
-    lines: dict[str, None] = {}
-    for row in rows:
+    """What the latest audit of each data set found, in a sentence."""
+    lines: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: row.first.started):
         audit, data = row.first.data.get("audit"), row.first.data
         if not audit:
             continue
@@ -123,13 +123,13 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
             if (audit["label_accuracy"] or 0) >= TRUSTED_ACCURACY
             else ""
         )
-        lines[
+        lines[str(data.get("fingerprint"))] = (
             f"Audit of {plain(data.get('name', ''))}: of {audit['images']:,} images {audit['twins']:,} show "
             f"what another one shows ({audit['identical']:,} are copies of a file); with a random split "
             f"{audit['random_split_leaked']:,} of {audit['random_split_test']:,} test images have a twin in "
             f"training.{ordered}{suspects}"
-        ] = None
-    return list(lines)
+        )
+    return list(lines.values())
 
 
 def _data_lines(rows: Sequence[Row]) -> list[str]:

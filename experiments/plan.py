@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cnnzoo.errors import InputError
 from experiments.records import file_stem
@@ -41,7 +41,18 @@ class Plan:
     parts: list[Part]
 
 
-def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None]) -> Plan:
+class Say(Protocol):
+    """Takes a line for people; a warning belongs on stderr."""
+
+    def __call__(self, text: str, *, warning: bool = False) -> None: ...
+
+
+def say(text: str, *, warning: bool = False) -> None:
+    """Prints it."""
+    print(text, file=sys.stderr if warning else sys.stdout, flush=True)
+
+
+def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None], say: Say = say) -> Plan:
     """Checks and audits the images once for all runs, and splits them."""
     from cnnzoo.data.manifest import build_manifest
     from cnnzoo.data.sources import find_data
@@ -52,18 +63,17 @@ def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None]) -> Pl
     positive = options.positive or manifest.class_names[-1]
     if positive not in manifest.class_names:
         raise InputError(f"--positive {positive}: the classes are {', '.join(manifest.class_names)}")
-    audit = audited(manifest)
+    audit = audited(manifest, say)
     groups = read_groups(options.groups, manifest) if options.groups else list(audit.groups)
     found = summary(manifest, audit)
-    print(
+    say(
         f"audit: {found['twins']:,} of {found['images']:,} images show what another one shows; "
-        f"{found['groups']:,} groups; python -m experiments.audit {folder} names them",
-        flush=True,
+        f"{found['groups']:,} groups; python -m experiments.audit {folder} names them"
     )
-    split, described = _split(manifest, audit, groups, options)
+    split, described = _split(manifest, audit, groups, options, say)
     manifest_file = options.out / "logs" / f"manifest-{manifest.fingerprint[:16]}.json"
     manifest.save(manifest_file)
-    others, other_data = _others(options, manifest)
+    others, other_data = _others(options, manifest, say)
     shared = {
         "name": options.data if options.data in ("synthetic", "metu") else folder.resolve().name,
         "root": str(folder),
@@ -85,19 +95,19 @@ def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None]) -> Pl
     return Plan(manifest_file, others, parts)
 
 
-def audited(manifest: "Manifest") -> "Audit":
+def audited(manifest: "Manifest", say: Say = say) -> "Audit":
     """Audits in a process of its own, which gives the memory back."""
     from cnnzoo.data.audit import Audit, audit_file, audit_manifest
 
     if audit_file(manifest).exists():
         return Audit.load(audit_file(manifest))
-    print(f"auditing {len(manifest.images):,} images of {manifest.root}, once", flush=True)
+    say(f"auditing {len(manifest.images):,} images of {manifest.root}, once")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(audit_manifest, manifest).result()
 
 
 def _split(
-    manifest: "Manifest", audit: "Audit", groups: Sequence[int], options: argparse.Namespace
+    manifest: "Manifest", audit: "Audit", groups: Sequence[int], options: argparse.Namespace, say: Say
 ) -> tuple["Split", dict[str, Any]]:
     from cnnzoo.data.splits import DEFAULT_FRACTIONS, split_manifest
 
@@ -111,9 +121,9 @@ def _split(
             if random
             else " (your --groups put them into different groups)"
         )
-        print(
+        say(
             f"{leaked:,} of {len(split.test):,} test images show what a training image shows{cure}",
-            file=sys.stderr,
+            warning=True,
         )
     described = {
         "kind": "random" if random else "given groups" if options.groups else "grouped",
@@ -157,7 +167,7 @@ def read_groups(path: Path, manifest: "Manifest") -> list[int]:
 
 
 def _others(
-    options: argparse.Namespace, manifest: "Manifest"
+    options: argparse.Namespace, manifest: "Manifest", say: Say
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
     """The data sets of `--also`: a `measure.Other` each, and what the record says of them."""
     from cnnzoo.data.manifest import build_manifest
@@ -176,11 +186,11 @@ def _others(
             raise InputError(f"--also {folder}: two folders are named {name!r}, or nearly so; rename one")
         file = options.out / "logs" / f"manifest-{other.fingerprint[:16]}.json"
         other.save(file)
-        groups = audited(other).groups
+        groups = audited(other, say).groups
         twins = _twins_across(manifest, other)
         if twins:
             seen = len({twin.second for twin in twins})
-            print(f"{seen:,} images of {folder} show what images of the data show", file=sys.stderr)
+            say(f"{seen:,} images of {folder} show what images of the data show", warning=True)
         others.append({"name": name, "manifest": str(file), "groups": groups})
         described[name] = {
             "root": str(folder),

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.commands import exit_code, quiet_stderr, reason_of
+from experiments import events
+from experiments.commands import Parser, exit_code, quiet_stderr, reason_of
 from experiments.recipe import Recipe
 from experiments.records import RunRecord, RunResult, mistakes_file, predictions_file, to_json, write_whole
 
@@ -96,14 +97,14 @@ def record_for(
     )
 
 
-def run(spec: RunSpec) -> RunRecord:
-    """Trains and tests one recipe; a failure comes back as a record with its reason."""
+def run(spec: RunSpec, tell: events.Tell = events.show) -> RunRecord:
+    """Trains and tests one recipe and tells how far it is; a failure comes back as a record that says why."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     environment: dict[str, Any] = {}
     try:
         clock = time.perf_counter()
         environment = start_backend()
-        result = _train_and_test(spec, start_seconds=time.perf_counter() - clock)
+        result = _train_and_test(spec, start_seconds=time.perf_counter() - clock, tell=tell)
         return record_for(spec, status="ok", started=started, environment=environment, result=result)
     except Exception as error:
         (Path(spec.out) / "logs" / f"{spec.run_name}.error.txt").write_text(traceback.format_exc())
@@ -127,7 +128,7 @@ def start_backend() -> dict[str, Any]:
         return describe_environment()
 
 
-def _load_data(spec: RunSpec, recipe: Recipe) -> tuple["Datasets", dict[str, int]]:
+def _load_data(spec: RunSpec, recipe: Recipe, tell: events.Tell) -> tuple["Datasets", dict[str, int]]:
     """Returns the images of the split and the group of each by path."""
     from cnnzoo.data.manifest import Manifest
     from cnnzoo.data.pipeline import load_datasets
@@ -137,12 +138,18 @@ def _load_data(spec: RunSpec, recipe: Recipe) -> tuple["Datasets", dict[str, int
     sides = json.loads(Path(spec.split).read_text(encoding="utf-8"))
     groups = {image.path: group for image, group in zip(manifest.images, sides.pop("groups"), strict=True)}
     split = Split(**{side: tuple(indices) for side, indices in sides.items()})
-    data = load_datasets(manifest, image_size=recipe.image_size, batch_size=recipe.batch_size, split=split)
-    print(f"{len(data.train):,} training images, {data.storage}, decoded in {data.decode_seconds:.1f} s")
+    data = load_datasets(
+        manifest,
+        image_size=recipe.image_size,
+        batch_size=recipe.batch_size,
+        split=split,
+        progress=False,
+    )
+    tell(events.data(len(data.train), data.storage, data.decode_seconds))
     return data, groups
 
 
-def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
+def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: events.Tell) -> RunResult:
     import keras
 
     import cnnzoo
@@ -151,14 +158,22 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float) -> RunResult:
     from experiments.mistakes import save_pictures
 
     recipe, out = spec.resolved_recipe(), Path(spec.out)
-    data, groups = _load_data(spec, recipe)
+    tell(events.stage("reading images"))
+    data, groups = _load_data(spec, recipe, tell)
     data = _long_epochs(data, spec)
+    tell(events.stage("building the model"))
     keras.utils.set_random_seed(spec.seed)
     model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
     before = evaluate(model, data.validation)
+    tell(events.stage("training"))
     fitted = cnnzoo.fit(
-        model, data, replace(recipe.config, seed=spec.seed), log_dir=out / "logs" / spec.run_name
+        model,
+        data,
+        replace(recipe.config, seed=spec.seed),
+        log_dir=out / "logs" / spec.run_name,
+        progress=lambda now: tell(events.progress(now)),
     )
+    tell(events.stage("testing"))
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
     decision = measure.fit_decision(validation, data.class_names, spec.data["positive"], spec.recall)
     model_file = out / "models" / f"{spec.run_name}.keras"
@@ -275,13 +290,22 @@ def _draw_augmented(spec: RunSpec, data: "Datasets", recipe: Recipe) -> None:
 
 def main() -> int:
     """Runs the specification named on the command line; the record lies beside it afterwards."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print("usage: python -m experiments.run SPEC.json (written by experiments.compare)", file=sys.stderr)
-        return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
-    path = Path(sys.argv[1])
-    record = run(RunSpec.load(path))
-    write_whole(path.with_suffix(".record.json"), to_json(record))
+    options = _parser().parse_args()
+    record = run(RunSpec.load(options.spec), events.claim_stdout() if options.events else events.show)
+    write_whole(options.spec.with_suffix(".record.json"), to_json(record))
     return 0 if record.ok else 1
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m experiments.run",
+        description="Train and test one recipe with one seed, as experiments.compare does for each run.",
+    )
+    parser.add_argument("spec", type=Path, metavar="SPEC.json", help="written by experiments.compare")
+    parser.add_argument(
+        "--events", action="store_true", help="stdout carries JSON lines that say how far the run is"
+    )
+    return parser
 
 
 if __name__ == "__main__":

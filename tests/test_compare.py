@@ -1,6 +1,7 @@
 """The commands as a user types them, each in a process of its own, on the tiles of `image_folder`."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -83,6 +84,38 @@ def test_another_split_in_the_same_folder_leaves_the_first_model_as_it_is(compar
     assert (folder / "out" / "models" / f"three_conv-seed0-{identity[:8]}.keras").is_file()
 
 
+def test_quiet_says_nothing_and_json_a_line_for_each_event(image_folder, tmp_path):
+    arguments = ["experiments.compare", "--data", image_folder, "--recipes", "three_conv", "--epochs", 1]
+    quiet = command(*arguments, "--quiet", folder=tmp_path)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    done = command(*arguments, "--seeds", "0,1", "--json", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    plan, first, epoch, second, summary = (json.loads(line) for line in done.stdout.splitlines())
+    assert [each["event"] for each in (plan, first, epoch, second, summary)] == [
+        "plan", "run", "epoch", "run", "summary",
+    ]  # fmt: skip
+    assert plan["out"] == "out"
+    assert [run["name"] for run in plan["runs"]] == ["three_conv-seed0", "three_conv-seed1"]
+    assert (first["already_done"], second["already_done"]) == (True, False)
+    records = read_records(tmp_path / "out")
+    assert [run["test_accuracy"] for run in (first, second)] == [r.result.test_accuracy for r in records]
+    assert epoch["val_accuracy"] == records[1].result.history[0].val_accuracy
+    assert (epoch["name"], epoch["epochs"], epoch["seconds_left"]) == ("three_conv-seed1", 1, 0)
+    with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    (shown,) = summary["rows"]
+    assert float(row["test_accuracy"]) == shown["test_accuracy"] and row["seeds"] == shown["seeds"] == "0,1"
+    assert "three_conv" in summary["recommendation"][0]
+    assert all((tmp_path / path).exists() for path in summary["written"])
+
+
+def test_quiet_and_json_exclude_each_other(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--quiet", "--json"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_the_saved_model_names_classes_and_errors_of_files(comparison, image_folder):
     folder = comparison[0]
     (folder / "notes.jpg").write_text("no image")
@@ -115,6 +148,8 @@ def test_the_saved_model_names_classes_and_errors_of_files(comparison, image_fol
         (["--out", "/proc/nowhere"], "/proc/nowhere"),
         (["--limits", "3"], "--limits"),
         (["--limit", "few"], "few"),
+        (["--data", "nowhere", "--quiet"], "nowhere"),
+        (["--data", "nowhere", "--json"], "nowhere"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Tables, charts and page from records that the test makes; nothing is trained."""
 
 import csv
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -9,7 +10,8 @@ import pytest
 
 from cnnzoo.config import Epoch
 from cnnzoo.errors import InputError
-from experiments.markup import markdown
+from experiments.figures import pareto_front
+from experiments.markup import latex, markdown
 from experiments.records import RunRecord, RunResult, append_record
 from experiments.report import main, write_report
 from experiments.table import make_rows
@@ -213,3 +215,44 @@ def test_a_retried_run_counts_once(tmp_path):
 def test_a_folder_without_runs_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"runs\.jsonl"):
         write_report(tmp_path)
+
+
+def test_latex_is_a_table_whose_text_is_escaped():
+    rows = make_rows(
+        [record("three_conv"), record("50%_of_#1 & {more}\\"), record("bad", status="failed: ~")]
+    )
+    lines = latex(rows).splitlines()
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    body = [line for line in lines if line.endswith(r"\\")]
+    assert len(body) == 4
+    columns = next(line for line in lines if line.startswith(r"\begin{tabular}")).count("r", 16)
+    for line in body:
+        assert len(re.findall(r"(?<!\\)&", line)) == columns
+    assert body[1].startswith(r"three\_conv & 0.9000 & 0.8256 to 0.9448 &")
+    assert body[2].startswith(r"50\%\_of\_\#1 \& \{more\}\textbackslash{} &")
+    assert r"\textasciitilde{}" in body[3]
+
+
+def test_the_pareto_front_holds_what_nothing_beats(tmp_path):
+    def costing(name, accuracy, seconds):
+        made = record(name, accuracy=accuracy)
+        return replace(made, result=replace(made.result, train_seconds=seconds))
+
+    rows = make_rows([
+        costing("slow and best", 0.99, 100.0), costing("quick", 0.9, 1.0), costing("beaten", 0.89, 2.0),
+        costing("middling", 0.95, 10.0), costing("same but dearer", 0.95, 11.0),
+    ])  # fmt: skip
+    front = [row.name for row in pareto_front(rows, "train_seconds")]
+    assert front == ["quick", "middling", "slow and best"]
+
+
+def test_numbers_that_a_chart_shows_keep_their_digits(tmp_path):
+    write(tmp_path, record(accuracy=0.98765))
+    svg = (tmp_path / "figures" / "before_training.svg").read_text()
+    assert "1.500 → 1.500" in svg
+
+
+def test_the_folder_may_be_named_twice_only_by_mistake(tmp_path):
+    write(tmp_path, record())
+    with pytest.raises(InputError, match="named twice"):
+        write_report(tmp_path, [tmp_path, tmp_path])

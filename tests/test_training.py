@@ -1,9 +1,11 @@
+import re
+
 import keras
 import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo import Augmentation, Phase, TrainConfig
+from cnnzoo import Augmentation, Phase, TrainConfig, training
 from cnnzoo.errors import InputError
 from cnnzoo.frozen import fold_batch_norm, frozen_twin
 from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
@@ -153,6 +155,80 @@ def test_a_model_for_other_classes_is_refused(data):
     model = cnnzoo.create_model("three_conv", input_shape=(32, 32, 3), num_classes=3)
     with pytest.raises(InputError, match="3 outputs"):
         cnnzoo.fit(model, data, TrainConfig(phases=(Phase(epochs=1),)), progress=False)
+
+
+class Images:
+    """100 images in 10 batches, as far as a recorder asks."""
+
+    steps = batch_size = 10
+
+    def __len__(self):
+        return 100
+
+
+def test_reports_by_hand(monkeypatch):
+    """Two phases of 3 and 2 epochs: 5 s for the first batch, 0.25 s for each other, 1 s of validation."""
+    clock, reports = [0.0], []
+    monkeypatch.setattr(training, "perf_counter", lambda: clock[0])
+    recorder = training._Recorder(0, Images(), (Phase(epochs=3), Phase(epochs=2)), [], reports.append)
+    recorder.on_epoch_begin(0)
+    for batch in range(10):
+        clock[0] += 0.25 if batch else 5
+        recorder.on_train_batch_end(batch, {"loss": 10 - batch})
+    clock[0] += 1
+    recorder.on_epoch_end(0, {"loss": 1, "accuracy": 0.5, "val_loss": 1, "val_accuracy": 0.75})
+    # As the phase starts, after the slow first batch, then not before 0.4 s have passed, at the end.
+    assert [report.step for report in reports] == [0, 1, 3, 5, 7, 9, 10]
+    assert {(report.phase, report.phases, report.epoch, report.epochs) for report in reports} == {
+        (0, 2, 0, 5)
+    }
+    start, first, later, end = (reports[i] for i in (0, 1, 3, -1))
+    assert (start.loss, start.images_per_second, start.seconds_left) == (None, None, None)
+    assert (first.loss, first.images_per_second, first.seconds_left) == (10, None, None)
+    # 40 images in the second after the first batch; 5 batches of 0.25 s, then 4 epochs of 2.5 s.
+    assert (later.loss, later.images_per_second, later.seconds_left) == (6, 40, 1.25 + 4 * 2.5)
+    # The clock of an epoch runs as ever: 7.25 s for 100 images. 1 s of validation is known now.
+    assert end.result.seconds == 7.25 and end.result.validation_seconds == 1
+    assert (end.images_per_second, end.best_val_accuracy) == (100 / 7.25, 0.75)
+    assert end.seconds_left == 4 * (2.5 + 1)
+    recorder.on_epoch_begin(1)
+    for batch in range(4):
+        clock[0] += 0.5
+        recorder.on_train_batch_end(batch, {"loss": 1})
+    # 4 batches of 0.5 s and 9 of 0.25 s: their mean for the 6 left and those of 3 epochs.
+    mean = (4 * 0.5 + 9 * 0.25) / 13
+    assert (reports[-1].step, reports[-1].images_per_second) == (4, 20)
+    assert reports[-1].seconds_left == pytest.approx(6 * mean + 1 + 3 * (10 * mean + 1))
+
+
+def test_a_function_gets_the_progress_of_all_phases(data, capfd):
+    reports = []
+    config = TrainConfig(
+        phases=(Phase(epochs=9, optimizer="sgd", learning_rate=5.0, patience=1), Phase(epochs=2))
+    )
+    result = cnnzoo.fit(small_model(), data, config, progress=reports.append)
+    assert capfd.readouterr().err == ""
+    ends = [report for report in reports if report.result is not None]
+    assert [report.result for report in ends] == list(result.history)
+    assert [report.epoch for report in ends] == [epoch.epoch for epoch in result.history]
+    best = [max(epoch.val_accuracy for epoch in result.history[: i + 1]) for i in range(len(ends))]
+    assert [report.best_val_accuracy for report in ends] == best
+    # The first phase stopped early, so fewer epochs are planned than before.
+    early = sum(epoch.phase == 0 for epoch in result.history)
+    assert early < 9
+    assert (ends[0].epochs, ends[-1].epochs, ends[-1].seconds_left) == (11, early + 2, 0)
+    assert ends[-1].share == 1
+
+
+def test_the_progress_on_a_terminal_and_without_one(data, monkeypatch, capfd):
+    config = TrainConfig(phases=(Phase(epochs=1),))
+    line = r"epoch 1: loss [\d.]+, accuracy [\d.]+, validation loss [\d.]+, accuracy [\d.]+, [\d,]+ images/s"
+    cnnzoo.fit(small_model(), data, config)
+    assert re.fullmatch(f"{line}\n", capfd.readouterr().err)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    cnnzoo.fit(small_model(), data, config)
+    shown = capfd.readouterr().err
+    assert re.search(line, shown) and "epoch 1/1" in shown and "━" in shown
 
 
 def test_tensorboard_gets_its_files(data, tmp_path):

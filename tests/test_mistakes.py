@@ -1,0 +1,102 @@
+"""The gallery of mistakes: which images, in which order, with what said of them; and the runs' pictures."""
+
+import base64
+import json
+from dataclasses import replace
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from cnnzoo.calibration import Decision
+from cnnzoo.data.pipeline import ImageSet
+from cnnzoo.evaluation import score
+from experiments.mistakes import SIDE, Verdicts, galleries, save_pictures
+from experiments.records import mistakes_file
+from experiments.table import make_rows
+from tests.test_verdict import run, with_mistakes
+
+
+def rows_of(folder, *records):
+    return make_rows(records, None, folder)
+
+
+def test_mistakes_of_more_seeds_come_first_and_are_counted(tmp_path):
+    records = [run(tmp_path, "a", with_mistakes(3, 8), seed=0), run(tmp_path, "a", with_mistakes(8), seed=1)]
+    (found,) = galleries(rows_of(tmp_path, *records))
+    assert [(m.path, m.actual, m.predicted, m.seeds) for m in found] == [
+        ("8.jpg", "Negative", "Positive", 2),
+        ("3.jpg", "Positive", "Negative", 1),
+    ]
+    assert found[0].probability == pytest.approx(1, abs=1e-3)
+    assert found[1].probability == pytest.approx(0.5, abs=1e-3)  # sure of it in one seed of two
+    assert found[0].kind == "Negative taken for Positive"
+
+
+def test_what_no_recipe_gets_right_is_hard_and_what_the_audit_doubts_is_doubtful(tmp_path):
+    first = run(tmp_path, "a", with_mistakes(3, 8))
+    audit = {"label_accuracy": 0.99, "suspects": ["8.jpg"]}
+    other = run(tmp_path, "b", with_mistakes(8, 9))
+    other = replace(other, data={**other.data, "audit": audit})
+    ours, theirs = galleries(rows_of(tmp_path, first, other))
+    # The audit is of the data: what one row's record says of it holds for the other's.
+    assert {m.path: (m.hard, m.doubtful) for m in ours} == {"3.jpg": (False, False), "8.jpg": (True, True)}
+    assert {m.path: m.hard for m in theirs} == {"8.jpg": True, "9.jpg": False}
+    weak = replace(other, data={**other.data, "audit": {**audit, "label_accuracy": 0.8}})
+    assert not any(m.doubtful for m in galleries(rows_of(tmp_path, weak))[0])
+    assert not any(m.hard for m in galleries(rows_of(tmp_path, first))[0])
+
+
+def test_the_confusion_is_that_of_the_chosen_threshold(tmp_path):
+    made = run(tmp_path, "a", with_mistakes(1))
+    point = {"threshold": 0.2, "test_recall": 1.0, "test_precision": 0.9, "wanted_recall": 0.99}
+    result = replace(made.result, operating_point=point, temperature=1.0)
+    made = replace(made, result=result, data={**made.data, "positive": "Positive"})
+    scores = np.random.default_rng(0).uniform(0.001, 0.999, 1000)
+    labels = np.arange(1000) % 2
+    lines = ["path,group,actual,predicted,p_Negative,p_Positive"]
+    names = ("Negative", "Positive")
+    lines += [
+        f"{i}.jpg,{i},{names[y]},{names[int(p > 0.5)]},{1 - p},{p}"
+        for i, (y, p) in enumerate(zip(labels, scores, strict=True))
+    ]
+    (tmp_path / "predictions" / made.predictions_file()).write_text("\n".join(lines))
+    (row,) = rows_of(tmp_path, made)
+    assert Verdicts(row).confusion == confusion_matrix(labels, scores >= 0.2).tolist()
+
+
+def test_a_run_leaves_pictures_of_its_most_confident_mistakes(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 160, 160, 3), dtype=np.uint8)
+    labels = np.zeros(40, np.int32)
+    wrong = np.linspace(0.3, 0.9, 40)  # above 0.5 from image 14 on
+    scores = score(labels, np.stack([1 - wrong, wrong], axis=1).astype(np.float32))
+    inputs = keras.Input((160, 160, 3))
+    x = keras.layers.Conv2D(4, 3, strides=8)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    paths = tuple(f"{i}.jpg" for i in range(40))
+    file = tmp_path / mistakes_file("a-seed0", "0123456789")
+    save_pictures(file, model, ImageSet(images, labels, paths, 8), scores, ("no", "yes"), Decision())
+    found = json.loads(file.read_text())
+    assert list(found) == [f"{i}.jpg" for i in range(39, 15, -1)]
+    for image, map_ in found.values():
+        for data in (image, map_):
+            decoded = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+            assert decoded.shape == (SIDE, SIDE, 3)
+    assert found["39.jpg"][0] != found["39.jpg"][1]
+
+
+def test_a_model_whose_features_have_one_place_gives_pictures_without_maps(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 8)(inputs)
+    x = keras.layers.Flatten()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    # Grad-CAM of pixels would be no explanation; whatever it says, the run goes on.
+    images = ImageSet(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int32), ("0.jpg",), 1)
+    scores = score(images.labels, np.array([[0.1, 0.9]], np.float32))
+    file = tmp_path / "mistakes" / "a.json"
+    save_pictures(file, model, images, scores, ("no", "yes"), Decision())
+    assert json.loads(file.read_text())["0.jpg"][0]
