@@ -24,6 +24,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = "osD^vP*X<>"
 GREY = "#767676"
+FONTS = "'DejaVu Sans', sans-serif"
 ROUND_TIMES = [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)] + [
     3600 * 2**i for i in range(8)
 ]
@@ -80,13 +81,19 @@ def save_chart(path: Path, draw: "Callable[[Figure], None]") -> Path:
         draw(figure)
         svg = StringIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    # A hundredth of a point is not seen; the digits below it are half of the file.
-    path.write_text(re.sub(r"<[^>]+>", _shorter, svg.getvalue()), encoding="utf-8", errors="replace")
+    path.write_text(_smaller(svg.getvalue()), encoding="utf-8", errors="replace")
     return path
 
 
+def _smaller(svg: str) -> str:
+    """Leaves out what isn't seen: digits below a hundredth of a point, the font of each text, indentation."""
+    svg = re.sub(r" ?font-family: [^;\"]*;?", "", svg).replace("<svg ", f'<svg font-family="{FONTS}" ', 1)
+    return re.sub(r"<[^>]+>", _shorter, re.sub(r"\n\s+", "\n", svg))
+
+
 def _shorter(tag: "re.Match[str]") -> str:
-    return re.sub(r"\d+\.\d{3,}", lambda long: f"{float(long[0]):.2f}".rstrip("0").rstrip("."), tag[0])
+    tag_ = re.sub(r"\d+\.\d{3,}", lambda long: f"{float(long[0]):.2f}".rstrip("0").rstrip("."), tag[0])
+    return re.sub(r' transform="rotate\(-0 [^"]*"', "", tag_)
 
 
 def _samples(figure: "Figure", rows: Sequence[Row]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.markup import audit_lines, commands_of, demonstration, machine_lines
-from experiments.mistakes import Mistake, galleries
+from experiments.mistakes import Mistake, Verdicts, galleries
 from experiments.table import (
     SIDES,
     TRUSTED_ACCURACY,
@@ -33,7 +33,6 @@ SHARED_CURVES = {
 ROW_CHARTS = {
     "accuracy": "Accuracy of {} by epoch, all seeds",
     "loss": "Loss of {} by epoch, all seeds",
-    "confusion": "Confusion matrix of {} on the test images, all seeds, {}",
     "reliability": "Reliability of {}: accuracy against confidence, bins of 10 images or more",
     "precision": "Precision of {} against recall, a line per seed",
 }
@@ -45,6 +44,7 @@ class Section:
 
     row: Row
     charts: list[tuple[str, str]]
+    confusion: list[list[int]]
     mistakes: list[Mistake]
     mistakes_total: int
     augmented: str
@@ -121,10 +121,8 @@ def _data_sets(rows: Sequence[Row]) -> list[Row]:
 
 
 def _section(row: Row, svgs: dict[str, str], mistakes: Sequence[Mistake]) -> Section:
-    threshold = row.operating("threshold")
-    verdict = "the most probable class" if threshold is None else f"threshold {number(threshold, 4)}"
     charts = [
-        (svgs[f"{kind}-{row.anchor}"], title.format(row.name, verdict))
+        (svgs[f"{kind}-{row.anchor}"], title.format(row.name))
         for kind, title in ROW_CHARTS.items()
         if f"{kind}-{row.anchor}" in svgs
     ]
@@ -132,6 +130,7 @@ def _section(row: Row, svgs: dict[str, str], mistakes: Sequence[Mistake]) -> Sec
     return Section(
         row=row,
         charts=charts,
+        confusion=Verdicts(row).confusion if row.results else [],
         mistakes=_some_of_each_kind(mistakes, SHOWN),
         mistakes_total=len(mistakes),
         augmented=base64.b64encode(augmented.read_bytes()).decode() if augmented.is_file() else "",

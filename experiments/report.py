@@ -7,14 +7,11 @@ from pathlib import Path
 
 from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code, make_folders
-from experiments.markup import audit_lines, conclusions, demonstration, latex, markdown
+from experiments.markup import latex, markdown
 from experiments.recipes import RECIPES
 from experiments.records import latest_records, read_records
-from experiments.table import Row, all_others, interval_text, make_rows, row_notes, write_csv
-from experiments.text import human_count, human_time, number, shorten
-
-CONSOLE_WIDTH = 100
-WRITTEN = ("report.html", "comparison.csv", "comparison.md", "comparison.tex", "figures")
+from experiments.table import Row, make_rows, write_csv
+from experiments.terminal import draw_table, print_table
 
 
 def read_rows(folders: Sequence[Path]) -> list[Row]:
@@ -61,6 +58,7 @@ def write_report(out: Path, folders: Sequence[Path] = ()) -> list[Row]:
     rows = read_rows(folders or [out])
     write_csv(out / "comparison.csv", rows)
     charts = draw_figures(out / "figures", rows)
+    draw_table(out / "figures" / "table.svg", rows)
     texts = {
         "comparison.md": markdown(rows),
         "comparison.tex": latex(rows),
@@ -69,50 +67,6 @@ def write_report(out: Path, folders: Sequence[Path] = ()) -> list[Row]:
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8", errors="replace")
     return rows
-
-
-def print_table(rows: Sequence[Row], out: Path) -> None:
-    """Prints the table and what was written to the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = CONSOLE_WIDTH
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("recipe", no_wrap=True)
-    for title in ("accuracy", "95 %", "training", "params", "ms/image"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for name in all_others(rows):
-        table.add_column(shorten(name, 12), justify="right", no_wrap=True)
-    table.add_column("weights", no_wrap=True, overflow="ellipsis", max_width=12)
-    table.add_column("status", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row.name,
-            number(row.average("test_accuracy"), 4),
-            interval_text(row).replace(" to ", "–"),
-            human_time(row.average("train_seconds")),
-            human_count(row.average("total_params")),
-            number(row.average("ms_per_image_1"), 1),
-            *(number(row.other(name, "accuracy"), 4) for name in all_others(rows)),
-            row.first.weights,
-            "ok" if row.status == "ok" else "failed",
-        )
-    if demonstration(rows):
-        console.print(f"\n{demonstration(rows)}", markup=False, soft_wrap=True)
-    console.print()
-    console.print(table)
-    for row in rows:
-        for note in row_notes(row, rows):
-            console.print(f"{row.name}: {note}", markup=False, soft_wrap=True)
-    for line in [*audit_lines(rows), *conclusions(rows)]:
-        console.print(f"\n{line}", markup=False)
-    left_out = max((len(row.first.data.get("bad", [])) for row in rows), default=0)
-    if left_out:
-        console.print(f"unusable files left out: {left_out}; report.html names them")
-    written = ", ".join(str(out / name) for name in (*WRITTEN, "models") if (out / name).exists())
-    console.print(f"\nwritten: {written}", markup=False, soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

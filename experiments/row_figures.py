@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MARKS = 8  # of a learning curve
 CURVE_POINTS = 120  # of recall against precision: more are not seen, and cost bytes
 
 
@@ -76,6 +77,7 @@ def _seed_curves(axes: "Axes", result: RunResult, field: str, *, marker: str) ->
         axes.plot(
             x, values, linestyle=line, color=colour, marker=marker, markersize=3.5, linewidth=1.2,
             markerfacecolor="white" if not prefix else colour, label=f"{prefix}{field}",
+            markevery=max(1, len(x) // MARKS),
         )  # fmt: skip
     for before, after, x_after in zip(result.history, result.history[1:], epochs[1:], strict=False):
         if before.phase != after.phase:

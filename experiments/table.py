@@ -39,7 +39,7 @@ TIMES = {"train_seconds", "first_epoch_seconds", "seconds_per_epoch", "images_pe
 SIDES = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """All runs that differ in their seed alone, the latest of each; `name` is unique among the rows.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -60,6 +61,11 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
 
     Where rows differ in the number of training images, those with the most are compared.
     """
+    return list(_verdicts(tuple(rows)))
+
+
+@lru_cache(maxsize=4)  # terminal, Markdown, LaTeX and page ask, and hundreds of bootstraps take a while
+def _verdicts(rows: tuple[Row, ...]) -> tuple[Verdict, ...]:
     sets: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         if row.predictions:
@@ -69,7 +75,7 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     for together in sets.values():
         most = max(row.images("train") for row in together)
         found.append(_verdict([row for row in together if row.images("train") == most]))
-    return found
+    return tuple(found)
 
 
 def _verdict(rows: Sequence[Row]) -> Verdict:

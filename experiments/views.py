@@ -96,7 +96,7 @@ class People(View):
         print(text, file=sys.stderr if warning else sys.stdout, flush=True)
 
     def reported(self, rows: "Sequence[Row]", out: Path) -> None:
-        from experiments.report import print_table
+        from experiments.terminal import print_table
 
         print_table(rows, out)
 
@@ -158,8 +158,8 @@ class JsonLines(View):
 
     def reported(self, rows: "Sequence[Row]", out: Path) -> None:
         from experiments.markup import conclusions
-        from experiments.report import WRITTEN
         from experiments.table import FIRST_COLUMNS, csv_row
+        from experiments.terminal import WRITTEN
 
         numbers = [csv_row(row, []) for row in rows]
         self._write(
@@ -169,7 +169,7 @@ class JsonLines(View):
                 for row, line in zip(rows, numbers, strict=True)
             ],
             recommendation=conclusions(rows),
-            written=[str(out / name) for name in (RUNS_FILE, *WRITTEN, "models") if (out / name).exists()],
+            written=[str(out / name) for name in (RUNS_FILE, *WRITTEN) if (out / name).exists()],
         )
 
     def _write_run(self, job: Job, record: RunRecord) -> None:

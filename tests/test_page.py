@@ -177,7 +177,7 @@ def page_of_many():
         rng = np.random.default_rng(0)
         (out / "predictions").mkdir()
         (out / "mistakes").mkdir()
-        pictures = json.dumps({f"{i}.jpg": [picture(i), picture(i + 1)] for i in range(24)})
+        pictures = json.dumps({f"{i}.jpg": [picture(i), picture(i + 1)] for i in range(40)})
         for number in range(recipes):
             for seed in range(seeds):
                 made = record(f"a_recipe_of_some_length_{number}", seed, classes=classes)
@@ -204,7 +204,7 @@ def page_of_many():
 def write_predictions(path, rng, classes):
     labels = rng.integers(0, classes, 2000)
     scores = rng.normal(0, 1, (2000, classes))
-    scores[np.arange(2000), labels] += 4
+    scores[np.arange(2000), labels] += np.where(np.arange(2000) < 40, 1, 20)  # which has its picture
     shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     lines = ["path,group,actual,predicted," + ",".join(f"p_class {i}" for i in range(classes))]
     for i, (label, row) in enumerate(zip(labels, shares, strict=True)):

@@ -1,0 +1,79 @@
+"""The comparison as a table for the terminal, and as a picture of it."""
+
+import re
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.markup import audit_lines, conclusions, demonstration
+from experiments.table import Row, all_others, interval_text, row_notes
+from experiments.text import human_count, human_time, number, shorten
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+CONSOLE_WIDTH = 100
+WRITTEN = ("report.html", "comparison.csv", "comparison.md", "comparison.tex", "figures", "models")
+
+
+def _table(rows: Sequence[Row]) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("recipe", no_wrap=True)
+    for title in ("accuracy", "95 %", "training", "params", "ms/image"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name in all_others(rows):
+        table.add_column(shorten(name, 12), justify="right", no_wrap=True)
+    table.add_column("weights", no_wrap=True, overflow="ellipsis", max_width=12)
+    table.add_column("status", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.name,
+            number(row.average("test_accuracy"), 4),
+            interval_text(row).replace(" to ", "–"),
+            human_time(row.average("train_seconds")),
+            human_count(row.average("total_params")),
+            number(row.average("ms_per_image_1"), 1),
+            *(number(row.other(name, "accuracy"), 4) for name in all_others(rows)),
+            row.first.weights,
+            "ok" if row.status == "ok" else "failed",
+        )
+    return table
+
+
+def print_table(rows: Sequence[Row], out: Path) -> None:
+    """Prints the table, what it says and what was written to the terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = CONSOLE_WIDTH
+    if demonstration(rows):
+        console.print(f"\n{demonstration(rows)}", markup=False, soft_wrap=True)
+    console.print()
+    console.print(_table(rows))
+    for row in rows:
+        for note in row_notes(row, rows):
+            console.print(f"{row.name}: {note}", markup=False, soft_wrap=True)
+    for line in [*audit_lines(rows), *conclusions(rows)]:
+        console.print(f"\n{line}", markup=False)
+    left_out = max((len(row.first.data.get("bad", [])) for row in rows), default=0)
+    if left_out:
+        console.print(f"unusable files left out: {left_out}; report.html names them")
+    written = ", ".join(str(out / name) for name in WRITTEN if (out / name).exists())
+    console.print(f"\nwritten: {written}", markup=False, soft_wrap=True)
+
+
+def draw_table(path: Path, rows: Sequence[Row]) -> None:
+    """Writes the table as the terminal shows it, as SVG for a README or a slide."""
+    from rich.console import Console
+    from rich.terminal_theme import DEFAULT_TERMINAL_THEME
+
+    console = Console(record=True, file=StringIO(), width=CONSOLE_WIDTH, highlight=False)
+    console.print(_table(rows))
+    svg = console.export_svg(title="cnnzoo", theme=DEFAULT_TERMINAL_THEME, unique_id="table")
+    # Rich's own would fetch a font from the network; any other of fixed width does.
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    path.write_text(svg, encoding="utf-8", errors="replace")
