@@ -18,7 +18,10 @@ from cnnzoo.errors import InputError
 _BATCH = 32  # images at a time; hundreds may be asked about
 _OPACITY = 0.6  # of the highest place of a map: what lies below stays visible
 # They may make many places of one, all alike.
-_ADAPTIVE = (keras.layers.AdaptiveAveragePooling2D, keras.layers.AdaptiveMaxPooling2D)
+_REPEATING = (
+    *(keras.layers.AdaptiveAveragePooling2D, keras.layers.AdaptiveMaxPooling2D),
+    keras.layers.UpSampling2D,
+)
 # A backend's tensors go in and out; what it differentiates gives one number.
 _Function = Callable[[Any], Any]
 
@@ -130,7 +133,7 @@ def _last_map(model: keras.Model, graph: keras.Function) -> KerasTensor:
     """
     for tensor in _backwards(graph):
         origin = tensor._keras_history.operation
-        if len(tensor.shape) != 4 or isinstance(origin, _ADAPTIVE):
+        if len(tensor.shape) != 4 or isinstance(origin, _REPEATING):
             continue
         if tuple(tensor.shape[1:3]) != (1, 1):
             return tensor

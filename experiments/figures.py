@@ -24,6 +24,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = "osD^vP*X<>"
 GREY = "#767676"
+INK = "#222222"
 FONTS = "'DejaVu Sans', sans-serif"
 ROUND_TIMES = [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)] + [
     3600 * 2**i for i in range(8)
@@ -228,10 +229,10 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[Row], field: str
             Bbox([[left - 2, bottom], [left + 2, top]]),
             Bbox([[left - 5, middle - 5], [left + 5, middle + 5]]),
         ]
-    for i, (row, point) in enumerate(zip(rows, points, strict=True)):
+    for row, point in zip(rows, points, strict=True):
         label = axes.annotate(
             shorten(row.name, 26), point, (0, 0), textcoords="offset pixels", fontsize=8.5, va="center",
-            ha="center", color=COLOURS[i % len(COLOURS)],
+            ha="center", color=INK,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7},
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, url=f"#{row.anchor}",
         )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from cnnzoo.config import Phase, TrainConfig
 from cnnzoo.data.augment import Augmentation
 from cnnzoo.errors import InputError
+from experiments.commands import quiet_stderr
 from experiments.recipe import Recipe, load_recipe
 
 FLIP_AND_ROTATION = Augmentation(horizontal_flip=True, rotation=0.2)
@@ -192,7 +193,8 @@ def _find_recipe(name: str) -> Recipe:
     # Model names cost the import of Keras: only for a name that is no recipe's.
     from cnnzoo.registry import list_models
 
-    models = list_models()
+    with quiet_stderr():
+        models = list_models()
     if name in models:
         return for_model(name)
     near = get_close_matches(name, [*RECIPES, *models]) or list(RECIPES)

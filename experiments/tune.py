@@ -203,10 +203,11 @@ def _run(options: argparse.Namespace, search: "Search", settings: dict[str, Any]
     space = declared(options.model, pretrained=search.pretrained)
     space.Fixed("search/identity", identity)
     journal = Journal(options.out, trials=options.trials)
-    oracle = make_oracle(
-        options.tuner, space, journal, trials=options.trials, epochs=options.epochs, seed=options.seed
-    )
-    tuner = TrialTuner(oracle, search)
+    with quiet_stderr():
+        oracle = make_oracle(
+            options.tuner, space, journal, trials=options.trials, epochs=options.epochs, seed=options.seed
+        )
+        tuner = TrialTuner(oracle, search)
     if role == "worker":
         work_for_chief(tuner, identity)
     elif role == "chief":

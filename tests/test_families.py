@@ -179,7 +179,9 @@ def test_every_argument_is_taken_and_one_sigmoid_unit_is_a_head(name, shape):
 @pytest.mark.parametrize("name", ["alexnet", "lenet5", "squeezenet"])
 def test_small_images_leave_something_to_pool(name, size):
     arguments = {"dense_units": (8,)} if name == "alexnet" else {}
-    assert create_model(name, input_shape=(size, 32, 3), **arguments).output_shape == (None, 2)
+    model = create_model(name, input_shape=(size, 32, 3), **arguments)
+    # In a graph, as `fit` has it: what works on tensors alone may not work there.
+    assert np.isfinite(model.predict_on_batch(images(1, size)[:, :, :32])).all()
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def alexnet(
         )(x)
         if pooled:
             x = _pool(x, name=f"pool_{number}")
-    x = layers.AdaptiveAveragePooling2D((6, 6), name="pooling")(x)
+    x = layers.AdaptiveAveragePooling2D((6, 6), name="pooling")(_at_least_two_places(x))
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate(dense_units, start=1):
         x = dropout_layer(dropout, name=f"dropout_{number}")(x)
@@ -67,3 +67,9 @@ def _pool(x: KerasTensor, *, name: str) -> KerasTensor:
     # Small images leave fewer than the three places that a window takes.
     padding = "same" if min(x.shape[1:3]) < 3 else "valid"
     return layers.MaxPooling2D(3, strides=2, padding=padding, name=name)(x)
+
+
+def _at_least_two_places(x: KerasTensor) -> KerasTensor:
+    # Of one place along a side Keras 3.15 makes six alike on TensorFlow; in a graph, as in `fit`, it fails.
+    repeats = tuple(2 if side == 1 else 1 for side in x.shape[1:3])
+    return x if repeats == (1, 1) else layers.UpSampling2D(repeats, name="repeated")(x)
