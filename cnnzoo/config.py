@@ -86,7 +86,8 @@ class Progress:
         phase: the one that runs, of `phases`.
         epoch: the one that runs, of the `epochs` planned; a phase that stops early makes them fewer.
         step: batches done in this epoch, of `steps`.
-        images_per_second: in this epoch, the batch that traces the graph left out; None before there are any.
+        images_per_second: in this epoch, while it runs without the batch that traces the graph; None before
+            there are any.
         seconds_left: of training and validation, if no phase stops early; None while nothing is known.
         loss: over this epoch's batches so far; None before the first.
         best_val_accuracy: the highest so far; None before the first epoch's end.
@@ -114,6 +115,13 @@ class Progress:
     def phase_title(self) -> str:
         """`phase 1/2 `, empty where there is one phase alone."""
         return f"phase {self.phase + 1}/{self.phases} " if self.phases > 1 else ""
+
+    @property
+    def numbers(self) -> list[str]:
+        """Its speed and its loss, in words, where they are known."""
+        speed = "" if self.images_per_second is None else f"{self.images_per_second:,.0f} images/s"
+        loss = "" if self.loss is None else f"loss {self.loss:.4f}"
+        return [part for part in (speed, loss) if part]
 
     def line(self) -> str:
         """The epoch that has ended, on a line.

@@ -41,11 +41,7 @@ def _on_terminal() -> Iterator[Report]:
 
 
 def _numbers(now: Progress) -> str:
-    parts = []
-    if now.images_per_second is not None:
-        parts.append(f"{now.images_per_second:,.0f} images/s")
-    if now.loss is not None:
-        parts.append(f"loss {now.loss:.4f}")
+    parts = list(now.numbers)
     if now.seconds_left is not None:
         parts.append(f"{timedelta(seconds=round(now.seconds_left))} left")
     return "  ".join(parts)

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -25,7 +26,7 @@ from experiments.commands import (
 )
 from experiments.events import listen
 from experiments.jobs import Job
-from experiments.plan import Part, Plan, prepare_data
+from experiments.plan import Part, Plan, Say, prepare_data, say
 from experiments.recipe import Recipe
 from experiments.recipes import RECIPES, find_recipes
 from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, read_records, run_name
@@ -115,7 +116,7 @@ def _compare(options: argparse.Namespace, view: View) -> int:
     given = given_weights(options.weights, recipes)
     make_folders(options.out, FOLDERS)
     plan = prepare_data(options, sizes, view.say)
-    weights = starting_weights(recipes, given)
+    weights = starting_weights(recipes, given, view.say)
     specs = [
         _spec(recipe, seed, weights[recipe.name], part, plan, options)
         for part in plan.parts
@@ -179,7 +180,9 @@ def given_weights(pairs: Sequence[str], recipes: Sequence[Recipe]) -> dict[str, 
     return given
 
 
-def starting_weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[str, tuple[str, str]]:
+def starting_weights(
+    recipes: Sequence[Recipe], given: dict[str, str], say: Say = say
+) -> dict[str, tuple[str, str]]:
     """Returns how the record names what a recipe starts from, and its file: none for random weights."""
     from cnnzoo.weights import weights_fingerprint
 
@@ -203,9 +206,9 @@ def starting_weights(recipes: Sequence[Recipe], given: dict[str, str]) -> dict[s
             except InputError as error:
                 # One answer speaks for all files of a model: a network that hangs is not asked again.
                 out_of_reach.add(recipe.model)
-                print(
+                say(
                     f"{recipe.model}: random weights instead of ImageNet's, and all layers trained: {error}",
-                    file=sys.stderr,
+                    warning=True,
                 )
     return weights
 
@@ -216,7 +219,9 @@ def _fetch_weights(recipe: Recipe) -> Path:
 
         from cnnzoo.weights import download_weights
     shape = (recipe.image_size, recipe.image_size, 3)
-    return download_weights(recipe.model, input_shape=shape, **recipe.arguments)
+    # Keras shows how far a download is on stdout, which may be for JSON alone.
+    with redirect_stdout(sys.stderr):
+        return download_weights(recipe.model, input_shape=shape, **recipe.arguments)
 
 
 def _spec(

@@ -41,38 +41,40 @@ def _style(i: int) -> dict[str, Any]:
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 5}
 
 
-def _finish(figure: "Figure", axes: "Axes") -> None:
+def _finish(figure: "Figure", axes: "Axes", names: Sequence[str]) -> None:
     axes.grid(color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)
-    legend(figure, axes)
+    _legend(figure, names)
 
 
-def legend(figure: "Figure", axes: "Axes") -> None:
-    """Puts the legend below the axes and makes the figure as much higher."""
-    handles, labels = axes.get_legend_handles_labels()
-    columns = 2 if max(map(len, labels)) < 30 else 1
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(labels) // columns))
-    figure.legend(
-        handles, [shorten(label, 44) for label in labels], loc="outside lower center", ncols=columns
-    )
+def _legend(figure: "Figure", names: Sequence[str]) -> None:
+    """Puts the names of the lines below the axes, in their order, and makes the figure as much higher."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], linewidth=1.3, **_style(i)) for i in range(len(names))]
+    columns = 2 if max(map(len, names)) < 30 else 1
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(names) // columns))
+    labels = [shorten(name, 44) for name in names]
+    # Given with their handles, names that begin with an underscore are shown too.
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
     figure.set_size_inches(4.6, 3.4)
     axes = figure.subplots()
     ticks = set()
-    for i, (recipe, rows) in enumerate(curves.items()):
+    for i, rows in enumerate(curves.values()):
         sizes = [row.images("train") for row in rows]
         ticks |= set(sizes)
         means = np.array([row.average("test_accuracy") or 0 for row in rows])
         bounds = np.array([row.interval or (0, 1) for row in rows]).T
         spread = np.abs(bounds - means)
-        axes.errorbar(sizes, means, yerr=spread, capsize=3, linewidth=1.3, label=recipe, **_style(i))
+        axes.errorbar(sizes, means, yerr=spread, capsize=3, linewidth=1.3, **_style(i))
     axes.set_xscale("log")
     axes.set_xticks(sorted(ticks), [f"{tick:,}" for tick in sorted(ticks)])
     axes.set_xticks([], minor=True)
     axes.set(xlabel="Labelled training images (logarithmic)", ylabel="Test accuracy, with its 95 % interval")
-    _finish(figure, axes)
+    _finish(figure, axes, list(curves))
 
 
 def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
@@ -82,16 +84,14 @@ def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
     for axes, kind in zip(all_axes.ravel(), kinds, strict=False):
         for i, row in enumerate(rows):
             lines = [[*r.robustness["none"], *r.robustness[kind]] for r in row.results if r.robustness]
-            axes.plot(
-                range(len(lines[0])), np.mean(lines, axis=0), label=row.name, linewidth=1.3, **_style(i)
-            )
+            axes.plot(range(len(lines[0])), np.mean(lines, axis=0), linewidth=1.3, **_style(i))
         axes.set_title(kind, loc="left")
         axes.set_xticks(range(6))
         axes.grid(color="#e5e5e5", linewidth=0.7)
     for axes in all_axes[-1]:
         axes.set_xlabel("Strength")
     figure.supylabel("Test accuracy", fontsize=9)
-    legend(figure, all_axes[0, 0])
+    _legend(figure, [row.name for row in rows])
 
 
 def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
@@ -109,11 +109,10 @@ def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
             [b.confidence for b in bins],
             [b.accuracy for b in bins],
             linewidth=1.3,
-            label=row.name,
             **_style(i),
         )
     axes.set(xlim=(lowest - 0.03, 1.01), ylim=(-0.02, 1.02), xlabel="Confidence", ylabel="Accuracy")
-    _finish(figure, axes)
+    _finish(figure, axes, [row.name for row in rows])
 
 
 def _calibrated(row: Row) -> npt.NDArray[np.float64]:
@@ -133,7 +132,7 @@ def _abstention(figure: "Figure", *, rows: Sequence[Row]) -> None:
         found = [accuracy_when_abstaining(each.labels, each.probabilities) for each in row.predictions]
         lines = [np.interp(ABSTAINED, shares, accuracy) for shares, accuracy in found]
         style = {**_style(i), "markevery": (i, 10)}
-        axes.plot(ABSTAINED, np.mean(lines, axis=0), linewidth=1.3, label=row.name, **style)
+        axes.plot(ABSTAINED, np.mean(lines, axis=0), linewidth=1.3, **style)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axes.set(xlabel="Images left to a person, the least sure first", ylabel="Accuracy on the rest")
-    _finish(figure, axes)
+    _finish(figure, axes, [row.name for row in rows])

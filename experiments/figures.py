@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.table import SIDES, Row
+from experiments.table import SIDES, Row, data_sets
 from experiments.text import human_count, shorten
 
 if TYPE_CHECKING:
@@ -93,17 +93,19 @@ def _smaller(svg: str) -> str:
 
 
 def _shorter(tag: "re.Match[str]") -> str:
+    if tag[0].startswith("<a "):  # a link may be named by a number
+        return tag[0]
     tag_ = re.sub(r"\d+\.\d{3,}", lambda long: f"{float(long[0]):.2f}".rstrip("0").rstrip("."), tag[0])
     return re.sub(r' transform="rotate\(-0 [^"]*"', "", tag_)
 
 
 def _samples(figure: "Figure", rows: Sequence[Row]) -> None:
     """Images per class and side of the split, a panel for each data set."""
-    data = {row.first.data.get("fingerprint"): row.first.data for row in rows if row.class_names}
-    bars = [len(part["class_names"]) for part in data.values()]
+    data = [row.first.data for row in data_sets(rows) if row.class_names]
+    bars = [len(part["class_names"]) for part in data]
     figure.set_size_inches(5, sum(0.5 + 0.66 * count for count in bars) + 0.6)
     all_axes = figure.subplots(max(1, len(bars)), 1, squeeze=False, height_ratios=bars or None)[:, 0]
-    for axes, part in zip(all_axes, data.values(), strict=False):
+    for axes, part in zip(all_axes, data, strict=False):
         names = part["class_names"]
         for i, side in enumerate(SIDES):
             counts = [part["images"].get(side, {}).get(name, 0) for name in names]
@@ -114,7 +116,8 @@ def _samples(figure: "Figure", rows: Sequence[Row]) -> None:
         axes.set_ylim(len(names) - 0.45, -0.55)
         axes.margins(x=0.1)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.set_title(shorten(str(part.get("name", "")), 60), loc="left")
+        title = f"{shorten(str(part.get('name', '')), 50)}, {part.get('split', {}).get('kind', '')} split"
+        axes.set_title(title, loc="left")
     all_axes[-1].set_xlabel("Images")
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3)
@@ -159,7 +162,7 @@ def _scatter(
             color=colour, markersize=8, capsize=3, elinewidth=1,
             markerfacecolor=colour if row in best else "white",
         )  # fmt: skip
-        bars.lines[0].set_url(f"#{row.anchor}")
+        bars.lines[0].set_url(f"#model-{row.anchor}")
     front = [_point(row, field) for row in best]
     axes.plot(
         *zip(*front, strict=True), color=GREY, linestyle="--", linewidth=1, drawstyle="steps-post", zorder=1,
@@ -234,7 +237,7 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[Row], field: str
             shorten(row.name, 26), point, (0, 0), textcoords="offset pixels", fontsize=8.5, va="center",
             ha="center", color=INK,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7},
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, url=f"#{row.anchor}",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, url=f"#model-{row.anchor}",
         )  # fmt: skip
         taken.append(_free_place(label, axes, tuple(axes.transData.transform(point)), taken))
 

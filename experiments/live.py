@@ -150,11 +150,7 @@ def _outcome(job: Job) -> str:
 
 
 def _numbers(now: Progress) -> str:
-    parts = []
-    if now.images_per_second is not None:
-        parts.append(f"{now.images_per_second:,.0f} images/s")
-    if now.loss is not None:
-        parts.append(f"loss {now.loss:.4f}")
+    parts = list(now.numbers)
     if now.best_val_accuracy is not None:
         parts.append(f"best validation accuracy {now.best_val_accuracy:.4f}")
     return ", ".join(parts)

@@ -2,11 +2,12 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from cnnzoo.data.pipeline import ImageSet
     from cnnzoo.evaluation import Scores
 
-PICTURES = 24  # of each run
+T = TypeVar("T")
+
+SHOWN = 24  # mistakes of a row, and pictures of a run
 SIDE = 128  # pixels of a picture
 QUALITY = 80  # of its JPEG
 
@@ -78,6 +81,14 @@ class Verdicts:
         return self.row.predictions[0].labels
 
     @property
+    def threshold(self) -> float | None:
+        """The mean over the seeds of the threshold behind the verdicts; None where one has none."""
+        points = [result.operating_point for result in self.row.results]
+        if not self.decided or any(point is None for point in points):
+            return None
+        return self.row.operating("threshold")
+
+    @property
     def confusion(self) -> list[list[int]]:
         """Counts over all seeds, a line per actual class: of the verdicts, else of the records."""
         count = len(self.row.class_names)
@@ -111,7 +122,9 @@ def save_pictures(
     calibrated = with_temperature(scores.probabilities, decision.temperature)
     verdicts = decide(calibrated, class_names, decision)
     wrong = np.flatnonzero(verdicts != scores.labels)
-    worst = wrong[np.argsort(-calibrated[wrong, verdicts[wrong]], kind="stable")][:PICTURES]
+    wrong = wrong[np.argsort(-calibrated[wrong, verdicts[wrong]], kind="stable")]
+    kinds = [(scores.labels[i], verdicts[i]) for i in wrong]
+    worst = np.array(some_of_each_kind(wrong.tolist(), kinds), np.int64)
     found: dict[str, list[str]] = {}
     if len(worst):
         shown = images.images[worst]
@@ -119,6 +132,17 @@ def save_pictures(
             found[images.paths[i]] = [_jpeg(image), map_]
     path.parent.mkdir(exist_ok=True)
     write_whole(path, json.dumps(found))
+
+
+def some_of_each_kind(items: Sequence[T], kinds: Sequence[Hashable]) -> list[T]:
+    """At most `SHOWN` in the order given: the first of each kind, then the second of each, and so on."""
+    seen: Counter[Hashable] = Counter()
+    turns = []
+    for place, kind in enumerate(kinds):
+        turns.append((seen[kind], place))
+        seen[kind] += 1
+    chosen = {place for _, place in sorted(turns)[:SHOWN]}
+    return [item for place, item in enumerate(items) if place in chosen]
 
 
 def _maps(model: "keras.Model", images: npt.NDArray[np.uint8], class_ids: npt.NDArray[np.int64]) -> list[str]:
@@ -142,26 +166,36 @@ def _jpeg(image: npt.NDArray[np.uint8]) -> str:
     return base64.b64encode(data.tobytes()).decode()
 
 
-def _pictures(row: Row) -> dict[str, list[str]]:
-    """The pictures that the runs of a row left, by image; the first run's where several did."""
-    found: dict[str, list[str]] = {}
-    for record in reversed(row.finished):
+def _pictures(row: Row) -> list[dict[str, list[str]]]:
+    """The pictures that each run of a row left, by image."""
+    found: list[dict[str, list[str]]] = []
+    for record in row.finished:
         path = (row.folder or Path()) / mistakes_file(record.run_name, record.identity)
         try:
-            found |= json.loads(path.read_text(encoding="utf-8"))
+            found.append(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
-            continue
+            found.append({})
     return found
 
 
 def galleries(rows: Sequence[Row]) -> list[list[Mistake]]:
     """Returns the mistakes of each row: those of the most seeds first, of them the most confident."""
-    always = [_always_wrong(row) for row in rows if row.predictions]
-    hard = set.intersection(*always) if len(always) > 1 else set()
+    always: dict[Hashable, list[set[str]]] = {}
+    for row in rows:
+        if row.predictions:
+            always.setdefault(_test_set(row), []).append(_always_wrong(row))
+    hard = {key: set.intersection(*sets) for key, sets in always.items() if len(sets) > 1}
     suspects: dict[str, set[str]] = {}
     for row in rows:
         suspects.setdefault(_data(row), set()).update(_suspects(row))
-    return [_gallery(row, suspects[_data(row)], hard) for row in rows]
+    return [
+        _gallery(row, suspects[_data(row)], hard.get(_test_set(row), set())) if row.predictions else []
+        for row in rows
+    ]
+
+
+def _test_set(row: Row) -> Hashable:
+    return _data(row), row.predictions[0].paths
 
 
 def _data(row: Row) -> str:
@@ -180,14 +214,16 @@ def _always_wrong(row: Row) -> set[str]:
 
 def _gallery(row: Row, suspects: set[str], hard: set[str]) -> list[Mistake]:
     verdicts = Verdicts(row)
-    if not verdicts.decided:
-        return []
     pictures, paths, names = _pictures(row), row.predictions[0].paths, row.class_names
     found = []
     for i in np.flatnonzero(verdicts.wrong.any(axis=0)):
         votes = [int(verdict[i]) for verdict in verdicts.decided if verdict[i] != verdicts.labels[i]]
         predicted = max(sorted(set(votes)), key=votes.count)
-        image, map_ = pictures.get(paths[i], ["", ""])
+        # A map speaks of one verdict: it must be that of a run that came to it.
+        runs = [
+            run for run, verdict in zip(pictures, verdicts.decided, strict=True) if verdict[i] == predicted
+        ]
+        image, map_ = next((run[paths[i]] for run in runs if paths[i] in run), ["", ""])
         found.append(
             Mistake(
                 path=paths[i],

@@ -1,6 +1,7 @@
 """report.html: one page that needs nothing beside it, from the rows and charts of a comparison."""
 
 import base64
+import html
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,22 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.markup import audit_lines, commands_of, demonstration, machine_lines
-from experiments.mistakes import Mistake, Verdicts, galleries
+from experiments.mistakes import Mistake, Verdicts, galleries, some_of_each_kind
 from experiments.table import (
     SIDES,
     TRUSTED_ACCURACY,
     Row,
-    all_classes,
     all_others,
+    data_sets,
     interval_text,
     row_notes,
-    split_kind,
 )
 from experiments.text import human_count, human_time, interval_of, number
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE_BYTES = 4_800_000  # of the whole page: mail and chat take it
-SHOWN = 24  # mistakes of a row
+PICTURE_MARKUP = 250  # bytes around the pictures of a mistake, without its path
 SHARED_CURVES = {
     "learning_curve": "Test accuracy against the number of labelled training images",
     "robustness": "Test accuracy under five strengths of blur, noise, exposure, JPEG, rotation and scale",
@@ -40,11 +40,11 @@ ROW_CHARTS = {
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one row. `seconds` has each part with its share of all."""
+    """What the page shows of one row. `seconds` has each part with its share of the longest one."""
 
     row: Row
     charts: list[tuple[str, str]]
-    confusion: list[list[int]]
+    verdicts: Verdicts
     mistakes: list[Mistake]
     mistakes_total: int
     augmented: str
@@ -58,10 +58,13 @@ class Section:
 
 def page(rows: Sequence[Row], charts: dict[str, Path]) -> str:
     """Renders the page; of the pictures, as many as it has room for, the worst mistakes first."""
-    svgs = {name: _inline_svg(path, name) for name, path in charts.items()}
+    names = {row.anchor: row.name for row in rows}
+    svgs = {
+        name: _inline_svg(path, f"c{number}", names) for number, (name, path) in enumerate(charts.items())
+    }
     sections = [_section(row, svgs, found) for row, found in zip(rows, galleries(rows), strict=True)]
     bare = [_without_pictures(section, keep=0) for section in sections]
-    room = PAGE_BYTES - len(_render(rows, svgs, bare).encode())
+    room = PAGE_BYTES - len(_render(rows, svgs, bare).encode("utf-8", "replace"))
     return _render(
         rows, svgs, [_without_pictures(s, keep=_pictures_that_fit(sections, room)) for s in sections]
     )
@@ -91,8 +94,8 @@ def _render(rows: Sequence[Row], svgs: dict[str, str], sections: Sequence[Sectio
         points={field: _points(rows, field) for field in ("train_seconds", "total_params")},
         notes={row.name: row_notes(row, rows) for row in rows},
         interval=interval_text,
-        classes=all_classes(rows),
-        data=_data_sets(rows),
+        recipes=len({row.first.recipe for row in rows}),
+        data=data_sets(rows),
         sides=SIDES,
         machines=machine_lines,
         verdicts=[] if demonstration(rows) else verdicts(rows),
@@ -114,12 +117,6 @@ def _points(rows: Sequence[Row], field: str) -> str:
     )
 
 
-def _data_sets(rows: Sequence[Row]) -> list[Row]:
-    """A row for each data set and kind of split: the one with the most training images, run last."""
-    by_size = sorted(rows, key=lambda row: (row.images("train"), row.first.started))
-    return list({(row.first.data.get("fingerprint"), split_kind(row)): row for row in by_size}.values())
-
-
 def _section(row: Row, svgs: dict[str, str], mistakes: Sequence[Mistake]) -> Section:
     charts = [
         (svgs[f"{kind}-{row.anchor}"], title.format(row.name))
@@ -130,29 +127,19 @@ def _section(row: Row, svgs: dict[str, str], mistakes: Sequence[Mistake]) -> Sec
     return Section(
         row=row,
         charts=charts,
-        confusion=Verdicts(row).confusion if row.results else [],
-        mistakes=_some_of_each_kind(mistakes, SHOWN),
+        verdicts=Verdicts(row),
+        mistakes=some_of_each_kind(mistakes, [mistake.kind for mistake in mistakes]),
         mistakes_total=len(mistakes),
         augmented=base64.b64encode(augmented.read_bytes()).decode() if augmented.is_file() else "",
         seconds=_where_the_seconds_went(row),
     )
 
 
-def _some_of_each_kind(mistakes: Sequence[Mistake], count: int) -> list[Mistake]:
-    """At most `count` in the order given: the first of each kind, then the second of each, and so on."""
-    seen: Counter[str] = Counter()
-    turns = []
-    for place, mistake in enumerate(mistakes):
-        turns.append((seen[mistake.kind], place))
-        seen[mistake.kind] += 1
-    chosen = {place for _, place in sorted(turns)[:count]}
-    return [mistake for place, mistake in enumerate(mistakes) if place in chosen]
-
-
 def _pictures(section: Section) -> Iterator[int]:
     """The bytes of a section's pictures, in the order of their importance."""
     for mistake in section.mistakes:
-        yield len(mistake.image) + len(mistake.map)
+        around = PICTURE_MARKUP + 2 * len(mistake.path.encode("utf-8", "replace"))
+        yield len(mistake.image) + len(mistake.map) + around
     yield len(section.augmented)
 
 
@@ -191,12 +178,22 @@ def _where_the_seconds_went(row: Row) -> list[tuple[str, float, float]]:
     return [(name, seconds, seconds / most) for name, seconds in parts]
 
 
-def _inline_svg(path: Path, name: str) -> str:
-    """The chart without its XML head, its ids made unique: several charts share one page."""
+def _inline_svg(path: Path, prefix: str, names: dict[str, str]) -> str:
+    """The chart without its XML head, its ids made unique: several charts share one page.
+
+    `names` are the rows' by their anchors.
+    """
     svg = path.read_text(encoding="utf-8")
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    prefix = re.sub(r"\W", "_", name)
-    svg = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    # Links go to other parts of the page; their text, where there is one, says to which.
-    return re.sub(rf'<a xlink:href="#{prefix}-([^"]*)"[^>]*>', r'<a href="#\1" aria-label="\1">', svg)
+    linked: set[str] = set()
+
+    def link(found: "re.Match[str]") -> str:
+        anchor, target = found[1], f'<a href="#model-{found[1]}"'
+        if anchor in linked:  # its point and its name lead to the same place: one of them is enough to tab to
+            return f'{target} tabindex="-1" aria-hidden="true">'
+        linked.add(anchor)
+        return f'{target} aria-label="{html.escape(names.get(anchor, anchor))}">'
+
+    svg = re.sub(r'<a xlink:href="#model-([^"]*)"[^>]*>', link, svg)
+    return re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", svg)

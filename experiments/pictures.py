@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from cnnzoo.data.images import printable
 
-WRONG, PLAIN = "#b3261e", "#222222"
+PLAIN = "#222222"
 WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines
 
 
@@ -17,11 +17,10 @@ def draw(
     images: Sequence[npt.NDArray[np.uint8]] | npt.NDArray[np.uint8],
     titles: Sequence[str],
     *,
-    wrong: Sequence[bool] = (),
     columns: int = 6,
     height: float = 2.15,
 ) -> None:
-    """Writes a picture with a tile per image; a title of a wrong verdict is red and marked with a cross.
+    """Writes a picture with a tile per image and its title above.
 
     `height` is that of a tile with its title, in inches.
     """
@@ -40,7 +39,6 @@ def draw(
         axes = figure.add_axes(((left + GAP / 2) / wide, bottom / high, inner[0] / wide, inner[1] / high))
         axes.imshow(image, aspect="equal")
         axes.set_axis_off()
-        bad = i < len(wrong) and wrong[i]
         title = "\n".join(printable(line) for line in titles[i].split("\n"))
-        axes.set_title(f"✗ {title}" if bad else title, fontsize=7.5, color=WRONG if bad else PLAIN)
+        axes.set_title(title, fontsize=7.5, color=PLAIN)
     figure.savefig(path)

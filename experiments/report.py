@@ -9,8 +9,8 @@ from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code, make_folders
 from experiments.markup import latex, markdown
 from experiments.recipes import RECIPES
-from experiments.records import latest_records, read_records
-from experiments.table import Row, make_rows, write_csv
+from experiments.records import RUNS_FILE, latest_records, read_records
+from experiments.table import Row, make_rows, unique_name, write_csv
 from experiments.terminal import draw_table, print_table
 
 
@@ -23,14 +23,16 @@ def read_rows(folders: Sequence[Path]) -> list[Row]:
         InputError: a folder holds no runs.
     """
     found = [make_rows(latest_records(read_records(each)), list(RECIPES), each) for each in folders]
+    for folder, rows in zip(folders, found, strict=True):
+        if not rows:
+            raise InputError(f"{folder / RUNS_FILE}: no whole record in it; run experiments.compare again")
     if len(found) == 1:
         return found[0]
-    labels = _labels(folders)
-    return [
-        replace(row, name=f"{label}/{row.name}")
-        for label, rows in zip(labels, found, strict=True)
-        for row in rows
-    ]
+    together: list[Row] = []
+    for label, rows in zip(_labels(folders), found, strict=True):
+        taken = {row.anchor for row in together}
+        together += [replace(row, name=unique_name(f"{label}/{row.name}", taken)) for row in rows]
+    return together
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:

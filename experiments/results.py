@@ -30,7 +30,7 @@ class Results:
         self.rows = make_rows(latest_records(read_records(folder)), list(RECIPES), folder)
 
     def __getitem__(self, name: str) -> Row:
-        return next(row for row in self.rows if row.name == name)
+        return {row.name: row for row in self.rows}[name]
 
     @property
     def table(self) -> str:

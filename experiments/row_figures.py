@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from experiments.curves import FEW
 from experiments.figures import BLUE, GREY, MARKERS, VERMILION
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKS = 8  # of a learning curve
+RECALL_OF_INTEREST = 0.5  # the rest of the curve has no use
 CURVE_POINTS = 120  # of recall against precision: more are not seen, and cost bytes
 
 
@@ -129,6 +131,12 @@ def _confusion(figure: "Figure", *, verdicts: Verdicts) -> None:
     bar.outline.set_visible(False)
 
 
+def _thinned(x: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.int64]:
+    """Picks points of a line that are about evenly far apart along it, its ends among them."""
+    way = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
+    return np.unique([0, len(x) - 1, *np.searchsorted(way, np.linspace(0, way[-1], CURVE_POINTS)[:-1])])
+
+
 def _reliability(figure: "Figure", *, verdicts: Verdicts) -> None:
     """Accuracy against confidence, all seeds together, with and without the temperature."""
     from cnnzoo.calibration import reliability
@@ -167,8 +175,11 @@ def _precision(figure: "Figure", *, verdicts: Verdicts) -> None:
     for i, (record, result, probabilities) in enumerate(
         zip(row.finished, row.results, verdicts.probabilities, strict=True)
     ):
-        precision, recall, _ = precision_recall_curve(actual, probabilities[:, positive])
-        kept = np.unique(np.linspace(0, len(recall) - 1, CURVE_POINTS).round().astype(int))
+        precision, recall, _ = precision_recall_curve(
+            actual, probabilities[:, positive], drop_intermediate=True
+        )
+        kept = _thinned(recall, precision)
+        lowest = min(lowest, precision[recall >= RECALL_OF_INTEREST].min())
         marker, colour = MARKERS[i % len(MARKERS)], (BLUE, VERMILION)[i % 2]
         line = axes.plot(recall[kept], precision[kept], linewidth=1.3, linestyle=("-", "--", ":")[i % 3],
                          color=colour, label=f"seed {record.seed}")  # fmt: skip

@@ -155,7 +155,6 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: events.Tell) -
     import cnnzoo
     from cnnzoo.evaluation import evaluate
     from experiments import measure
-    from experiments.mistakes import save_pictures
 
     recipe, out = spec.resolved_recipe(), Path(spec.out)
     tell(events.stage("reading images"))
@@ -182,17 +181,16 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: events.Tell) -
         out / "predictions" / predictions_file(spec.run_name, spec.identity),
         data.test, test, data.class_names, [groups[path] for path in data.test.paths],
     )  # fmt: skip
-    _draw_augmented(spec, data, recipe)
-    mistakes = out / mistakes_file(spec.run_name, spec.identity)
-    save_pictures(mistakes, model, data.test, test, data.class_names, decision)
     trained = _training_part(model, fitted, data, before=before, validation=validation)
-    return RunResult(
+    result = RunResult(
         **trained,
         **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
         start_seconds=start_seconds,
         model_bytes=model_file.stat().st_size,
         **_usage(),
     )
+    _draw_pictures(spec, model, data, test, decision)
+    return result
 
 
 def _long_epochs(data: "Datasets", spec: RunSpec) -> "Datasets":
@@ -273,6 +271,22 @@ def _test_part(
 def _usage() -> dict[str, Any]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": usage.ru_maxrss / 1024}
+
+
+def _draw_pictures(
+    spec: RunSpec, model: "keras.Model", data: "Datasets", test: "Scores", decision: "Decision"
+) -> None:
+    """Leaves the pictures of the report; that one can't be drawn is no reason to lose the run."""
+    from experiments.mistakes import save_pictures
+
+    out = Path(spec.out)
+    try:
+        _draw_augmented(spec, data, spec.resolved_recipe())
+        mistakes = out / mistakes_file(spec.run_name, spec.identity)
+        save_pictures(mistakes, model, data.test, test, data.class_names, decision)
+    except Exception as error:
+        (out / "logs" / f"{spec.run_name}.error.txt").write_text(traceback.format_exc())
+        print(f"{spec.run_name}: no pictures for the report: {reason_of(error)}", file=sys.stderr)
 
 
 def _draw_augmented(spec: RunSpec, data: "Datasets", recipe: Recipe) -> None:

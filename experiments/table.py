@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -98,9 +98,10 @@ class Row:
     @cached_property
     def predictions(self) -> tuple[Predictions, ...]:
         """The verdicts of each finished seed on the same test images; empty where a file is missing."""
-        return self._read("")
+        return self.read()
 
-    def _read(self, other: str) -> tuple[Predictions, ...]:
+    def read(self, other: str = "") -> tuple[Predictions, ...]:
+        """The verdicts of each finished seed, on its test images or another data set; empty without files."""
         if self.folder is None:
             return ()
         found = [read_predictions(self.folder, record, other) for record in self.finished]
@@ -115,10 +116,7 @@ class Row:
 
     def other_interval(self, name: str) -> tuple[float, float] | None:
         """The 95 % interval of the accuracy on another data set; None without predictions."""
-        from cnnzoo.statistics import accuracy_interval
-
-        found = self._read(name)
-        return accuracy_interval(np.stack([each.right for each in found]), found[0].groups) if found else None
+        return _other_interval(self, name)
 
     @cached_property
     def tested(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]] | None:
@@ -182,6 +180,14 @@ class Row:
         return ", ".join(dict.fromkeys(values))
 
 
+@lru_cache(maxsize=256)  # the CSV asks for it, and the page twice
+def _other_interval(row: Row, name: str) -> tuple[float, float] | None:
+    from cnnzoo.statistics import accuracy_interval
+
+    found = row.read(name)
+    return accuracy_interval(np.stack([each.right for each in found]), found[0].groups) if found else None
+
+
 def _mean(values: Sequence[float]) -> float | None:
     """The mean; equal values come back as they are, so that whole numbers stay whole."""
     if not values:
@@ -198,10 +204,10 @@ def make_rows(
         groups.setdefault(_group(record), []).append(record)
     order = {recipe: i for i, recipe in enumerate(dict.fromkeys(recipes or ()))}
     rows: list[Row] = []
-    taken: set[str] = set()
+    taken: set[str] = set()  # names as parts of file names
     for group in sorted(groups.values(), key=lambda group: order.get(group[0].recipe, len(order))):
         name = _row_name(group[0], taken)
-        taken.add(name)
+        taken.add(file_stem(name))
         # Of one seed the latest: another --recall or --robustness is no other seed.
         seeds = {record.seed: record for record in group}
         rows.append(Row(name, tuple(seeds[seed] for seed in sorted(seeds)), folder))
@@ -212,8 +218,13 @@ def _row_name(record: RunRecord, taken: set[str]) -> str:
     """The recipe, with the number of training images where they were asked to be few; unique."""
     size = record.data.get("split", {}).get("train_size")
     name = f"{record.recipe}-{size}" if size else record.recipe
-    number = next(i for i in range(1, len(taken) + 2) if (name if i == 1 else f"{name}-{i}") not in taken)
-    return name if number == 1 else f"{name}-{number}"
+    return unique_name(name, taken)
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """Returns `name`, or it with a number, so that as part of a file's name it is none of `taken`."""
+    names = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
+    return next(name for name in names if file_stem(name) not in taken)
 
 
 def _group(record: RunRecord) -> str:
@@ -271,6 +282,12 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(lines[0]) if lines else FIRST_COLUMNS)
         writer.writeheader()
         writer.writerows(lines)
+
+
+def data_sets(rows: Sequence[Row]) -> list[Row]:
+    """A row for each data set and kind of split: the one with the most training images, run last."""
+    by_size = sorted(rows, key=lambda row: (row.images("train"), row.first.started))
+    return list({(row.first.data.get("fingerprint"), split_kind(row)): row for row in by_size}.values())
 
 
 def all_others(rows: Sequence[Row]) -> list[str]:

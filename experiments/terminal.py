@@ -11,6 +11,7 @@ from experiments.table import Row, all_others, interval_text, row_notes
 from experiments.text import human_count, human_time, number, shorten
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 CONSOLE_WIDTH = 100
@@ -18,6 +19,7 @@ WRITTEN = ("report.html", "comparison.csv", "comparison.md", "comparison.tex", "
 
 
 def _table(rows: Sequence[Row]) -> "Table":
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -25,35 +27,40 @@ def _table(rows: Sequence[Row]) -> "Table":
     for title in ("accuracy", "95 %", "training", "params", "ms/image"):
         table.add_column(title, justify="right", no_wrap=True)
     for name in all_others(rows):
-        table.add_column(shorten(name, 12), justify="right", no_wrap=True)
+        table.add_column(escape(shorten(name, 12)), justify="right", no_wrap=True)
     table.add_column("weights", no_wrap=True, overflow="ellipsis", max_width=12)
     table.add_column("status", no_wrap=True)
     for row in rows:
         table.add_row(
-            row.name,
+            escape(row.name),
             number(row.average("test_accuracy"), 4),
             interval_text(row).replace(" to ", "–"),
             human_time(row.average("train_seconds")),
             human_count(row.average("total_params")),
-            number(row.average("ms_per_image_1"), 1),
+            number(row.average("ms_per_image_32"), 2),
             *(number(row.other(name, "accuracy"), 4) for name in all_others(rows)),
-            row.first.weights,
+            escape(row.first.weights),
             "ok" if row.status == "ok" else "failed",
         )
     return table
+
+
+def _width(console: "Console", table: "Table") -> int:
+    """The columns that the table takes where nothing is cut off."""
+    return console.measure(table, options=console.options.update(max_width=1000)).maximum
 
 
 def print_table(rows: Sequence[Row], out: Path) -> None:
     """Prints the table, what it says and what was written to the terminal."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console, table = Console(highlight=False), _table(rows)
     if not console.is_terminal:
-        console.width = CONSOLE_WIDTH
+        console.width = max(CONSOLE_WIDTH, _width(console, table))
     if demonstration(rows):
         console.print(f"\n{demonstration(rows)}", markup=False, soft_wrap=True)
     console.print()
-    console.print(_table(rows))
+    console.print(table)
     for row in rows:
         for note in row_notes(row, rows):
             console.print(f"{row.name}: {note}", markup=False, soft_wrap=True)
@@ -71,8 +78,9 @@ def draw_table(path: Path, rows: Sequence[Row]) -> None:
     from rich.console import Console
     from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 
-    console = Console(record=True, file=StringIO(), width=CONSOLE_WIDTH, highlight=False)
-    console.print(_table(rows))
+    console, table = Console(record=True, file=StringIO(), highlight=False), _table(rows)
+    console.width = _width(console, table)
+    console.print(table)
     svg = console.export_svg(title="cnnzoo", theme=DEFAULT_TERMINAL_THEME, unique_id="table")
     # Rich's own would fetch a font from the network; any other of fixed width does.
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)

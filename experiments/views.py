@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import events
+from experiments import events, plan
 from experiments.jobs import Job, seconds_of, time_left, usual_seconds
 from experiments.records import RUNS_FILE, RunRecord
 
@@ -93,7 +93,7 @@ class People(View):
     """What is alike for people with and without a terminal."""
 
     def say(self, text: str, *, warning: bool = False) -> None:
-        print(text, file=sys.stderr if warning else sys.stdout, flush=True)
+        plan.say(text, warning=warning)
 
     def reported(self, rows: "Sequence[Row]", out: Path) -> None:
         from experiments.terminal import print_table

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 from cnnzoo.calibration import Decision
 from cnnzoo.data.pipeline import ImageSet
 from cnnzoo.evaluation import score
-from experiments.mistakes import SIDE, Verdicts, galleries, save_pictures
+from experiments.mistakes import SIDE, Verdicts, galleries, save_pictures, some_of_each_kind
 from experiments.records import mistakes_file
 from experiments.table import make_rows
 from tests.test_verdict import run, with_mistakes
@@ -100,3 +100,32 @@ def test_a_model_whose_features_have_one_place_gives_pictures_without_maps(tmp_p
     file = tmp_path / "mistakes" / "a.json"
     save_pictures(file, model, images, scores, ("no", "yes"), Decision())
     assert json.loads(file.read_text())["0.jpg"][0]
+
+
+def test_the_picture_is_of_a_run_that_came_to_the_verdict_shown(tmp_path):
+    records = []
+    for seed, wrong in ((0, ()), (1, (8,)), (2, (8,))):
+        made = run(tmp_path, "a", with_mistakes(*wrong), seed=seed)
+        records.append(made)
+        file = tmp_path / mistakes_file(made.run_name, made.identity)
+        file.parent.mkdir(exist_ok=True)
+        # The first run's picture is of another verdict than that of the two that got it wrong.
+        file.write_text(json.dumps({"8.jpg": [f"image {seed}", f"map {seed}"]}))
+    ((mistake,),) = galleries(rows_of(tmp_path, *records))
+    assert (mistake.image, mistake.map) == ("image 1", "map 1")
+
+
+def test_what_is_hard_is_judged_within_one_test_set(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "y").mkdir()
+    here = run(tmp_path / "x", "a", with_mistakes(3))
+    there = run(tmp_path / "y", "b", with_mistakes(3))
+    there = replace(there, data={**there.data, "fingerprint": "e" * 64})
+    rows = [*rows_of(tmp_path / "x", here), *rows_of(tmp_path / "y", there)]
+    assert [m.hard for found in galleries(rows) for m in found] == [False, False]
+
+
+def test_each_kind_of_mistake_has_its_turn():
+    kinds = ["a"] * 40 + ["b"] * 3
+    chosen = some_of_each_kind(list(range(43)), kinds)
+    assert chosen == [*range(21), 40, 41, 42]

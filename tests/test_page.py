@@ -103,7 +103,7 @@ def test_the_table_sorts_by_mouse_and_keyboard(page):
 
 
 def test_mistakes_are_filtered_by_kind_and_by_likely_label_errors(page):
-    gallery = page.locator("#quick .gallery")
+    gallery = page.locator("#model-quick .gallery")
     tiles = gallery.locator("li:visible")
     assert tiles.count() == 6
     gallery.get_by_label("Kind").select_option("Positive taken for Negative")
@@ -116,9 +116,9 @@ def test_mistakes_are_filtered_by_kind_and_by_likely_label_errors(page):
 
 
 def test_a_point_leads_to_its_model(page):
-    page.locator('.chart a[href="#middling"]').first.click()
-    assert page.url.endswith("#middling")
-    assert page.locator("#middling").is_visible()
+    page.get_by_role("link", name="middling").and_(page.locator(".chart a")).first.click()
+    assert page.url.endswith("#model-middling")
+    assert page.locator("#model-middling").is_visible()
 
 
 def test_nothing_is_wider_than_the_window_and_every_picture_has_words(page):
@@ -158,7 +158,7 @@ def test_several_folders_stand_side_by_side(folder, tmp_path):
         f"{label}/slow", f"{label}/quick", f"{label}/middling", f"{label}/broken", "other/quick"
     ]  # fmt: skip
     text = (tmp_path / "report.html").read_text()
-    assert 'id="other_quick"' in text
+    assert 'id="model-other_quick"' in text
     assert text.count("data:image/jpeg") > 0  # the pictures of the folder that has some
 
 

@@ -256,3 +256,38 @@ def test_the_folder_may_be_named_twice_only_by_mistake(tmp_path):
     write(tmp_path, record())
     with pytest.raises(InputError, match="named twice"):
         write_report(tmp_path, [tmp_path, tmp_path])
+
+
+def test_odd_names_end_no_report(tmp_path):
+    made = record(data="c" * 64)
+    odd = replace(made, data={**made.data, "bad": [{"path": "caf\udce9.jpg", "reason": "cut off"}]})
+    write(tmp_path, odd, record("lr0.0012"), record("_hidden"), record("data"), record("a[/b]"))
+    page = (tmp_path / "report.html").read_text()
+    assert "caf?.jpg" in page
+    assert page.count('id="data"') == 1
+    assert 'href="#model-lr0.0012"' in page
+    assert main([str(tmp_path)]) == 0
+
+
+def test_folders_whose_names_look_alike_in_file_names_stay_apart(tmp_path):
+    for name in ("run 1", "run_1"):
+        (tmp_path / name).mkdir()
+        append_record(tmp_path / name, record())
+    rows = write_report(tmp_path, [tmp_path / "run 1", tmp_path / "run_1"])
+    assert len({row.anchor for row in rows}) == 2
+    page = (tmp_path / "report.html").read_text()
+    assert all(page.count(f'id="model-{row.anchor}"') == 1 for row in rows)
+
+
+def test_a_file_without_a_whole_record_is_an_input_error(tmp_path):
+    (tmp_path / "runs.jsonl").write_text('{"identity": "x", "rec\n')
+    with pytest.raises(InputError, match="no whole record"):
+        write_report(tmp_path)
+
+
+def test_the_picture_of_the_table_cuts_nothing_off(tmp_path):
+    write(tmp_path, record("a_recipe_with_a_rather_long_name"))
+    svg = (tmp_path / "figures" / "table.svg").read_text()
+    assert "a_recipe_with_a_rather_long_name" in svg
+    assert "…" not in svg
+    assert "url(http" not in svg and 'url("http' not in svg
