@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from experiments.figures import COLOURS, GREY, MARKERS
+from experiments.figures import GREY, legend, style
 from experiments.table import Row
-from experiments.text import shorten
 from experiments.verdict import learning_curves
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ABSTAINED = np.linspace(0, 0.5, 51)
-LEGEND_LINE = 0.19  # inches
 FEW = 10  # images: the accuracy of fewer is mostly chance
 
 
@@ -37,26 +35,10 @@ def shared_curves(rows: Sequence[Row]) -> "dict[str, Callable[[Figure], None]]":
     return charts
 
 
-def _style(i: int) -> dict[str, Any]:
-    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 5}
-
-
 def _finish(figure: "Figure", axes: "Axes", names: Sequence[str]) -> None:
     axes.grid(color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)
-    _legend(figure, names)
-
-
-def _legend(figure: "Figure", names: Sequence[str]) -> None:
-    """Puts the names of the lines below the axes, in their order, and makes the figure as much higher."""
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], linewidth=1.3, **_style(i)) for i in range(len(names))]
-    columns = 2 if max(map(len, names)) < 30 else 1
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(names) // columns))
-    labels = [shorten(name, 44) for name in names]
-    # Given with their handles, names that begin with an underscore are shown too.
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    legend(figure, names)
 
 
 def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
@@ -69,7 +51,7 @@ def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
         means = np.array([row.average("test_accuracy") or 0 for row in rows])
         bounds = np.array([row.interval or (0, 1) for row in rows]).T
         spread = np.abs(bounds - means)
-        axes.errorbar(sizes, means, yerr=spread, capsize=3, linewidth=1.3, **_style(i))
+        axes.errorbar(sizes, means, yerr=spread, capsize=3, linewidth=1.3, **style(i))
     axes.set_xscale("log")
     axes.set_xticks(sorted(ticks), [f"{tick:,}" for tick in sorted(ticks)])
     axes.set_xticks([], minor=True)
@@ -84,14 +66,14 @@ def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
     for axes, kind in zip(all_axes.ravel(), kinds, strict=False):
         for i, row in enumerate(rows):
             lines = [[*r.robustness["none"], *r.robustness[kind]] for r in row.results if r.robustness]
-            axes.plot(range(len(lines[0])), np.mean(lines, axis=0), linewidth=1.3, **_style(i))
+            axes.plot(range(len(lines[0])), np.mean(lines, axis=0), linewidth=1.3, **style(i))
         axes.set_title(kind, loc="left")
         axes.set_xticks(range(6))
         axes.grid(color="#e5e5e5", linewidth=0.7)
     for axes in all_axes[-1]:
         axes.set_xlabel("Strength")
     figure.supylabel("Test accuracy", fontsize=9)
-    _legend(figure, [row.name for row in rows])
+    legend(figure, [row.name for row in rows])
 
 
 def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
@@ -109,7 +91,7 @@ def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
             [b.confidence for b in bins],
             [b.accuracy for b in bins],
             linewidth=1.3,
-            **_style(i),
+            **style(i),
         )
     axes.set(xlim=(lowest - 0.03, 1.01), ylim=(-0.02, 1.02), xlabel="Confidence", ylabel="Accuracy")
     _finish(figure, axes, [row.name for row in rows])
@@ -131,8 +113,8 @@ def _abstention(figure: "Figure", *, rows: Sequence[Row]) -> None:
     for i, row in enumerate(rows):
         found = [accuracy_when_abstaining(each.labels, each.probabilities) for each in row.predictions]
         lines = [np.interp(ABSTAINED, shares, accuracy) for shares, accuracy in found]
-        style = {**_style(i), "markevery": (i, 10)}
-        axes.plot(ABSTAINED, np.mean(lines, axis=0), linewidth=1.3, **style)
+        marks = {**style(i), "markevery": (i, 10)}
+        axes.plot(ABSTAINED, np.mean(lines, axis=0), linewidth=1.3, **marks)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axes.set(xlabel="Images left to a person, the least sure first", ylabel="Accuracy on the rest")
     _finish(figure, axes, [row.name for row in rows])

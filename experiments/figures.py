@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.table import SIDES, Row, data_sets
 from experiments.text import human_count, shorten
@@ -25,6 +25,8 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = "osD^vP*X<>"
 GREY = "#767676"
 INK = "#222222"
+NAMED_POINTS = 6  # the names of more would cross each other
+LEGEND_LINE = 0.19  # inches
 FONTS = "'DejaVu Sans', sans-serif"
 ROUND_TIMES = [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)] + [
     3600 * 2**i for i in range(8)
@@ -150,7 +152,7 @@ def _before_training(figure: "Figure", rows: Sequence[Row]) -> None:
 def _scatter(
     figure: "Figure", rows: Sequence[Row], field: str, title: str, form: Callable[[float], str]
 ) -> None:
-    """Test accuracy with its interval against a cost on a logarithmic axis, each point named."""
+    """Test accuracy with its interval against a cost on a logarithmic axis; each point is a link."""
     figure.set_size_inches(5.2, 4)
     axes = figure.subplots()
     best = pareto_front(rows, field)
@@ -169,6 +171,8 @@ def _scatter(
         label="Pareto front (filled): no other is as accurate for less",
     )  # fmt: skip
     figure.legend(loc="outside upper left")
+    if len(rows) > NAMED_POINTS:
+        legend(figure, [row.name for row in rows])
     axes.set_xscale("log")
     axes.margins(x=0.2, y=0.12)
     _log_ticks(axes, form)
@@ -176,7 +180,25 @@ def _scatter(
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)
-    _name_points(figure, axes, rows, field)
+    if len(rows) <= NAMED_POINTS:
+        _name_points(figure, axes, rows, field)
+
+
+def style(i: int) -> dict[str, Any]:
+    """How the i-th row is drawn in every chart."""
+    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 5}
+
+
+def legend(figure: "Figure", names: Sequence[str]) -> None:
+    """Puts the names of the lines below the axes, in their order, and makes the figure as much higher."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], linewidth=1.3, **style(i)) for i in range(len(names))]
+    columns = 2 if max(map(len, names)) < 30 else 1
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(names) // columns))
+    labels = [shorten(name, 44) for name in names]
+    # Given with their handles, names that begin with an underscore are shown too.
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def pareto_front(rows: Sequence[Row], field: str) -> list[Row]:

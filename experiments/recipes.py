@@ -115,8 +115,9 @@ def crack_net() -> Recipe:
     """The small network of this project, from scratch: 129 k parameters at 160 pixels.
 
     Rate, decay, dropout and augmentation are those of the best of a search with `experiments.tune` on METU's
-    half; its stem was then made coarser, which takes half of the time. On METU's half, grouped: test 0.9977 (mean of
-    three seeds).
+    half; its stem was then made coarser, which takes half of the time.
+
+    `--recipes crack_net` on METU's half: test 0.9977 in 3 min 38 s (results/metu_half).
     """
     return Recipe(
         name="crack_net",
