@@ -8,7 +8,7 @@ compare: $(READY)
 	$(VENV)/bin/python -m experiments.compare
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(VENV)/bin/ruff check
@@ -20,13 +20,15 @@ lock: $(READY)
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --extra dev pyproject.toml \
 		--output-file requirements.lock
 
+# Bytecode is compiled once: where Python may not write it, each process would compile TensorFlow for itself.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "error: $(PYTHON) is not Python 3.11 to 3.13; name one: make PYTHON=python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "error: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 2; }
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(UV)
-	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes --requirement requirements.lock
+	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes \
+		--requirement requirements.lock
 	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps --editable .
 	@touch $@
 

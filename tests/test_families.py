@@ -71,7 +71,7 @@ def with_and_without_top(name, size):
     return whole, build(include_top=False, weights=None, input_shape=shape)
 
 
-@pytest.mark.parametrize("size", [64, 75])
+@pytest.mark.parametrize("size", [pytest.param(64, marks=slow), 75])
 @pytest.mark.parametrize(
     "name",
     [
