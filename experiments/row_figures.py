@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKS = 8  # of a learning curve
-RECALL_OF_INTEREST = 0.5  # the rest of the curve has no use
 CURVE_POINTS = 120  # of recall against precision: more are not seen, and cost bytes
 
 
@@ -179,7 +178,8 @@ def _precision(figure: "Figure", *, verdicts: Verdicts) -> None:
             actual, probabilities[:, positive], drop_intermediate=True
         )
         kept = _thinned(recall, precision)
-        lowest = min(lowest, precision[recall >= RECALL_OF_INTEREST].min())
+        best = int(np.argmax(precision * recall / np.maximum(precision + recall, 1e-9)))  # highest F1
+        lowest = min(lowest, precision[best], recall[best])
         marker, colour = MARKERS[i % len(MARKERS)], (BLUE, VERMILION)[i % 2]
         line = axes.plot(recall[kept], precision[kept], linewidth=1.3, linestyle=("-", "--", ":")[i % 3],
                          color=colour, label=f"seed {record.seed}")  # fmt: skip
@@ -187,7 +187,7 @@ def _precision(figure: "Figure", *, verdicts: Verdicts) -> None:
             point = result.operating_point["test_recall"], result.operating_point["test_precision"]
             axes.plot(*point, marker, color=line[0].get_color(), markersize=6, clip_on=False, zorder=3)
             lowest = min(lowest, *point)
-    lowest = max(0.0, min(lowest, 0.9) - 0.05)
+    lowest = max(0.0, min(lowest, 0.95) - 0.1)
     axes.set(xlim=(lowest, 1.005), ylim=(lowest, 1.005))
     name = shorten(row.class_names[positive], 16)
     axes.set(xlabel=f"Recall of {name}", ylabel=f"Precision of {name}")

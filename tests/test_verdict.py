@@ -12,6 +12,7 @@ from experiments.markup import markdown
 from experiments.page import SHARED_CURVES
 from experiments.records import append_record
 from experiments.report import write_report
+from experiments.row_figures import row_charts
 from experiments.table import csv_row, make_rows
 from experiments.verdict import learning_curves, verdicts
 from tests.test_report import record
@@ -224,3 +225,16 @@ def test_another_data_set_named_test_hides_no_column(tmp_path):
     values = csv_row(row, NAMES, ["test"])
     assert values["test_accuracy"] == pytest.approx(0.999)
     assert values["also_test_accuracy"] == 0.5
+
+
+def test_the_precision_curve_of_a_weak_model_lies_within_its_axes(tmp_path):
+    from matplotlib.figure import Figure
+
+    weak = run(tmp_path, "weak", with_mistakes(*range(300)))
+    weak = replace(weak, data={**weak.data, "positive": "Positive"})
+    (row,) = rows_of(tmp_path, weak)
+    figure = Figure()
+    row_charts(row)["precision"](figure)
+    (axes,) = figure.axes
+    # 150 of 500 of each class are wrong: precision and recall are 0.7.
+    assert axes.get_xlim()[0] < 0.7 > axes.get_ylim()[0]
