@@ -202,7 +202,7 @@ def page_of_many():
 
 
 def write_predictions(path, rng, classes):
-    labels = rng.integers(0, classes, 2000)
+    labels = np.arange(2000) % classes
     scores = rng.normal(0, 1, (2000, classes))
     scores[np.arange(2000), labels] += np.where(np.arange(2000) < 40, 1, 20)  # which has its picture
     shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
