@@ -3,8 +3,7 @@
 import keras
 from keras import KerasTensor, layers
 
-from cnnzoo.blocks import Head, classification_head, dropout_layer, norm_act, unit_range
-from cnnzoo.errors import InputError
+from cnnzoo.blocks import Head, check_counts, classification_head, dropout_layer, norm_act, unit_range
 from cnnzoo.registry import register_model
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, how bright an RGB colour looks
@@ -48,7 +47,8 @@ def crack_net(
     Raises:
         InputError: an argument has no usable value.
     """
-    _check(widths, depths)
+    check_counts("widths", widths)
+    check_counts("depths", depths, least=len(widths), most=len(widths))
     inputs = keras.Input(input_shape, name="image")
     x = _luma(inputs) if gray else inputs
     x = _standardise(x) if standardise else unit_range(x)
@@ -99,10 +99,3 @@ def _block(x: KerasTensor, convolution: layers.Layer, *, pool: bool) -> KerasTen
     if pool:
         x = layers.MaxPooling2D(padding="same", name=f"{name}_pool")(x)
     return norm_act(x, norm=f"{name}_bn", epsilon=1e-3, activation=f"{name}_relu")
-
-
-def _check(widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
-    if len(widths) != len(depths) or not widths or min(*widths, *depths) < 1:
-        raise InputError(
-            f"widths {widths} and depths {depths}: a positive number for each stage is wanted in both"
-        )
