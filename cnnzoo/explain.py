@@ -98,7 +98,11 @@ def _split(model: keras.Model) -> tuple[keras.Model, _Function]:
     try:
         graph = keras.Function(model.inputs, model.outputs)
     except (AttributeError, ValueError) as error:
-        raise InputError(f"{model.name} is no functional model: it can't be explained by Grad-CAM") from error
+        name = getattr(model, "name", type(model).__name__)
+        raise InputError(
+            f"{name} is no functional Keras model: it can't be explained by Grad-CAM; of what load_model "
+            "gives, take .model"
+        ) from error
     history = model.outputs[0]._keras_history
     last = history.operation
     penultimate = last._inbound_nodes[history.node_index].input_tensors[0]

@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         issues += _issues(manifest, audit)
         _say(manifest, audit)
         _draw(options.out, name, manifest, audit)
+        _write_groups(options.out / f"groups-{name}.csv", manifest, audit)
     for a, b in combinations(range(len(manifests)), 2):
         first, second = manifests[a], manifests[b]
         twins = twins_between(first, second)
@@ -83,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say_leak(first, second, twins)
         _draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, twins)
     _write(options.out / "issues.csv", issues)
-    print(f"\nwritten: {options.out / 'issues.csv'} ({len(issues):,} lines) and the pictures beside it")
+    print(
+        f"\nwritten: {options.out / 'issues.csv'} ({len(issues):,} lines), and groups and pictures beside it"
+    )
     return 0
 
 
@@ -101,6 +104,14 @@ def _write(path: Path, issues: Sequence[Issue]) -> None:
         writer = csv.writer(file)
         writer.writerow(Issue._fields)
         writer.writerows(issues)
+
+
+def _write_groups(path: Path, manifest: "Manifest", audit: "Audit") -> None:
+    """Every image and its group, for `compare --groups` once somebody has corrected them."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "group"])
+        writer.writerows(zip((image.path for image in manifest.images), audit.groups, strict=True))
 
 
 def _issues(manifest: "Manifest", audit: "Audit") -> Iterator[Issue]:

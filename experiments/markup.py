@@ -119,7 +119,7 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
             f" The files of {plain(name)} are in the order of their photographs." for name in audit["ordered"]
         )
         suspects = (
-            f" {audit['label_suspects']:,} labels are doubtful."
+            f" Doubtful labels: {audit['label_suspects']:,}."
             if (audit["label_accuracy"] or 0) >= TRUSTED_ACCURACY
             else ""
         )

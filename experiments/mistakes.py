@@ -99,6 +99,16 @@ class Verdicts:
             np.add.at(counts, (self.labels, verdict), 1)
         return counts.tolist()
 
+    @property
+    def by_class(self) -> list[tuple[str, float | None, float, int]]:
+        """Name, precision, recall and number of images of each class; no precision where none is found."""
+        counts = np.array(self.confusion)
+        found, actual, right = counts.sum(axis=0), counts.sum(axis=1), counts.diagonal()
+        return [
+            (name, right[i] / found[i] if found[i] else None, right[i] / max(1, actual[i]), int(actual[i]))
+            for i, name in enumerate(self.row.class_names)
+        ]
+
     @cached_property
     def wrong(self) -> npt.NDArray[np.bool_]:
         """(seeds, images)."""
@@ -153,7 +163,10 @@ def _maps(model: "keras.Model", images: npt.NDArray[np.uint8], class_ids: npt.ND
         maps = grad_cam(model, images, class_ids)
     except InputError:
         return [""] * len(images)
-    return [_jpeg(overlay(image, map_)) for image, map_ in zip(images, maps, strict=True)]
+    # Where a threshold made the verdict, the network may see nothing that speaks for it: no map then.
+    return [
+        _jpeg(overlay(image, map_)) if map_.any() else "" for image, map_ in zip(images, maps, strict=True)
+    ]
 
 
 def _jpeg(image: npt.NDArray[np.uint8]) -> str:
@@ -223,7 +236,8 @@ def _gallery(row: Row, suspects: set[str], hard: set[str]) -> list[Mistake]:
         runs = [
             run for run, verdict in zip(pictures, verdicts.decided, strict=True) if verdict[i] == predicted
         ]
-        image, map_ = next((run[paths[i]] for run in runs if paths[i] in run), ["", ""])
+        found_pictures = [run[paths[i]] for run in runs if paths[i] in run]
+        image, map_ = max(found_pictures, key=lambda pair: bool(pair[1]), default=["", ""])
         found.append(
             Mistake(
                 path=paths[i],

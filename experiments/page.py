@@ -31,7 +31,7 @@ SHARED_CURVES = {
     "abstention": "Accuracy against the share of images left to a person, the least sure first",
 }
 ROW_CHARTS = {
-    "accuracy": "Accuracy of {} by epoch, all seeds",
+    "accuracy": "Accuracy of {} by epoch, all seeds; the epoch of the lowest validation loss is kept",
     "loss": "Loss of {} by epoch, all seeds",
     "reliability": "Reliability of {}: accuracy against confidence, bins of 10 images or more",
     "precision": "Precision of {} against recall, a line per seed",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.predictions import Predictions, read_predictions
+from experiments.recipes import RECIPES
 from experiments.records import RunRecord, RunResult, file_stem
 from experiments.text import interval_of, plain
 
@@ -317,8 +318,17 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     leaked = row.first.data.get("split", {}).get("leaked")
     if leaked:
         notes.append(f"{leaked:,} test images show what a training image shows")
+    usual = _usual_epochs(row)
+    if usual and planned_epochs(row) != usual and not row.first.demonstration:
+        notes.append(f"{planned_epochs(row)} epochs at most, its recipe has {usual}")
+    wanted = row.operating("wanted_recall")
+    if wanted is not None:
+        notes.append(
+            f"at the threshold for a recall of {wanted:g}: recall {row.operating('test_recall'):.4f}, "
+            f"precision {row.operating('test_precision'):.4f}"
+        )
     twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
-    if any(planned_epochs(other) != planned_epochs(row) for other in twins):
+    if not usual and any(planned_epochs(other) != planned_epochs(row) for other in twins):
         notes.append(f"at most {planned_epochs(row)} epochs")
     if row.status != "ok":
         notes.append(row.status)
@@ -332,6 +342,12 @@ def _same_source(row: Row, other: Row) -> bool:
 def split_kind(row: Row) -> str:
     """`grouped`, `given groups` or `random`."""
     return str(row.first.data.get("split", {}).get("kind", ""))
+
+
+def _usual_epochs(row: Row) -> str:
+    """The epochs of the recipe that the row is named by, as in `10 + 10`; empty where it is none of ours."""
+    recipe = RECIPES.get(row.first.recipe)
+    return " + ".join(str(phase.epochs) for phase in recipe.config.phases) if recipe else ""
 
 
 def planned_epochs(row: Row) -> str:

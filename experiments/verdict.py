@@ -223,7 +223,11 @@ def learning_curves(rows: Sequence[Row]) -> dict[str, list[Row]]:
             kind = {k: v for k, v in split.items() if k not in ("train_size", "leaked")}
             key = json.dumps([row.first.recipe, row.first.data.get("fingerprint"), kind, row.first.weights])
             curves.setdefault(key, []).append(row)
-    long = [sorted(curve, key=lambda row: row.images("train")) for curve in curves.values() if len(curve) > 1]
+    long = [
+        sorted(curve, key=lambda row: row.images("train"))
+        for curve in curves.values()
+        if len({row.images("train") for row in curve}) > 1
+    ]
     several = len({curve[0].first.recipe for curve in long}) < len(long)
     return {
         f"{curve[0].first.recipe} ({split_kind(curve[0])})" if several else curve[0].first.recipe: curve

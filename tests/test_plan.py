@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cnnzoo.data.audit import audit_manifest
 from cnnzoo.data.concrete import draw_tile
 from cnnzoo.data.manifest import build_manifest
 from cnnzoo.errors import InputError
@@ -180,3 +181,11 @@ def test_the_audit_command_names_a_missing_folder(capsys, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert exit_code(lambda: audit.main(["nowhere"])) == 2
     assert capsys.readouterr().err == "error: nowhere: no such folder\n"
+
+
+def test_the_groups_that_the_audit_command_writes_can_be_given_back(image_folder, tmp_path, capsys):
+    assert audit.main([str(image_folder), "--out", str(tmp_path)]) == 0
+    (file,) = tmp_path.glob("groups-*.csv")
+    manifest = build_manifest(image_folder)
+    given, found = read_groups(file, manifest), audit_manifest(manifest).groups
+    assert len(set(zip(given, found, strict=True))) == len(set(given)) == len(set(found)) > 1

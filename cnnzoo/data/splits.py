@@ -101,8 +101,9 @@ def _check_enough(
         count = len(np.unique(groups[labels == label]))
         if count < needed:
             raise InputError(
-                f"class {name!r} has {count} different images or groups of them; at least {needed} are "
-                f"needed for each side of the split {fractions} to have one"
+                f"class {name!r} has {count} different images or groups of them (twins, and neighbours in "
+                f"the order of the files, are one group); at least {needed} are needed for each side of the "
+                f"split {fractions} to have one: add images, or give groups of your own"
             )
 
 
