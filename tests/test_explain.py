@@ -258,7 +258,7 @@ class _Subclassed(keras.Model):
         ),
         (lambda: small_transfer().layers[2], images(2), None, "softmax or one sigmoid"),
         (around_the_features, images(2, 8), None, "not all that its end computes"),
-        (_Subclassed, images(2), None, "no functional model"),
+        (_Subclassed, images(2), None, "no functional Keras model"),
     ],
 )
 def test_what_can_not_be_explained_is_refused(build, x, class_ids, message):
