@@ -107,7 +107,7 @@ def test_impossible_fractions_are_refused(fractions):
 
 
 def test_a_class_too_small_for_three_sides_is_named():
-    with pytest.raises(InputError, match=r"class '1' has 9 different images or groups of them .* at least 10"):
+    with pytest.raises(InputError, match=r"class '1' has 9 different images or groups .* at least 10"):
         split_manifest(different(50, 9))
     with pytest.raises(InputError, match="class '1' has 1 different image"):
         split_manifest(manifest_of([[f"{i}" for i in range(50)], ["same"] * 50]))
