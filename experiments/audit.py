@@ -4,7 +4,7 @@ import argparse
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,14 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         issues += _issues(manifest, audit)
         _say(manifest, audit)
         _draw(options.out, name, manifest, audit)
-        _write_groups(options.out / f"groups-{name}.csv", manifest, audit)
+        # Every image and its group, for `compare --groups` once somebody has corrected them.
+        groups = zip((image.path for image in manifest.images), audit.groups, strict=True)
+        _write(options.out / f"groups-{name}.csv", ("path", "group"), groups)
     for a, b in combinations(range(len(manifests)), 2):
         first, second = manifests[a], manifests[b]
         twins = twins_between(first, second)
         issues += [_pair(first, second, twin, "leak") for twin in twins]
         _say_leak(first, second, twins)
         _draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, twins)
-    _write(options.out / "issues.csv", issues)
+    _write(options.out / "issues.csv", Issue._fields, issues)
     print(
         f"\nwritten: {options.out / 'issues.csv'} ({len(issues):,} lines), and groups and pictures beside it"
     )
@@ -99,19 +101,11 @@ def _names(manifests: "Sequence[Manifest]") -> list[str]:
     return names
 
 
-def _write(path: Path, issues: Sequence[Issue]) -> None:
+def _write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(Issue._fields)
-        writer.writerows(issues)
-
-
-def _write_groups(path: Path, manifest: "Manifest", audit: "Audit") -> None:
-    """Every image and its group, for `compare --groups` once somebody has corrected them."""
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "group"])
-        writer.writerows(zip((image.path for image in manifest.images), audit.groups, strict=True))
+        writer.writerow(columns)
+        writer.writerows(lines)
 
 
 def _issues(manifest: "Manifest", audit: "Audit") -> Iterator[Issue]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
 
 from cnnzoo.calibration import Decision, decide, with_temperature
+from cnnzoo.data.images import encode_jpeg
 from cnnzoo.errors import InputError
 from experiments.records import RunResult, mistakes_file, write_whole
 from experiments.table import TRUSTED_ACCURACY, Row
@@ -94,10 +96,8 @@ class Verdicts:
         count = len(self.row.class_names)
         if not self.decided:
             return np.sum([result.confusion for result in self.row.results], axis=0).tolist()
-        counts = np.zeros((count, count), int)
-        for verdict in self.decided:
-            np.add.at(counts, (self.labels, verdict), 1)
-        return counts.tolist()
+        labels = np.tile(self.labels, len(self.decided))
+        return confusion_matrix(labels, np.concatenate(self.decided), labels=range(count)).tolist()
 
     @property
     def by_class(self) -> list[tuple[str, float | None, float, int]]:
@@ -174,9 +174,7 @@ def _jpeg(image: npt.NDArray[np.uint8]) -> str:
 
     if image.shape[0] > SIDE:
         image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    assert done
-    return base64.b64encode(data.tobytes()).decode()
+    return base64.b64encode(encode_jpeg(image, QUALITY)).decode()
 
 
 def _pictures(row: Row) -> list[dict[str, list[str]]]:
@@ -196,19 +194,15 @@ def galleries(rows: Sequence[Row]) -> list[list[Mistake]]:
     always: dict[Hashable, list[set[str]]] = {}
     for row in rows:
         if row.predictions:
-            always.setdefault(_test_set(row), []).append(_always_wrong(row))
+            always.setdefault(row.test_set, []).append(_always_wrong(row))
     hard = {key: set.intersection(*sets) for key, sets in always.items() if len(sets) > 1}
     suspects: dict[str, set[str]] = {}
     for row in rows:
         suspects.setdefault(_data(row), set()).update(_suspects(row))
     return [
-        _gallery(row, suspects[_data(row)], hard.get(_test_set(row), set())) if row.predictions else []
+        _gallery(row, suspects[_data(row)], hard.get(row.test_set, set())) if row.predictions else []
         for row in rows
     ]
-
-
-def _test_set(row: Row) -> Hashable:
-    return _data(row), row.predictions[0].paths
 
 
 def _data(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -118,6 +118,11 @@ class Row:
     def other_interval(self, name: str) -> tuple[float, float] | None:
         """The 95 % interval of the accuracy on another data set; None without predictions."""
         return _other_interval(self, name)
+
+    @property
+    def test_set(self) -> Hashable:
+        """What rows tested on the same images share; only for a row that has predictions."""
+        return str(self.first.data.get("fingerprint")), self.predictions[0].paths
 
     @cached_property
     def tested(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]] | None:

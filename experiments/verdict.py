@@ -1,7 +1,7 @@
 """Which recipes can be told apart on the same test images, and which one to take."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -66,11 +66,10 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
 
 @lru_cache(maxsize=4)  # terminal, Markdown, LaTeX and page ask, and hundreds of bootstraps take a while
 def _verdicts(rows: tuple[Row, ...]) -> tuple[Verdict, ...]:
-    sets: dict[tuple[str, ...], list[Row]] = {}
+    sets: dict[Hashable, list[Row]] = {}
     for row in rows:
         if row.predictions:
-            key = (str(row.first.data.get("fingerprint")), *row.predictions[0].paths)
-            sets.setdefault(key, []).append(row)
+            sets.setdefault(row.test_set, []).append(row)
     found = []
     for together in sets.values():
         most = max(row.images("train") for row in together)

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cnnzoo.data.images import encode_jpeg
+
 Image = npt.NDArray[np.uint8]
 CANVAS = 256  # pixels: the size that the strengths are meant for
 
@@ -50,8 +52,7 @@ def _exposure(image: Image, stops: float, rng: np.random.Generator) -> Image:
 
 
 def _jpeg(image: Image, quality: float, rng: np.random.Generator) -> Image:
-    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    assert done
+    data = np.frombuffer(encode_jpeg(image, int(quality)), np.uint8)
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
 
 

@@ -209,3 +209,12 @@ def track(
     with bar:
         task = bar.add_task(title, total=total, unit=unit)
         yield from bar.track(items, total=total, task_id=task)
+
+
+def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Returns (height, width, 3) RGB as the bytes of a JPEG file of quality 1 to 100."""
+    import cv2
+
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done
+    return data.tobytes()

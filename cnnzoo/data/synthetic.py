@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnzoo.cache import cache_dir
 from cnnzoo.data.concrete import draw_tile
-from cnnzoo.data.images import track
+from cnnzoo.data.images import encode_jpeg, track
 from cnnzoo.errors import InputError
 
 VERSION = 1  # of the drawing: tiles of another one are never mixed in
@@ -77,6 +77,4 @@ def _jpeg(seed: int, label: int, number: int) -> bytes:
 
     cv2.setNumThreads(1)  # the parallelism is over tiles
     tile, _ = draw_tile(np.random.default_rng([seed, label, number]), crack=bool(label))
-    done, data = cv2.imencode(".jpg", tile[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    assert done
-    return data.tobytes()
+    return encode_jpeg(tile, 92)
