@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 UV := uv==0.13.8
 
 compare: $(READY)
-	$(VENV)/bin/python -m experiments.compare
+	$(VENV)/bin/cnnzoo compare
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile

@@ -66,7 +66,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch; `seconds` is training alone, `validation_seconds` the rest of it."""
+    """One epoch; `seconds` is training alone, apart from tracing the graph in a phase's first batch."""
 
     phase: int
     epoch: int
@@ -76,6 +76,7 @@ class Epoch:
     val_accuracy: float
     seconds: float
     validation_seconds: float
+    tracing_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

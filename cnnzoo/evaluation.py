@@ -54,10 +54,21 @@ class Scores:
 
 def evaluate(model: keras.Model, images: ImageSet) -> Scores:
     """Predicts every image of `images` once and scores the predictions."""
+    _trace_prediction(model)
     start = perf_counter()
-    probabilities = class_probabilities(model.predict(images.dataset(), verbose=0))
+    probabilities = class_probabilities(model.predict(images.dataset(labels=False), verbose=0))
     seconds = perf_counter() - start
     return score(images.labels, probabilities, seconds=seconds)
+
+
+def _trace_prediction(model: keras.Model) -> None:
+    """Has TensorFlow trace `predict` once for batches of any size, else it does so for each size anew."""
+    if keras.backend.backend() != "tensorflow" or model.run_eagerly:
+        return
+    import tensorflow as tf
+
+    model.make_predict_function()
+    model.predict_function.get_concrete_function([(tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8),)])
 
 
 def class_probabilities(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -120,9 +131,10 @@ def milliseconds_per_image(model: keras.Model, *, batch_size: int, repeats: int 
 
     Input in host memory, output back in host memory, as an application would see it.
     """
+    _trace_prediction(model)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *model.input_shape[1:]), dtype=np.uint8)
     seconds = []
-    for _ in range(repeats + 2):  # the first calls trace and warm up
+    for _ in range(repeats + 2):  # the first calls warm up
         start = perf_counter()
         np.asarray(model.predict_on_batch(images))
         seconds.append(perf_counter() - start)

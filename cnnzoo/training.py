@@ -1,7 +1,6 @@
 """Training with Keras `fit`, phase after phase, with the clock on training alone."""
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,6 +12,7 @@ from cnnzoo.config import Epoch, Phase, Progress, TrainConfig
 from cnnzoo.data.pipeline import Datasets, ImageSet
 from cnnzoo.errors import InputError
 from cnnzoo.frozen import frozen_twin
+from cnnzoo.fused import fused_kernels
 from cnnzoo.progress import Report, reporting
 from cnnzoo.transfer import set_trainable
 
@@ -28,14 +28,18 @@ class FitResult:
 
     Attributes:
         history: the epochs in order, counted from 0 over all phases.
-        seconds: training alone, first epochs (with their tracing) included.
+        seconds: training alone, without what it took to trace the graph.
+        tracing_seconds: what that took, in the first batch of each phase.
+        val_accuracy_before: on the validation images, before the first batch.
         best_epoch: index in `history` of the weights that the model has now.
-        images_per_second: of the epochs after the first of their phase, or of the first if there is no other.
+        images_per_second: of the median epoch.
         trainable_params: trainable parameters in the last phase.
     """
 
     history: tuple[Epoch, ...]
     seconds: float
+    tracing_seconds: float
+    val_accuracy_before: float
     best_epoch: int
     images_per_second: float
     trainable_params: int
@@ -46,6 +50,16 @@ def loss_for(model: keras.Model) -> keras.losses.Loss:
     if model.output_shape[-1] == 1:
         return keras.losses.BinaryCrossentropy()
     return keras.losses.SparseCategoricalCrossentropy()
+
+
+def accuracy_for(model: keras.Model) -> keras.metrics.Metric:
+    """Returns the accuracy that fits the model's last layer.
+
+    Not by its name: what Keras creates in the first batch makes TensorFlow trace that batch twice.
+    """
+    if model.output_shape[-1] == 1:
+        return keras.metrics.BinaryAccuracy(name="accuracy")
+    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
 
 
 def fit(
@@ -75,31 +89,43 @@ def fit(
     """
     _check_classes(model, data)
     history: list[Epoch] = []
-    best_epoch = 0
+    best_epoch, before = 0, 0.0
     with reporting(progress) as report:
         for number, phase in enumerate(config.phases):
             set_trainable(model, phase.trainable)
             # The head is trained on an equal backbone that computes faster.
             trained = frozen_twin(model) if phase.trainable == "head" else model
             compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
+            if not history:
+                before = float(_validation(trained, data)["accuracy"])
             recorder = _Recorder(number, data.train, config.phases, history, report)
-            epochs = _fit_phase(trained, data, config, recorder, log_dir=log_dir)
+            epochs = _tracing_apart(_fit_phase(trained, data, config, recorder, log_dir=log_dir))
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
             best_epoch = len(history) + int(np.argmin([epoch.val_loss for epoch in epochs]))
             history.extend(epochs)
     return FitResult(
         history=tuple(history),
         seconds=sum(epoch.seconds for epoch in history),
+        tracing_seconds=sum(epoch.tracing_seconds for epoch in history),
+        val_accuracy_before=before,
         best_epoch=best_epoch,
-        images_per_second=len(data.train) / float(np.median([epoch.seconds for epoch in steady(history)])),
+        images_per_second=len(data.train) / float(np.median([epoch.seconds for epoch in history])),
         trainable_params=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     )
 
 
-def steady(history: list[Epoch]) -> list[Epoch]:
-    """Leaves out the first epoch of each phase, which traces the graph, unless there is no other."""
-    later = [b for a, b in pairwise(history) if a.phase == b.phase]
-    return later or history[:1]
+def _validation(model: keras.Model, data: Datasets) -> dict[str, float]:
+    return model.evaluate(data.validation.dataset(), verbose=0, return_dict=True)
+
+
+def _tracing_apart(epochs: list[Epoch]) -> list[Epoch]:
+    """Takes the tracing out of a first epoch of a single batch, which alone can't tell the two apart."""
+    first, *later = epochs
+    if first.tracing_seconds or not later:
+        return epochs
+    batch = float(np.median([epoch.seconds for epoch in later]))
+    tracing = max(0.0, first.seconds - batch)
+    return [replace(first, seconds=first.seconds - tracing, tracing_seconds=tracing), *later]
 
 
 def _check_classes(model: keras.Model, data: Datasets) -> None:
@@ -129,7 +155,11 @@ def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
             "rmsprop": keras.optimizers.RMSprop,
             "sgd": keras.optimizers.SGD,
         }[phase.optimizer](learning_rate=rate)
-    model.compile(optimizer=optimizer, loss=loss_for(model), metrics=["accuracy"], jit_compile=_jit())
+    model.compile(
+        optimizer=optimizer, loss=loss_for(model), metrics=[accuracy_for(model)], jit_compile=_jit()
+    )
+    # Else TensorFlow traces the first batch once to create the optimiser's variables and once to train.
+    optimizer.build(model.trainable_variables)
 
 
 def _jit() -> str | bool:
@@ -155,21 +185,22 @@ def _fit_phase(
     callbacks = [recorder, keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
     if log_dir is not None:
         callbacks.append(keras.callbacks.TensorBoard(Path(log_dir), write_graph=False))
-    model.fit(
-        data.train.training_dataset(
-            epochs=phase.epochs,
-            seed=config.seed,
-            augmentation=config.augmentation,
-            first_epoch=first_epoch,
-        ),
-        initial_epoch=first_epoch,
-        epochs=first_epoch + phase.epochs,
-        steps_per_epoch=data.train.steps,
-        validation_data=data.validation.dataset(),
-        callbacks=callbacks,
-        shuffle=False,  # the pipeline has done it
-        verbose=0,
-    )
+    with fused_kernels(model):
+        model.fit(
+            data.train.training_dataset(
+                epochs=phase.epochs,
+                seed=config.seed,
+                augmentation=config.augmentation,
+                first_epoch=first_epoch,
+            ),
+            initial_epoch=first_epoch,
+            epochs=first_epoch + phase.epochs,
+            steps_per_epoch=data.train.steps,
+            validation_data=data.validation.dataset(),
+            callbacks=callbacks,
+            shuffle=False,  # the pipeline has done it
+            verbose=0,
+        )
     return recorder.epochs
 
 
@@ -188,7 +219,7 @@ class _Recorder(keras.callbacks.Callback):
         self.phase, self.phases, self.images, self.earlier = phase, phases, images, tuple(earlier)
         self.report = report
         self.epochs: list[Epoch] = []
-        self.tracing = 0.0  # seconds of the phase's first batch
+        self.first_batch = 0.0  # seconds of the phase's first one, where the first epoch has others
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self.epochs:
@@ -198,18 +229,20 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         last = batch == self.images.steps - 1
+        traces = batch == 0 and not self.epochs and not last
         due = self.report is not None and perf_counter() - self.reported >= REPORT_SECONDS
         # Reading the loss waits for the device: the clock of an epoch stops when the work is done, and
         # within the epoch nobody waits but for a report.
-        loss = float(logs["loss"]) if last or due else None
+        loss = float(logs["loss"]) if last or due or traces else None
         self.seconds = perf_counter() - self.start
-        if batch == 0 and not self.epochs and not last:
-            self.tracing = self.seconds
+        if traces:
+            self.first_batch = self.seconds
         if due and not last:
             self._tell(len(self.earlier) + len(self.epochs), step=batch + 1, loss=loss)
             self.reported = perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        tracing = self._tracing()
         done = Epoch(
             phase=self.phase,
             epoch=epoch,
@@ -217,11 +250,19 @@ class _Recorder(keras.callbacks.Callback):
             accuracy=float(logs["accuracy"]),
             val_loss=float(logs["val_loss"]),
             val_accuracy=float(logs["val_accuracy"]),
-            seconds=self.seconds,
+            seconds=self.seconds - tracing,
             validation_seconds=perf_counter() - self.start - self.seconds,
+            tracing_seconds=tracing,
         )
         self.epochs.append(done)
         self._tell(epoch, step=self.images.steps, loss=done.loss, result=done)
+
+    def _tracing(self) -> float:
+        """What the first batch of the phase took longer than the others of its epoch."""
+        if self.epochs or not self.first_batch:
+            return 0.0
+        other = (self.seconds - self.first_batch) / (self.images.steps - 1)
+        return max(0.0, self.first_batch - other)
 
     def _tell(self, epoch: int, *, step: int, loss: float | None = None, result: Epoch | None = None) -> None:
         if self.report is None:
@@ -248,17 +289,19 @@ class _Recorder(keras.callbacks.Callback):
             return None
         images = min(step * self.images.batch_size, len(self.images))
         if first:
-            return (images - self.images.batch_size) / (self.seconds - self.tracing)
+            return (images - self.images.batch_size) / (self.seconds - self.first_batch)
         return images / self.seconds
 
     def _seconds_left(self, now: Progress) -> float | None:
         """By the mean batch and validation of this phase; a later phase is taken to be as fast."""
-        under_way = 0 if now.result else now.step
-        batches = len(self.epochs) * now.steps + under_way - (1 if self.tracing else 0)
+        within = 0 if now.result else now.step  # batches of an epoch that has not ended
+        apart = 1 if within and not self.epochs and self.first_batch else 0
+        batches = len(self.epochs) * now.steps + within - apart
         if batches < 1:
             return None
-        seconds = sum(done.seconds for done in self.epochs) + (self.seconds if under_way else 0)
-        batch = (seconds - self.tracing) / batches
+        seconds = sum(done.seconds for done in self.epochs)
+        seconds += self.seconds - (self.first_batch if apart else 0) if within else 0
+        batch = seconds / batches
         validation = float(np.mean([done.validation_seconds for done in self.epochs[1:] or self.epochs] or 0))
         this_epoch = 0 if now.result else batch * (now.steps - now.step) + validation
         return this_epoch + (batch * now.steps + validation) * (now.epochs - now.epoch - 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnzoo.errors import InputError
-from experiments.commands import Parser, exit_code
+from experiments.commands import Parser, called, exit_code
 from experiments.records import file_stem
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Issue(NamedTuple):
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
-        prog="python -m experiments.audit",
+        prog=called("audit"),
         description="Find copies; turned, mirrored, shifted and re-encoded images; runs of neighbours; "
         "doubtful labels, odd exposure, focus and sizes; files that can't be read. With several folders, as "
         "in `audit train/ test/`, also what leaks from one into another.",

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import NoReturn
 
 from cnnzoo.errors import InputError
 
+ROOT = Path(__file__).parents[1]  # where our packages lie
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -20,6 +23,33 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE_ERROR, f"error: {message}; see {self.prog} --help\n")
+
+
+def called(name: str) -> str:
+    """What a command of ours is called, the way that this one was started."""
+    return f"cnnzoo {name}" if Path(sys.argv[0]).name == "cnnzoo" else f"python -m experiments.{name}"
+
+
+def to_type(name: str) -> str:
+    """What to type, here and now, to start a command of ours; a `cnnzoo` not on the PATH has its folder."""
+    program, *rest = called(name).split(" ", 1)
+    path = Path(sys.argv[0] if program == "cnnzoo" else sys.executable).absolute()
+    found = shutil.which(program)
+    if found is None or Path(found).absolute() != path:
+        here = Path.cwd()
+        program = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return " ".join([shlex.quote(program), *rest])
+
+
+def own_module(module: str, *arguments: object) -> list[str]:
+    """The command that runs a module of ours; with `own_environment`, whatever the current folder holds."""
+    return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+def own_environment() -> dict[str, str]:
+    """The environment in which `own_module` finds our packages first, also where they aren't installed."""
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *([others] if others else [])])}
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:

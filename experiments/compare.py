@@ -17,11 +17,13 @@ from cnnzoo.errors import InputError
 from experiments.commands import (
     Parser,
     add_data_options,
+    called,
     check_at_least_one,
     check_groups,
     exit_code,
     how_it_ended,
     make_folders,
+    own_module,
     quiet_stderr,
 )
 from experiments.events import listen
@@ -33,16 +35,16 @@ from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, 
 from experiments.run import RunSpec, record_for
 from experiments.views import View, view_for
 
-DEMONSTRATION_EPOCHS = 3
+DEMONSTRATION_EPOCHS = 5  # of the large networks; the small ones train as long as their recipes say
 FOLDERS = ("models", "figures", "predictions", "logs")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
-        prog="python -m experiments.compare",
+        prog=called("compare"),
         description="Train CNN recipes on a folder of images and compare accuracy, time and size. "
-        "Without arguments: a demonstration on drawn concrete, few images and few epochs. "
+        "Without arguments: a demonstration on small tiles of drawn concrete. "
         "The same command again goes on where it stopped and trains nothing twice.",
         epilog="Exit code: 0 every run finished, 1 some failed (the table says why), 2 an argument or the "
         "data can't be used.",
@@ -52,7 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--recipes",
         default=",".join(RECIPES),
         help="by commas: recipes (default: %(default)s), names of models, or recipe files (.json) such as "
-        "experiments.tune writes",
+        "cnnzoo tune writes",
     )
     parser.add_argument("--seeds", default="0", help="whole numbers, by commas; a run for each (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
@@ -110,9 +112,11 @@ def _compare(options: argparse.Namespace, view: View) -> int:
     seeds = _seeds(options.seeds)
     sizes = _train_sizes(options.train_sizes)
     _check_numbers(options)
-    options.demonstration = options.data == "synthetic" and options.limit is None and options.epochs is None
+    options.demonstration = options.data == "synthetic"
     if options.demonstration:
-        options.epochs = DEMONSTRATION_EPOCHS
+        from cnnzoo.data.synthetic import TILE
+
+        recipes = [replace(recipe, image_size=min(recipe.image_size, TILE)) for recipe in recipes]
     given = given_weights(options.weights, recipes)
     make_folders(options.out, FOLDERS)
     plan = prepare_data(options, sizes, view.say)
@@ -237,7 +241,7 @@ def _spec(
         run_name=run_name(recipe.name, seed, part.data),
         recipe=recipe,
         seed=seed,
-        epochs=options.epochs,
+        epochs=_epochs(recipe, options),
         weights=weights[0],
         weights_file=weights[1],
         manifest=str(plan.manifest_file),
@@ -246,11 +250,18 @@ def _spec(
         recall=options.recall,
         robustness=options.robustness,
         out=str(options.out),
-        command=shlex.join(["python", "-m", "experiments.compare", *sys.argv[1:]]),
+        command=f"{called('compare')} {shlex.join(sys.argv[1:])}".strip(),
         demonstration=options.demonstration,
         data=part.data,
     )
     return replace(spec, identity=_identity(spec))
+
+
+def _epochs(recipe: Recipe, options: argparse.Namespace) -> int | None:
+    """The epochs of a phase, at most; None for as many as the recipe has."""
+    if options.epochs is None and options.demonstration and recipe.pretrained:
+        return DEMONSTRATION_EPOCHS
+    return options.epochs
 
 
 def _identity(spec: RunSpec) -> str:
@@ -304,7 +315,7 @@ def _run(job: Job, out: Path, view: View) -> RunRecord:
     record_file.unlink(missing_ok=True)
     spec_file.write_text(json.dumps(asdict(job.spec)), encoding="utf-8")
     try:
-        command = [sys.executable, "-m", "experiments.run", str(spec_file), "--events"]
+        command = own_module("experiments.run", spec_file, "--events")
         code = listen(command, lambda event: view.heard(job, event), log)
         if record_file.exists():
             return from_json(record_file.read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnzoo.config import Epoch, Progress
+from experiments.commands import own_environment
 
 Event = dict[str, Any]  # "event" is "stage", "data" or "progress"; the others are what there is to know
 Tell = Callable[[Event], None]
@@ -82,7 +83,7 @@ def listen(command: Sequence[str], heard: Tell, log: Path) -> int:
 
 
 def _listen(command: Sequence[str], heard: Tell, rest: BinaryIO) -> int:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=rest) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=rest, env=own_environment()) as process:
         try:
             assert process.stdout is not None
             for line in process.stdout:

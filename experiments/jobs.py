@@ -72,7 +72,7 @@ def seconds_of(record: RunRecord) -> float | None:
     done = record.result
     if done is None:
         return None
-    around = done.start_seconds + done.decode_seconds + done.test_seconds
+    around = done.start_seconds + done.decode_seconds + done.test_seconds + (done.tracing_seconds or 0)
     return around + done.train_seconds + done.validation_seconds
 
 

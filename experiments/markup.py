@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from experiments.table import (
-    DEMONSTRATION,
     SIDES,
     TRUSTED_ACCURACY,
     Row,
@@ -17,6 +17,7 @@ from experiments.table import (
 from experiments.text import human_count, human_time, number, plain
 
 SHORT_HASH = 12
+RESULTS = Path(__file__).parents[1] / "results" / "README.md"  # of the checkout; a wheel has none
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "≥": r"$\geq$",
@@ -27,7 +28,7 @@ def markdown(rows: Sequence[Row]) -> str:
     """The comparison as one pastes it into a README."""
     others = all_others(rows)
     titles = ["recipe", "test accuracy (95 %)", "± seeds", "AUROC", *(f"{name} (AUROC)" for name in others)]
-    titles += ["training", "parameters", "ms/image (1 / 32)", "weights", "notes"]
+    titles += ["training", "tracing", "parameters", "ms/image (1 / 32)", "weights", "notes"]
     lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for row in rows:
         accuracy = f"{number(row.average('test_accuracy'), 4)} ({interval_text(row)})" if row.results else ""
@@ -39,6 +40,7 @@ def markdown(rows: Sequence[Row]) -> str:
             number(row.average("auroc"), 4),
             *(other_text(row, name) for name in others),
             human_time(row.average("train_seconds")),
+            human_time(row.average("tracing_seconds")),
             human_count(row.average("total_params")),
             latency if row.results else "",
             row.first.weights,
@@ -90,16 +92,24 @@ def tex(text: str) -> str:
     return re.sub(r"[\\&%$#_{}~^±≥]", lambda found: _TEX[found[0]], plain(text))
 
 
-def demonstration(rows: Sequence[Row]) -> str:
-    """The line that a demonstration's table carries, else nothing."""
-    return DEMONSTRATION if any(row.first.demonstration for row in rows) else ""
+def demonstration(rows: Sequence[Row], compare: str = "cnnzoo compare") -> str:
+    """The line that a demonstration's table carries, else nothing; `compare` is what starts a comparison."""
+    sizes = [row.first.config.get("image_size") for row in rows if row.first.demonstration]
+    if not sizes:
+        return ""
+    real = f"; those of 19,995 photographs are in {RESULTS}" if RESULTS.is_file() else ""
+    return (
+        f"A demonstration on drawn tiles of {max(size or 0 for size in sizes)} pixels: it shows how a "
+        f"comparison looks, and says nothing about your walls. For real numbers: `{compare} --data DIR`, "
+        f"with a folder of images per class, or `--data metu`{real}."
+    )
 
 
 def conclusions(rows: Sequence[Row]) -> list[str]:
-    """A sentence for each test set: what can't be told apart, and what to take. None for a demonstration."""
+    """A sentence for each test set: what can't be told apart, and what to take."""
     from experiments.verdict import verdicts
 
-    return [] if demonstration(rows) else [verdict.sentence for verdict in verdicts(rows)]
+    return [verdict.sentence for verdict in verdicts(rows)]
 
 
 def other_text(row: Row, name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
-from experiments.commands import Parser, exit_code, quiet_stderr
+from experiments.commands import Parser, called, exit_code, quiet_stderr
 from experiments.text import human_count
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def table_lines(names: Sequence[str]) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table. Returns the exit code."""
     parser = Parser(
-        prog="python -m experiments.models",
+        prog=called("models"),
         description="List the models with year, default input size, parameters, multiply-adds of one image "
         "and source, as a Markdown table.",
     )

@@ -98,7 +98,7 @@ def _render(rows: Sequence[Row], svgs: dict[str, str], sections: Sequence[Sectio
         data=data_sets(rows),
         sides=SIDES,
         machines=machine_lines,
-        verdicts=[] if demonstration(rows) else verdicts(rows),
+        verdicts=verdicts(rows),
         audits=audit_lines(rows),
         trusted=TRUSTED_ACCURACY,
         others=all_others(rows),
@@ -165,12 +165,12 @@ def _without_pictures(section: Section, *, keep: int) -> Section:
 def _where_the_seconds_went(row: Row) -> list[tuple[str, float, float]]:
     if not row.results:
         return []
-    first, train = row.average("first_epoch_seconds") or 0, row.average("train_seconds") or 0
+    tracing, train = row.average("tracing_seconds"), row.average("train_seconds") or 0
     parts = [
         ("start (imports)", row.average("start_seconds") or 0),
         ("decoding", row.average("decode_seconds") or 0),
-        ("first epoch, with tracing", first),
-        ("other epochs", train - first),
+        ("tracing", tracing or 0),
+        ("training" if tracing is not None else "training, with tracing", train),
         ("validation and logging", row.average("validation_seconds") or 0),
         ("test", row.average("test_seconds") or 0),
     ]

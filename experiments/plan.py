@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cnnzoo.errors import InputError
+from experiments.commands import to_type
 from experiments.records import file_stem
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None], say: 
     found = summary(manifest, audit)
     say(
         f"audit: {found['twins']:,} of {found['images']:,} images show what another one shows; "
-        f"{found['groups']:,} groups; python -m experiments.audit {folder} names them"
+        f"{found['groups']:,} groups; {to_type('audit')} {folder} names them"
     )
     split, described = _split(manifest, audit, groups, options, say)
     manifest_file = options.out / "logs" / f"manifest-{manifest.fingerprint[:16]}.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
-from experiments.commands import Parser, exit_code, quiet_stderr
+from experiments.commands import Parser, called, exit_code, quiet_stderr
 
 if TYPE_CHECKING:
     from cnnzoo.prediction import Prediction
@@ -19,13 +19,13 @@ FIGURE_IMAGES = 48
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
-        prog="python -m experiments.predict",
+        prog=called("predict"),
         description="Name the class of image files of any size and mode, with its calibrated probability. "
         "A model trained with --recall decides by its threshold.",
         epilog="Exit code: 0 every file was an image, 1 some were not (they are named), 2 an argument can't "
         "be used.",
     )
-    parser.add_argument("model", metavar="MODEL.keras", help="as experiments.compare writes it")
+    parser.add_argument("model", metavar="MODEL.keras", help="as cnnzoo compare writes it")
     parser.add_argument(
         "images",
         metavar="IMAGE_OR_FOLDER",

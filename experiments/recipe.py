@@ -15,6 +15,7 @@ from experiments.records import write_whole
 if TYPE_CHECKING:
     import keras
 
+RANDOM_WEIGHTS_RATE = 2e-3
 _PLAIN = (bool, int, float, str, NoneType)
 
 
@@ -43,9 +44,19 @@ class Recipe:
         return replace(self, config=replace(self.config, phases=phases))
 
     def from_random_weights(self) -> "Recipe":
-        """Returns the recipe with every layer trained in every phase: random layers must not be frozen."""
-        phases = tuple(replace(phase, trainable="all") for phase in self.config.phases)
-        return replace(self, config=replace(self.config, phases=phases))
+        """Returns the recipe for a model that starts from random weights, as long as it is.
+
+        What suits a head on a trained backbone, such as Adam at 1e-4, trains no random network: all layers
+        train in one phase, with AdamW on a cosine.
+        """
+        phase = Phase(
+            epochs=sum(phase.epochs for phase in self.config.phases),
+            optimizer="adamw",
+            learning_rate=RANDOM_WEIGHTS_RATE,
+            schedule="cosine",
+            weight_decay=0.05,
+        )
+        return replace(self, config=replace(self.config, phases=(phase,)))
 
     def build_model(self, *, num_classes: int, weights_file: str) -> "keras.Model":
         """Builds the untrained model, from random weights where `weights_file` is empty."""

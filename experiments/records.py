@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnzoo.config import Epoch
 from cnnzoo.errors import InputError
+from experiments.commands import to_type
 
 RUNS_FILE = "runs.jsonl"
 
@@ -21,7 +22,8 @@ class RunResult:
     names. Calibration errors are of the test images, with the temperature fitted on validation and without.
     `operating_point` has the threshold chosen on validation for a wanted recall and what it gives on test.
     `others` has accuracy, AUROC and so on for each other data set, `robustness` the test accuracy at five
-    strengths of each corruption, and at none ("none").
+    strengths of each corruption, and at none ("none"). `tracing_seconds`, of building TensorFlow's graph in
+    the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it.
     """
 
     total_params: int
@@ -50,6 +52,7 @@ class RunResult:
     model_bytes: int
     ms_per_image_1: float
     ms_per_image_32: float
+    tracing_seconds: float | None = None
     auroc: float | None = None
     average_precision: float | None = None
     temperature: float = 1.0
@@ -178,7 +181,7 @@ def read_records(folder: Path) -> list[RunRecord]:
     """
     path = folder / RUNS_FILE
     if not path.is_file():
-        raise InputError(f"{path}: no such file; run python -m experiments.compare --out {folder} first")
+        raise InputError(f"{path}: no such file; run {to_type('compare')} --out {folder} first")
     records = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cnnzoo.errors import InputError
-from experiments.commands import Parser, exit_code, make_folders
+from experiments.commands import Parser, called, exit_code, make_folders
 from experiments.markup import latex, markdown
 from experiments.recipes import RECIPES
 from experiments.records import RUNS_FILE, latest_records, read_records
@@ -25,7 +25,7 @@ def read_rows(folders: Sequence[Path]) -> list[Row]:
     found = [make_rows(latest_records(read_records(each)), list(RECIPES), each) for each in folders]
     for folder, rows in zip(folders, found, strict=True):
         if not rows:
-            raise InputError(f"{folder / RUNS_FILE}: no whole record in it; run experiments.compare again")
+            raise InputError(f"{folder / RUNS_FILE}: no whole record in it; run cnnzoo compare again")
     if len(found) == 1:
         return found[0]
     together: list[Row] = []
@@ -74,7 +74,7 @@ def write_report(out: Path, folders: Sequence[Path] = ()) -> list[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Renders folders again. Returns the exit code."""
     parser = Parser(
-        prog="python -m experiments.report",
+        prog=called("report"),
         description="Render tables, figures and report.html of comparisons again, without training.",
     )
     parser.add_argument(
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         nargs="+",
         metavar="DIR",
-        help="what experiments.compare wrote (--out); several are shown side by side",
+        help="what cnnzoo compare wrote (--out); several are shown side by side",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where to write (default: DIR itself; for several, report)"

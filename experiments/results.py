@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.errors import InputError
 from experiments.commands import Parser, exit_code
 from experiments.markup import audit_lines, markdown
 from experiments.recipes import RECIPES
@@ -115,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m experiments.results", description="Write results/README.md from its records."
     )
     parser.parse_args(arguments)
+    if not (FOLDER / TEMPLATE).is_file():
+        raise InputError(f"{FOLDER / TEMPLATE}: no such file; this command needs a checkout of the project")
     (FOLDER / "README.md").write_text(render(), encoding="utf-8")
     return 0
 

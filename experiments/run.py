@@ -58,9 +58,9 @@ class RunSpec:
     data: dict[str, Any]
 
     def resolved_recipe(self) -> Recipe:
-        """The recipe as this run trains it: epochs capped, all layers trained where weights are random."""
-        recipe = self.recipe.capped(self.epochs)
-        return recipe if self.weights_file or not recipe.pretrained else recipe.from_random_weights()
+        """The recipe as this run trains it: with a schedule for random weights, and epochs capped."""
+        random = self.recipe.pretrained and not self.weights_file
+        return (self.recipe.from_random_weights() if random else self.recipe).capped(self.epochs)
 
     @staticmethod
     def load(path: Path) -> "RunSpec":
@@ -163,7 +163,6 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: events.Tell) -
     tell(events.stage("building the model"))
     keras.utils.set_random_seed(spec.seed)
     model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
-    before = evaluate(model, data.validation)
     tell(events.stage("training"))
     fitted = cnnzoo.fit(
         model,
@@ -181,7 +180,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: events.Tell) -
         out / "predictions" / predictions_file(spec.run_name, spec.identity),
         data.test, test, data.class_names, [groups[path] for path in data.test.paths],
     )  # fmt: skip
-    trained = _training_part(model, fitted, data, before=before, validation=validation)
+    trained = _training_part(model, fitted, data, validation)
     result = RunResult(
         **trained,
         **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
@@ -205,17 +204,18 @@ def _long_epochs(data: "Datasets", spec: RunSpec) -> "Datasets":
 
 
 def _training_part(
-    model: "keras.Model", fitted: "FitResult", data: "Datasets", *, before: "Scores", validation: "Scores"
+    model: "keras.Model", fitted: "FitResult", data: "Datasets", validation: "Scores"
 ) -> dict[str, Any]:
     epochs = fitted.history
     return {
         "total_params": model.count_params(),
         "trainable_params": fitted.trainable_params,
-        "val_accuracy_before": before.accuracy,
+        "val_accuracy_before": fitted.val_accuracy_before,
         "val_accuracy": validation.accuracy,
         "history": list(epochs),
         "best_epoch": fitted.best_epoch,
         "train_seconds": fitted.seconds,
+        "tracing_seconds": fitted.tracing_seconds,
         "first_epoch_seconds": epochs[0].seconds,
         "seconds_per_epoch": len(data.train) / fitted.images_per_second,
         "images_per_second": fitted.images_per_second,

@@ -17,10 +17,6 @@ from experiments.recipes import RECIPES
 from experiments.records import RunRecord, RunResult, file_stem
 from experiments.text import interval_of, plain
 
-DEMONSTRATION = (
-    "A demonstration on few images and epochs: the numbers say nothing about the models. The full thing: "
-    "`python -m experiments.compare --data metu`, or `--data DIR` for your own folder per class."
-)
 FIRST_COLUMNS = ("recipe", "model", "status", "seeds", "test_accuracy", "test_accuracy_low",
                  "test_accuracy_high", "train_seconds", "total_params", "trainable_params")  # fmt: skip
 PROBABILITY_SCORES = (
@@ -35,8 +31,8 @@ OPERATING = ("threshold", "test_recall", "test_precision")
 CORRUPTIONS = ("none", "blur", "noise", "exposure", "jpeg", "rotation", "scale")
 # Machines are noisy: what another program did during one seed should not show.
 TIMES = {"train_seconds", "first_epoch_seconds", "seconds_per_epoch", "images_per_second", "start_seconds",
-         "decode_seconds", "validation_seconds", "test_seconds", "cpu_seconds", "ms_per_image_1",
-         "ms_per_image_32"}  # fmt: skip
+         "decode_seconds", "tracing_seconds", "validation_seconds", "test_seconds", "cpu_seconds",
+         "ms_per_image_1", "ms_per_image_32"}  # fmt: skip
 SIDES = ("train", "validation", "test")
 
 
@@ -271,7 +267,7 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
         values |= {f"also_{name}_accuracy_low": low, f"also_{name}_accuracy_high": high}
     values |= {f"robustness_{kind}": row.robustness(kind) for kind in CORRUPTIONS}
     values |= {f"at_threshold_{name}": row.operating(name) for name in OPERATING}
-    for name in ("images_per_second", "seconds_per_epoch", "first_epoch_seconds"):
+    for name in ("tracing_seconds", "images_per_second", "seconds_per_epoch", "first_epoch_seconds"):
         values[name] = row.average(name)
     values |= {"epochs": row.epochs, "weights": row.first.weights}
     values |= {name: row.average(name) for name in ("model_bytes", "ms_per_image_1", "ms_per_image_32")}
@@ -323,8 +319,10 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     leaked = row.first.data.get("split", {}).get("leaked")
     if leaked:
         notes.append(f"{leaked:,} test images show what a training image shows")
+    if schedule := _random_weights_schedule(row):
+        notes.append(schedule)
     usual = _usual_epochs(row)
-    if usual and planned_epochs(row) != usual and not row.first.demonstration:
+    if usual and planned_epochs(row) != usual and not schedule and not row.first.demonstration:
         notes.append(f"{planned_epochs(row)} epochs at most, its recipe has {usual}")
     wanted = row.operating("wanted_recall")
     if wanted is not None:
@@ -338,6 +336,18 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     if row.status != "ok":
         notes.append(row.status)
     return notes
+
+
+def _random_weights_schedule(row: Row) -> str:
+    """How a network was trained that its recipe starts from pretrained weights; empty where it did."""
+    phases = row.first.config.get("config", {}).get("phases", [])
+    if row.first.weights != "random" or not row.first.config.get("pretrained") or len(phases) != 1:
+        return ""
+    (phase,) = phases
+    return (
+        f"from random weights in place of pretrained ones: all layers, {phase['epochs']} epochs of "
+        f"{phase['optimizer']} at {phase['learning_rate']:g} ({phase['schedule']})"
+    )
 
 
 def _same_source(row: Row, other: Row) -> bool:

@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.commands import to_type
 from experiments.markup import audit_lines, conclusions, demonstration
 from experiments.table import Row, all_others, interval_text, row_notes
 from experiments.text import human_count, human_time, number, shorten
@@ -24,7 +25,7 @@ def _table(rows: Sequence[Row]) -> "Table":
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
-    for title in ("accuracy", "95 %", "training", "params", "ms/image"):
+    for title in ("accuracy", "95 %", "training", "tracing", "params", "ms/image"):
         table.add_column(title, justify="right", no_wrap=True)
     for name in all_others(rows):
         table.add_column(escape(shorten(name, 12)), justify="right", no_wrap=True)
@@ -36,6 +37,7 @@ def _table(rows: Sequence[Row]) -> "Table":
             number(row.average("test_accuracy"), 4),
             interval_text(row).replace(" to ", "–"),
             human_time(row.average("train_seconds")),
+            human_time(row.average("tracing_seconds")),
             human_count(row.average("total_params")),
             number(row.average("ms_per_image_32"), 2),
             *(number(row.other(name, "accuracy"), 4) for name in all_others(rows)),
@@ -57,8 +59,8 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     console, table = Console(highlight=False), _table(rows)
     if not console.is_terminal:
         console.width = max(CONSOLE_WIDTH, _width(console, table))
-    if demonstration(rows):
-        console.print(f"\n{demonstration(rows)}", markup=False, soft_wrap=True)
+    if notice := demonstration(rows, to_type("compare")):
+        console.print(f"\n{notice}", markup=False, soft_wrap=True)
     console.print()
     console.print(table)
     for row in rows:

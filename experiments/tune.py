@@ -14,6 +14,7 @@ from experiments.commands import (
     INTERRUPTED,
     Parser,
     add_data_options,
+    called,
     check_at_least_one,
     check_groups,
     exit_code,
@@ -33,7 +34,7 @@ SETTINGS_FILE = Path("search") / "settings.json"
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
-        prog="python -m experiments.tune",
+        prog=called("tune"),
         description="Search the arguments of a model and of its training with keras-tuner, on training and "
         "validation images alone: the test images stay for compare. The lowest validation loss wins, for "
         "accuracy is soon the same for all. The same command again goes on where it stopped.",

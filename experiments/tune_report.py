@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments.commands import to_type
 from experiments.recipe import Recipe
 from experiments.search_figure import draw_search, shares_explained
 from experiments.text import human_count, human_time
@@ -96,8 +97,7 @@ def _say_what_is_where(options: argparse.Namespace, figure: Path | None) -> None
     out = options.out
     print(f"\nall values of all trials: {out / 'trials.csv'}" + (f"; figure: {figure}" if figure else ""))
     print(f"tensorboard --logdir {shlex.quote(str(out / 'logs'))} shows the curves and HPARAMS")
-    command = ["python", "-m", "experiments.compare", "--recipes", str(out / "best.json")]
-    command += ["--data", options.data]
+    command = ["--recipes", str(out / "best.json"), "--data", options.data]
     if options.split != "grouped":
         command += ["--split", options.split]
     for name in ("groups", "limit"):
@@ -106,7 +106,7 @@ def _say_what_is_where(options: argparse.Namespace, figure: Path | None) -> None
     for pair in options.weights:
         command += ["--weights", pair]
     command += ["--skip-bad"] * options.skip_bad
-    print(f"test the best: {shlex.join(command)}", flush=True)
+    print(f"test the best: {to_type('compare')} {shlex.join(command)}", flush=True)
 
 
 def write_hparams(folder: Path, records: Sequence[TrialRecord]) -> None:

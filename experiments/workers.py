@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from cnnzoo.errors import InputError
-from experiments.commands import how_it_ended
+from experiments.commands import how_it_ended, own_environment, own_module
 from experiments.oracles import LEASE_SECONDS, OBJECTIVE, OUTCOME
 from experiments.spaces import recipe_from
 from experiments.trial import TrialSpec
@@ -121,7 +120,7 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
         clock = time.monotonic()
         # Not of the terminal's group: Ctrl-C is for the search, which ends its trial.
         process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.trial", str(spec_file)], process_group=0
+            own_module("experiments.trial", spec_file), process_group=0, env=own_environment()
         )
         try:
             while True:

@@ -34,9 +34,13 @@ def test_a_recipes_arguments_are_its_models(recipe):
     assert recipe.pretrained == cnnzoo.model_info(recipe.model).weights_available
 
 
-def test_random_layers_are_never_frozen():
+def test_random_layers_are_never_frozen_and_train_as_long_as_the_recipe():
     recipe = RECIPES["mobilenet_v2_160_finetuned"].from_random_weights()
-    assert {phase.trainable for phase in recipe.config.phases} == {"all"}
+    (phase,) = recipe.config.phases
+    assert (phase.trainable, phase.epochs, phase.patience) == ("all", 20, None)
+    # No head's 1e-4.
+    assert (phase.optimizer, phase.schedule, phase.learning_rate) == ("adamw", "cosine", 2e-3)
+    assert recipe.config.augmentation == RECIPES["mobilenet_v2_160_finetuned"].config.augmentation
 
 
 def test_capping_shortens_every_phase_and_lengthens_none():

@@ -5,21 +5,22 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 import cnnzoo
+from cnnzoo.data.concrete import TILE as METU_TILE
 from cnnzoo.data.concrete import draw_tile
 from cnnzoo.data.images import read_image
-from cnnzoo.data.synthetic import synthetic_concrete
+from cnnzoo.data.synthetic import TILE, synthetic_concrete
 from cnnzoo.errors import InputError
 
 COUNT = 200
 
 
-def draw(label, number, seed=0):
-    return draw_tile(np.random.default_rng([seed, label, number]), crack=bool(label))
+def draw(label, number, seed=0, size=METU_TILE):
+    return draw_tile(np.random.default_rng([seed, label, number]), crack=bool(label), size=size)
 
 
-@pytest.fixture(scope="module")
-def tiles():
-    return {label: [draw(label, number) for number in range(COUNT)] for label in (0, 1)}
+@pytest.fixture(scope="module", params=[METU_TILE, TILE])
+def tiles(request):
+    return {label: [draw(label, number, size=request.param) for number in range(COUNT)] for label in (0, 1)}
 
 
 def files(folder):
@@ -33,7 +34,7 @@ def test_more_images_keep_the_earlier_ones_bit_for_bit(tmp_path):
     assert few.items() <= more.items()
     assert files(synthetic_concrete(3, root=tmp_path / "elsewhere", progress=False)) == few
     assert not files(synthetic_concrete(3, root=tmp_path, seed=1, progress=False)).items() & few.items()
-    assert read_image(tmp_path / "v1-seed0-3" / "Positive" / "00001.jpg").shape == (227, 227, 3)
+    assert read_image(tmp_path / "v2-seed0-3" / "Positive" / "00001.jpg").shape == (TILE, TILE, 3)
     assert not list(tmp_path.glob(".drawing-*"))
 
 
@@ -49,7 +50,7 @@ def test_the_mask_is_where_the_crack_is(tiles):
     assert not any(mask.any() for _, mask in tiles[0])
     darker = []
     for tile, mask in tiles[1]:
-        assert 100 < mask.sum() < 0.4 * mask.size
+        assert len(mask) < mask.sum() < 0.5 * mask.size
         near = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15))).astype(bool) & ~mask
         darker.append(np.median(tile[near]) - np.median(tile[mask]))
     assert np.median(darker) > 20
@@ -72,20 +73,19 @@ def test_no_single_cue_tells_the_classes_apart(tiles):
         assert threshold.score(np.reshape(values, (-1, 1))[~half], labels[~half]) < 0.65, name
 
 
-@pytest.mark.slow
-def test_three_conv_learns_it():
+def test_three_conv_leaves_chance_within_an_epoch_and_learns_it():
     def load(seed, count):
-        drawn = [(draw(label, number, seed)[0], label) for number in range(count) for label in (0, 1)]
-        small = [cv2.resize(tile, (64, 64), interpolation=cv2.INTER_AREA) for tile, _ in drawn]
-        return np.stack(small), np.array([label for _, label in drawn])
+        items = [(label, number) for number in range(count) for label in (0, 1)]
+        return np.stack([draw(*item, seed, TILE)[0] for item in items]), np.array([y for y, _ in items])
 
-    keras.utils.set_random_seed(0)
-    model = cnnzoo.create_model("three_conv", input_shape=(64, 64, 3))
-    model.compile("adam", "binary_crossentropy", metrics=["accuracy"], jit_compile=False)
-    model.fit(*load(1, 600), epochs=25, batch_size=16, verbose=0)
-    accuracy = model.evaluate(*load(2, 200), verbose=0)[1]
-    print(f"three_conv on fresh tiles: {accuracy:.3f}")
-    assert accuracy > 0.8
+    train, test = load(1, 500), load(2, 200)
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        model = cnnzoo.create_model("three_conv", input_shape=(TILE, TILE, 3))
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"], jit_compile=False)
+        losses = model.fit(*train, epochs=5, batch_size=64, verbose=0).history["loss"]
+        assert losses[1] < 0.62, "chance is 0.69"
+        assert model.evaluate(*test, verbose=0)[1] > 0.8
 
 
 def test_no_images_are_refused():

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -57,6 +58,25 @@ def test_a_line_across_a_tile_is_learned(data):
     assert result.history[-1].loss < result.history[0].loss
     assert [epoch.epoch for epoch in result.history] == list(range(len(result.history)))
     assert result.seconds == pytest.approx(sum(epoch.seconds for epoch in result.history))
+
+
+def test_tracing_is_no_part_of_the_seconds_of_training(data):
+    config = TrainConfig(phases=(Phase(epochs=3), Phase(epochs=2)))
+    result = cnnzoo.fit(small_model(), data, config, progress=False)
+    assert [epoch.tracing_seconds > 0 for epoch in result.history] == [True, False, False, True, False]
+    assert result.tracing_seconds == pytest.approx(sum(epoch.tracing_seconds for epoch in result.history))
+    # Building a graph takes far longer than the few batches of these epochs.
+    assert result.seconds < result.tracing_seconds
+    whole = replace(data, train=replace(data.train, batch_size=len(data.train)))
+    one_batch = cnnzoo.fit(small_model(), whole, config, progress=False).history
+    assert [epoch.tracing_seconds > 0 for epoch in one_batch] == [True, False, False, True, False]
+    assert one_batch[0].seconds < one_batch[0].tracing_seconds
+
+
+def test_the_accuracy_before_training_is_that_of_the_untrained_model(data):
+    before = cnnzoo.evaluate(small_model(), data.validation).accuracy
+    result = cnnzoo.fit(small_model(), data, TrainConfig(phases=(Phase(epochs=1),)), progress=False)
+    assert result.val_accuracy_before == pytest.approx(before)
 
 
 def test_a_run_repeats_bit_for_bit(data):
@@ -187,16 +207,17 @@ def test_reports_by_hand(monkeypatch):
     assert (first.loss, first.images_per_second, first.seconds_left) == (10, None, None)
     # 40 images in the second after the first batch; 5 batches of 0.25 s, then 4 epochs of 2.5 s.
     assert (later.loss, later.images_per_second, later.seconds_left) == (6, 40, 1.25 + 4 * 2.5)
-    # The clock of an epoch runs as ever: 7.25 s for 100 images. 1 s of validation is known now.
-    assert end.result.seconds == 7.25 and end.result.validation_seconds == 1
-    assert (end.images_per_second, end.best_val_accuracy) == (100 / 7.25, 0.75)
+    # 7.25 s for 100 images, of which the first batch took 4.75 longer than another. 1 s of validation.
+    assert (end.result.seconds, end.result.tracing_seconds) == (2.5, 4.75)
+    assert end.result.validation_seconds == 1
+    assert (end.images_per_second, end.best_val_accuracy) == (40, 0.75)
     assert end.seconds_left == 4 * (2.5 + 1)
     recorder.on_epoch_begin(1)
     for batch in range(4):
         clock[0] += 0.5
         recorder.on_train_batch_end(batch, {"loss": 1})
-    # 4 batches of 0.5 s and 9 of 0.25 s: their mean for the 6 left and those of 3 epochs.
-    mean = (4 * 0.5 + 9 * 0.25) / 13
+    # 4 batches of 0.5 s and 10 of 0.25 s: their mean for the 6 left and those of 3 epochs.
+    mean = (4 * 0.5 + 10 * 0.25) / 14
     assert (reports[-1].step, reports[-1].images_per_second) == (4, 20)
     assert reports[-1].seconds_left == pytest.approx(6 * mean + 1 + 3 * (10 * mean + 1))
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Gray = npt.NDArray[np.float32]
 
-TILE = 227  # pixels, as in the METU images
+TILE = 227  # pixels, as in the METU images: what follows counts things on so much wall
 _SCALE = 3  # cracks are drawn that much larger, then averaged down
 _MEAN_STEP = 5.0  # pixels between the corners of a crack
 
@@ -103,14 +103,16 @@ def _spots(
 
 def _pores_and_stones(rng: np.random.Generator, size: int) -> Gray:
     """Air holes with a lit rim, and the stones of the aggregate where it lies bare."""
-    pores = _spots(rng, size, count=rng.poisson(rng.choice([1, 6, 25])), radius=(0.8, 3.2), depth=(-75, -20))
+    area = (size / TILE) ** 2
+    holes = rng.poisson(area * rng.choice([1, 6, 25]))
+    pores = _spots(rng, size, count=holes, radius=(0.8, 3.2), depth=(-75, -20))
     rim = np.roll(pores, (1, 1), (0, 1))
-    holes = cv2.GaussianBlur(pores, (0, 0), 0.7) - 0.25 * np.minimum(rim - pores, 0)
+    relief = cv2.GaussianBlur(pores, (0, 0), 0.7) - 0.25 * np.minimum(rim - pores, 0)
     stones = np.zeros((size, size), np.float32)
     if rng.random() < 0.35:
-        stones = _spots(rng, size, count=rng.poisson(18), radius=(2, 8), depth=(-28, 34))
+        stones = _spots(rng, size, count=rng.poisson(18 * area), radius=(2, 8), depth=(-28, 34))
         stones = cv2.GaussianBlur(stones, (0, 0), rng.uniform(0.8, 2.5))
-    return holes + stones
+    return relief + stones
 
 
 def _stains(rng: np.random.Generator, size: int) -> Gray:
@@ -119,21 +121,24 @@ def _stains(rng: np.random.Generator, size: int) -> Gray:
     for _ in range(rng.choice([0, 1, 2], p=[0.35, 0.4, 0.25])):
         hills = _noise(rng, size, int(rng.integers(2, 6))) + 0.25 * _noise(rng, size, 24)
         edge = rng.uniform(0.05, 0.6)
-        stains += rng.uniform(-38, 30) / (1 + np.exp(-(hills - rng.uniform(0.2, 1.2)) / edge))
+        depth, border = rng.uniform(-38, 30), rng.uniform(0.2, 1.2)
+        stains += depth / (1 + np.exp(np.clip(-(hills - border) / edge, -30, 30)))
     return stains
 
 
 def _lines(rng: np.random.Generator, size: int) -> Gray:
     """What is long and thin but no crack: joints, formwork edges, scratches, wires and their like."""
     lines = np.zeros((size * _SCALE, size * _SCALE), np.float32)
-    if rng.random() < 0.2:  # a joint or the edge of a form board, sometimes a pair
+    length = min(1.0, size / TILE)  # a smaller tile meets the fewer of them
+    if rng.random() < 0.2 * length:  # a joint or the edge of a form board, sometimes a pair
         angle, offset = rng.uniform(0, np.pi), rng.uniform(-0.4, 0.4) * size
         for gap in (0, rng.uniform(6, 40))[: int(rng.integers(1, 3))]:
             _stroke(lines, _straight(size, angle, offset + gap), rng.uniform(1, 7), rng.uniform(-80, 40))
-    for _ in range(rng.choice([0, 1, 2, 4], p=[0.55, 0.25, 0.12, 0.08])):  # scratches, wires, pencil
+    scratches = rng.choice([0, 1, 2, 4], p=[0.55, 0.25, 0.12, 0.08])
+    for _ in range(rng.binomial(scratches, length)):  # and wires, pencil
         start, angle = rng.uniform(0, size, 2), rng.uniform(0, 2 * np.pi)
-        bend, length = rng.normal(0, 0.006), rng.uniform(20, 260)
-        steps = np.arange(0, length, 4)
+        bend, reach = rng.normal(0, 0.006), rng.uniform(20, 260)
+        steps = np.arange(0, reach, 4)
         headings = angle + bend * steps
         points = start + 4 * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1), 0)
         _stroke(lines, points, rng.uniform(0.6, 2.6), rng.uniform(-75, 55))

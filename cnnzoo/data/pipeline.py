@@ -53,9 +53,10 @@ class ImageSet:
         """Batches in one epoch."""
         return -(-len(self) // self.batch_size)
 
-    def dataset(self) -> "tf.data.Dataset":
-        """Every image once, in order, as it is: for validation, test and prediction."""
-        return _as_dataset(self, range(self.steps), self._batch_in_order)
+    def dataset(self, *, labels: bool = True) -> "tf.data.Dataset":
+        """Every image once, in order, as it is: for validation, test and, without labels, prediction."""
+        batches = _as_dataset(self, range(self.steps), self._batch_in_order)
+        return batches if labels else batches.map(lambda images, _: (images,))
 
     def training_dataset(
         self,

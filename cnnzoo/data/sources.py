@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnnzoo.errors import InputError
 
-DEMONSTRATION_IMAGES = 160
+DEMONSTRATION_IMAGES = 750  # of each class: 1,050 to train on, 300 to choose by, 150 to test
 
 
 def find_data(name: str, *, limit: int | None = None) -> Path:

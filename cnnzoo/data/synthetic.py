@@ -14,7 +14,8 @@ from cnnzoo.data.concrete import draw_tile
 from cnnzoo.data.images import encode_jpeg, track
 from cnnzoo.errors import InputError
 
-VERSION = 1  # of the drawing: tiles of another one are never mixed in
+VERSION = 2  # of the drawing: tiles of another one are never mixed in
+TILE = 64  # pixels: small, so that all recipes learn in minutes; a crack is as wide as in a larger tile
 CLASSES = ("Negative", "Positive")
 
 
@@ -26,7 +27,7 @@ def synthetic_concrete(
     A tile depends on (seed, class, number) alone: more images keep the earlier ones, bit for bit.
 
     Args:
-        images_per_class: exactly that many JPEG files of 227 x 227 pixels in each.
+        images_per_class: exactly that many JPEG files of 64 x 64 pixels in each.
         seed: another seed gives other tiles.
         root: where to keep the folder; by default the cache.
         progress: show a bar on the terminal.
@@ -76,5 +77,5 @@ def _jpeg(seed: int, label: int, number: int) -> bytes:
     import cv2
 
     cv2.setNumThreads(1)  # the parallelism is over tiles
-    tile, _ = draw_tile(np.random.default_rng([seed, label, number]), crack=bool(label))
+    tile, _ = draw_tile(np.random.default_rng([seed, label, number]), crack=bool(label), size=TILE)
     return encode_jpeg(tile, 92)

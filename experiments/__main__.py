@@ -1,0 +1,45 @@
+"""`cnnzoo COMMAND …`, or `python -m experiments COMMAND …`: the commands of this package by their names."""
+
+import os
+import sys
+from argparse import RawDescriptionHelpFormatter
+from importlib import import_module
+
+from cnnzoo import __version__
+from experiments.commands import Parser, exit_code
+
+COMMANDS = {
+    "compare": "train recipes on a folder of images and compare accuracy, time and size",
+    "audit": "find copies, twins, leaks and doubtful labels in folders of images",
+    "predict": "say what a trained model sees on images, and how sure it is",
+    "report": "render tables, figures and page of comparisons again",
+    "tune": "search the arguments of a model and its training",
+    "models": "list the models",
+}
+
+
+def main() -> int:
+    """Runs the command that the first argument names. Returns its exit code."""
+    # Neither it nor the processes that it starts import what lies in the current folder by chance.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    name = _parser().parse_args(sys.argv[1:2]).command
+    del sys.argv[1]
+    return exit_code(import_module(f"experiments.{name}").main)
+
+
+def _parser() -> Parser:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:{width}}  {what}" for name, what in COMMANDS.items())
+    parser = Parser(
+        prog="cnnzoo",
+        formatter_class=RawDescriptionHelpFormatter,
+        description="Which CNN tells the classes of your images apart, how sure that is, and what it costs.",
+        epilog=f"commands:\n{listed}\n\nThe options of each: cnnzoo COMMAND --help. To start: cnnzoo compare",
+    )
+    parser.add_argument("--version", action="version", version=f"cnnzoo {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

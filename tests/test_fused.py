@@ -1,0 +1,139 @@
+"""Training with TensorFlow's fused kernels against the same training as Keras writes it out."""
+
+from contextlib import nullcontext
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import cnnzoo
+from cnnzoo import Phase, TrainConfig, training
+from cnnzoo.fused import fused_kernels
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's kernels")
+
+ADAMW = Phase(epochs=2, optimizer="adamw", learning_rate=0.01, schedule="cosine", weight_decay=0.1)
+
+
+@pytest.fixture(scope="module")
+def data(image_folder):
+    return cnnzoo.load_datasets(image_folder, image_size=32, batch_size=12, progress=False)
+
+
+def network():
+    """Batch norms of every kind: in a backbone, without scale, without offset, of vectors, frozen."""
+    inner = keras.Input((16, 16, 8))
+    x = layers.Conv2D(8, 3, use_bias=False)(inner)
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.9, scale=False)(x))
+    backbone = keras.Model(inner, x, name="backbone")
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(
+        layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    )
+    x = layers.ReLU()(layers.BatchNormalization(epsilon=1e-5)(x))
+    x = backbone(x)
+    x = layers.BatchNormalization(center=False, momentum=0.5)(layers.Conv2D(4, 3, use_bias=False)(x))
+    x = layers.BatchNormalization(trainable=False)(x)
+    x = layers.BatchNormalization()(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(2, activation="softmax")(x))
+
+
+def trained(data, phase):
+    keras.utils.set_random_seed(1)
+    model = network()
+    start = model.get_weights()
+    cnnzoo.fit(model, data, TrainConfig(phases=(phase,)), progress=False)
+    return start, model.get_weights()
+
+
+@pytest.mark.parametrize("phase", [ADAMW, Phase(epochs=1, learning_rate=0.01)], ids=["adamw", "adam"])
+def test_adams_steps_are_those_of_keras_own_operations(phase):
+    def after_steps(fuse):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((5,)), layers.Dense(4), layers.Dense(2)])
+        training.compile_phase(model, phase, steps=20)
+        rng, variables = np.random.default_rng(0), model.trainable_variables
+        gradients = [[rng.normal(size=v.shape).astype(np.float32) for v in variables] for _ in range(6)]
+        with fused_kernels(model) if fuse else nullcontext():
+            step = tf.function(lambda grads: model.optimizer.apply(grads, variables))
+            for each in gradients:
+                step([tf.constant(gradient) for gradient in each])
+        return [np.array(v) for v in [*variables, *model.optimizer.variables]]
+
+    for ours, keras_own in zip(after_steps(True), after_steps(False), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("parts", [{}, {"scale": False}, {"center": False, "momentum": 0.5}])
+def test_a_batch_norm_computes_what_keras_own_computes(parts, policy):
+    def of_one_batch(fuse):
+        inputs = keras.Input((6, 5, 3))
+        norm = layers.BatchNormalization(epsilon=1e-2, dtype=policy, **parts)
+        model = keras.Model(inputs, norm(inputs))
+        model.compile("sgd", "mse")
+        norm.set_weights([np.linspace(0.5, 2, 3) + i for i in range(len(norm.weights))])
+        with fused_kernels(model) if fuse else nullcontext(), tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = norm(images, training=True)
+            total = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 3)
+        wanted = [images, *norm.trainable_weights]
+        return [outputs, *tape.gradient(total, wanted), *norm.weights]
+
+    images = tf.constant(np.random.default_rng(0).normal(2, 3, (4, 6, 5, 3)), tf.float32)
+    for ours, keras_own in zip(of_one_batch(True), of_one_batch(False), strict=True):
+        assert ours.dtype == keras_own.dtype
+        np.testing.assert_allclose(np.array(ours, np.float32), np.array(keras_own, np.float32), 1e-3, 1e-3)
+
+
+def test_a_network_trains_as_keras_trains_it(data, monkeypatch):
+    # Not with Adam, whose first steps have the sign of the gradient alone: rounding may turn it.
+    phase = Phase(epochs=2, optimizer="sgd", learning_rate=0.01)
+    start, fused = trained(data, phase)
+    monkeypatch.setattr(training, "fused_kernels", lambda model: nullcontext())
+    _, written_out = trained(data, phase)
+    for before, ours, keras_own in zip(start, fused, written_out, strict=True):
+        assert np.abs(ours - keras_own).max() <= 0.01 * np.abs(keras_own - before).max() + 1e-7
+
+
+def test_model_and_optimiser_are_keras_own_again_afterwards():
+    model = network()
+    training.compile_phase(model, ADAMW, steps=10)
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+    with fused_kernels(model):
+        assert sum("call" in vars(norm) for norm in norms) == 4, "all but that of vectors"
+        assert {"apply", "update_step"} <= set(vars(model.optimizer))
+    assert not any("call" in vars(norm) for norm in norms)
+    assert not {"apply", "update_step", "_apply_weight_decay"} & set(vars(model.optimizer))
+
+
+def test_the_training_step_is_traced_once(data):
+    traced = []
+
+    class Counted(layers.Layer):
+        def call(self, inputs, training=False):
+            if training:
+                traced.append(inputs)
+            return inputs
+
+    inputs = keras.Input((32, 32, 3))
+    x = layers.GlobalAveragePooling2D()(Counted()(inputs))
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(x))
+    traced.clear()
+    # The last batch of an epoch is smaller.
+    assert len(data.train) % data.train.batch_size
+    cnnzoo.fit(model, data, TrainConfig(phases=(Phase(epochs=3),)), progress=False)
+    assert len(traced) == 1
+    cnnzoo.fit(model, data, TrainConfig(phases=(ADAMW, Phase(epochs=1))), progress=False)
+    assert len(traced) == 3, "once a phase"
+
+
+def test_prediction_is_traced_once_whatever_the_sizes_of_batches(data):
+    model = network()
+    cnnzoo.evaluate(model, data.test)
+    cnnzoo.evaluate(model, data.validation)
+    for size in (1, 5, 7):
+        model.predict_on_batch(data.test.images[:size])
+    assert model.predict_function.experimental_get_tracing_count() == 1
