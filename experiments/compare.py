@@ -35,7 +35,7 @@ from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, 
 from experiments.run import RunSpec, record_for
 from experiments.views import View, view_for
 
-DEMONSTRATION_EPOCHS = 5  # of the large networks; the small ones train as long as their recipes say
+DEMONSTRATION_EPOCHS = 3  # a phase of the large networks; the small ones train as long as their recipes say
 FOLDERS = ("models", "figures", "predictions", "logs")
 
 
@@ -116,7 +116,7 @@ def _compare(options: argparse.Namespace, view: View) -> int:
     if options.demonstration:
         from cnnzoo.data.synthetic import TILE
 
-        recipes = [replace(recipe, image_size=min(recipe.image_size, TILE)) for recipe in recipes]
+        recipes = [r.for_tiles(TILE) if RECIPES.get(r.name) == r else r for r in recipes]
     given = given_weights(options.weights, recipes)
     make_folders(options.out, FOLDERS)
     plan = prepare_data(options, sizes, view.say)

@@ -17,6 +17,7 @@ from experiments.table import (
 from experiments.text import human_count, human_time, number, plain
 
 SHORT_HASH = 12
+TILE = 64  # pixels: cnnzoo.data.synthetic
 RESULTS = Path(__file__).parents[1] / "results" / "README.md"  # of the checkout; a wheel has none
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
@@ -94,14 +95,13 @@ def tex(text: str) -> str:
 
 def demonstration(rows: Sequence[Row], compare: str = "cnnzoo compare") -> str:
     """The line that a demonstration's table carries, else nothing; `compare` is what starts a comparison."""
-    sizes = [row.first.config.get("image_size") for row in rows if row.first.demonstration]
-    if not sizes:
+    if not any(row.first.demonstration for row in rows):
         return ""
     real = f"; those of 19,995 photographs are in {RESULTS}" if RESULTS.is_file() else ""
     return (
-        f"A demonstration on drawn tiles of {max(size or 0 for size in sizes)} pixels: it shows how a "
-        f"comparison looks, and says nothing about your walls. For real numbers: `{compare} --data DIR`, "
-        f"with a folder of images per class, or `--data metu`{real}."
+        f"A demonstration on drawn tiles of {TILE} pixels: it shows how a comparison looks, and says nothing "
+        f"about your walls. For real numbers: `{compare} --data DIR`, with a folder of images per class, or "
+        f"`--data metu`{real}."
     )
 
 

@@ -15,7 +15,8 @@ from experiments.records import write_whole
 if TYPE_CHECKING:
     import keras
 
-RANDOM_WEIGHTS_RATE = 2e-3
+RANDOM_WEIGHTS_RATE, RANDOM_WEIGHTS_BATCH = 4e-3, 32
+USUAL_SIZE, SMALLEST = 160, 32  # pixels: what most recipes take, and what every model takes at least
 _PLAIN = (bool, int, float, str, NoneType)
 
 
@@ -47,7 +48,7 @@ class Recipe:
         """Returns the recipe for a model that starts from random weights, as long as it is.
 
         What suits a head on a trained backbone, such as Adam at 1e-4, trains no random network: all layers
-        train in one phase, with AdamW on a cosine.
+        train in one phase, with AdamW on a cosine, in batches small enough for many steps.
         """
         phase = Phase(
             epochs=sum(phase.epochs for phase in self.config.phases),
@@ -56,7 +57,12 @@ class Recipe:
             schedule="cosine",
             weight_decay=0.05,
         )
-        return replace(self, config=replace(self.config, phases=(phase,)))
+        batch_size = min(self.batch_size, RANDOM_WEIGHTS_BATCH)
+        return replace(self, batch_size=batch_size, config=replace(self.config, phases=(phase,)))
+
+    def for_tiles(self, size: int) -> "Recipe":
+        """Returns the recipe for tiles of `size` pixels: smaller images in the proportion of the recipes."""
+        return replace(self, image_size=max(SMALLEST, round(self.image_size * size / USUAL_SIZE)))
 
     def build_model(self, *, num_classes: int, weights_file: str) -> "keras.Model":
         """Builds the untrained model, from random weights where `weights_file` is empty."""

@@ -58,9 +58,9 @@ class RunSpec:
     data: dict[str, Any]
 
     def resolved_recipe(self) -> Recipe:
-        """The recipe as this run trains it: with a schedule for random weights, and epochs capped."""
-        random = self.recipe.pretrained and not self.weights_file
-        return (self.recipe.from_random_weights() if random else self.recipe).capped(self.epochs)
+        """The recipe as this run trains it: epochs capped, with a schedule for random weights."""
+        recipe = self.recipe.capped(self.epochs)
+        return recipe if self.weights_file or not recipe.pretrained else recipe.from_random_weights()
 
     @staticmethod
     def load(path: Path) -> "RunSpec":

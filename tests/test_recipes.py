@@ -39,7 +39,7 @@ def test_random_layers_are_never_frozen_and_train_as_long_as_the_recipe():
     (phase,) = recipe.config.phases
     assert (phase.trainable, phase.epochs, phase.patience) == ("all", 20, None)
     # No head's 1e-4.
-    assert (phase.optimizer, phase.schedule, phase.learning_rate) == ("adamw", "cosine", 2e-3)
+    assert (phase.optimizer, phase.schedule, phase.learning_rate) == ("adamw", "cosine", 4e-3)
     assert recipe.config.augmentation == RECIPES["mobilenet_v2_160_finetuned"].config.augmentation
 
 

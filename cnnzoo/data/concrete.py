@@ -169,7 +169,7 @@ def _cracks(rng: np.random.Generator, size: int) -> Gray:
     """Share of each pixel that is crack, drawn anew until enough of it lies within the tile."""
     while True:
         cover = _draw_cracks(rng, size)
-        if cover[size // 10 : -size // 10, size // 10 : -size // 10].sum() > size:
+        if cover[size // 10 : -size // 10, size // 10 : -size // 10].sum() > 1.5 * size:
             return cover
 
 
@@ -222,7 +222,7 @@ def _carve(rng: np.random.Generator, cover: Gray) -> Gray:
     soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.0))
     shift = tuple(int(s) for s in rng.integers(-3, 4, 2))
     wall = np.clip(np.roll(soft, shift, (0, 1)) - soft, 0, 1)
-    carved = rng.uniform(-12, 35) * wall - rng.uniform(50, 140) * soft * (0.75 + 0.25 * soft)
+    carved = rng.uniform(-12, 35) * wall - rng.uniform(70, 140) * soft * (0.75 + 0.25 * soft)
     if rng.random() < 0.3:  # spalled edges
         near = cv2.GaussianBlur(cover, (0, 0), rng.uniform(3, 8)) - 0.5 * soft
         broken = np.clip(near, 0, 1) * (_noise(rng, len(cover), 30) > 0.3)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnnzoo.errors import InputError
 
-DEMONSTRATION_IMAGES = 750  # of each class: 1,050 to train on, 300 to choose by, 150 to test
+DEMONSTRATION_IMAGES = 1000  # of each class: 1,400 to train on, 400 to choose by, 200 to test
 
 
 def find_data(name: str, *, limit: int | None = None) -> Path:
