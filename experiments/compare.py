@@ -35,7 +35,8 @@ from experiments.records import RUNS_FILE, RunRecord, append_record, from_json, 
 from experiments.run import RunSpec, record_for
 from experiments.views import View, view_for
 
-DEMONSTRATION_EPOCHS = 3  # a phase of the large networks; the small ones train as long as their recipes say
+# A phase of the large networks; the small ones train as long as their recipes say.
+DEMONSTRATION_EPOCHS = {"random": 2, "pretrained": 5}
 FOLDERS = ("models", "figures", "predictions", "logs")
 
 
@@ -241,7 +242,7 @@ def _spec(
         run_name=run_name(recipe.name, seed, part.data),
         recipe=recipe,
         seed=seed,
-        epochs=_epochs(recipe, options),
+        epochs=_epochs(recipe, weights[1], options),
         weights=weights[0],
         weights_file=weights[1],
         manifest=str(plan.manifest_file),
@@ -257,10 +258,10 @@ def _spec(
     return replace(spec, identity=_identity(spec))
 
 
-def _epochs(recipe: Recipe, options: argparse.Namespace) -> int | None:
+def _epochs(recipe: Recipe, weights_file: str, options: argparse.Namespace) -> int | None:
     """The epochs of a phase, at most; None for as many as the recipe has."""
     if options.epochs is None and options.demonstration and recipe.pretrained:
-        return DEMONSTRATION_EPOCHS
+        return DEMONSTRATION_EPOCHS["pretrained" if weights_file else "random"]
     return options.epochs
 
 

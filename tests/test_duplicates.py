@@ -122,3 +122,25 @@ def test_points_and_spectra_turn_with_their_image(turn):
 def test_copies_of_a_file_are_named_with_the_first_of_them():
     pairs = [(twin.first, twin.second, twin.score) for twin in same_file(["a", "b", "a", "c", "a", "b"])]
     assert pairs == [(0, 2, 1.0), (0, 4, 1.0), (1, 5, 1.0)]
+
+
+def test_small_tiles_are_told_apart_and_their_twins_found():
+    """Thumbnails of 64 pixels show no fine grain: unlike tiles that overlap little correlate by chance."""
+    rng, side = np.random.default_rng(3), 64
+    index = TwinIndex(800)
+
+    def add(position, image):
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        index.add(position, cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), image.shape)
+
+    for i in range(100):
+        large, _ = draw_tile(np.random.default_rng([4, i]), crack=bool(i % 2), size=side + 16)
+        x, y = rng.integers(0, 17, 2)
+        add(i, np.ascontiguousarray(large[8 : 8 + side, 8 : 8 + side]))
+        add(100 + i, encoded_again(rng, turned(large[y : y + side, x : x + side], int(rng.integers(8)))))
+    for i in range(600):
+        add(200 + i, draw_tile(np.random.default_rng([5, i]), crack=bool(i % 2), size=side)[0])
+    pairs = {(twin.first, twin.second) for twin in index.find(progress=False)}
+    true = {(i, 100 + i) for i in range(100)}
+    assert not pairs - true
+    assert len(pairs & true) >= 90

@@ -25,7 +25,7 @@ from cnnzoo.data.images import read_image, resize_image, track
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 
-VERSION = 2  # of what an audit finds: older ones in the cache are not read
+VERSION = 3  # of what an audit finds: older ones in the cache are not read
 FOLDS = 5
 TRUSTED_ACCURACY = 0.95  # out of fold, from which on doubts about labels are worth showing
 OUTLIER = 5.0  # modified z-score (Iglewicz and Hoaglin 1993: 3.5)
@@ -166,7 +166,8 @@ def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True)
     index = TwinIndex(len(paths))
 
     def add(position: int) -> None:
-        index.add(position, _gray(resize_image(read_image(paths[position]), SIDE)))
+        image = read_image(paths[position])
+        index.add(position, _gray(resize_image(image, SIDE)), image.shape)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(add, range(len(paths)))
@@ -203,7 +204,7 @@ def _measure(manifest: Manifest, *, progress: bool) -> _Measured:
         image = read_image(manifest.root / manifest.images[position].path)
         small = resize_image(image, SIDE)
         gray = _gray(small)
-        index.add(position, gray)
+        index.add(position, gray, image.shape)
         features[position] = texture_features(gray.astype(np.float32))
         red, green, blue = np.median(small.reshape(-1, 3), axis=0)
         light = (red + green + blue) / 3

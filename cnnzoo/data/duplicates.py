@@ -31,6 +31,7 @@ MIN_ALIKE = 0.97  # cosine between two windows
 MIN_TWIN = 0.6  # correlation of the fine textures: unlike pairs stay under 0.55, twins over 0.64
 NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
 MIN_OVERLAP = 0.3  # share of the image
+ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
 PLACES_PER_PAIR = 2
 LIST_LENGTH = 100  # windows in a list of the inverted file, on average
 MOST_LISTS = 8192
@@ -64,10 +65,17 @@ class TwinIndex:
 
     def __init__(self, count: int) -> None:
         self._bands = np.zeros((count, SIDE, SIDE), np.int8)
+        self._pixels = np.full(count, SIDE * SIDE)  # of an image, those that its thumbnail shows
         self._windows: list[tuple[int, npt.NDArray, npt.NDArray]] = []
 
-    def add(self, position: int, thumbnail: npt.NDArray[np.uint8]) -> None:
-        """Takes the (SIDE, SIDE) gray thumbnail of the image at `position`; threads may call this."""
+    def add(
+        self, position: int, thumbnail: npt.NDArray[np.uint8], shape: tuple[int, ...] = (SIDE, SIDE)
+    ) -> None:
+        """Takes the (SIDE, SIDE) gray thumbnail of the image at `position`; threads may call this.
+
+        `shape` is the height and width of the image: a thumbnail larger than it shows no more than it did.
+        """
+        self._pixels[position] = min(SIDE, shape[0]) * min(SIDE, shape[1])
         image = thumbnail.astype(np.float32)
         points = _key_points(image)
         self._bands[position] = _fine_texture(image)
@@ -92,10 +100,18 @@ class TwinIndex:
         best: dict[tuple[int, int], Twin] = {}
         for place, score in zip(places, (s for chunk in scores for s in chunk), strict=True):
             pair = int(place["first"]), int(place["second"])
-            if score >= MIN_TWIN and (pair not in best or score > best[pair].score):
-                shift = (float(place["x"]) / SIDE, float(place["y"]) / SIDE)
+            shift = (float(place["x"]) / SIDE, float(place["y"]) / SIDE)
+            if score >= self._least(pair, shift) and (pair not in best or score > best[pair].score):
                 best[pair] = Twin(*pair, min(float(score), NOT_IDENTICAL), int(place["turn"]), shift)
         return [best[pair] for pair in sorted(best)]
+
+    def _least(self, pair: tuple[int, int], shift: tuple[float, float]) -> float:
+        """The correlation that no two unlike images reach: by chance it grows as what is compared shrinks."""
+        pixels = int(self._pixels[list(pair)].min())
+        if pixels == SIDE * SIDE:
+            return MIN_TWIN
+        seen = (1 - abs(shift[0])) * (1 - abs(shift[1])) * pixels
+        return MIN_TWIN * max(1.0, ENOUGH_PIXELS / seen) ** 0.5
 
     def _places(self, queries: range | None, *, progress: bool) -> npt.NDArray:
         """For each pair of images with alike windows the likeliest ways to lay one on the other."""
