@@ -29,7 +29,9 @@ def markdown(rows: Sequence[Row]) -> str:
     """The comparison as one pastes it into a README."""
     others = all_others(rows)
     titles = ["recipe", "test accuracy (95 %)", "± seeds", "AUROC", *(f"{name} (AUROC)" for name in others)]
-    titles += ["training", "tracing", "parameters", "ms/image (1 / 32)", "weights", "notes"]
+    traced = any(row.average("tracing_seconds") is not None for row in rows)  # not in earlier records
+    titles += ["training", *(["tracing"] if traced else [])]
+    titles += ["parameters", "ms/image (1 / 32)", "weights", "notes"]
     lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for row in rows:
         accuracy = f"{number(row.average('test_accuracy'), 4)} ({interval_text(row)})" if row.results else ""
@@ -41,7 +43,7 @@ def markdown(rows: Sequence[Row]) -> str:
             number(row.average("auroc"), 4),
             *(other_text(row, name) for name in others),
             human_time(row.average("train_seconds")),
-            human_time(row.average("tracing_seconds")),
+            *([human_time(row.average("tracing_seconds"))] if traced else []),
             human_count(row.average("total_params")),
             latency if row.results else "",
             row.first.weights,

@@ -25,7 +25,9 @@ def _table(rows: Sequence[Row]) -> "Table":
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
-    for title in ("accuracy", "95 %", "training", "tracing", "params", "ms/image"):
+    traced = any(row.average("tracing_seconds") is not None for row in rows)  # not in earlier records
+    titles = ["accuracy", "95 %", "training", *(["tracing"] if traced else []), "params", "ms/image"]
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     for name in all_others(rows):
         table.add_column(escape(shorten(name, 12)), justify="right", no_wrap=True)
@@ -37,7 +39,7 @@ def _table(rows: Sequence[Row]) -> "Table":
             number(row.average("test_accuracy"), 4),
             interval_text(row).replace(" to ", "–"),
             human_time(row.average("train_seconds")),
-            human_time(row.average("tracing_seconds")),
+            *([human_time(row.average("tracing_seconds"))] if traced else []),
             human_count(row.average("total_params")),
             number(row.average("ms_per_image_32"), 2),
             *(number(row.other(name, "accuracy"), 4) for name in all_others(rows)),

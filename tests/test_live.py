@@ -223,8 +223,8 @@ def test_a_first_run_that_trains_says_how_long_those_of_its_kind_take():
 def test_earlier_records_count_for_runs_with_the_same_settings_alone():
     job, longer = jobs_for(spec(), spec(epochs=30))
     record = record_of(job)
-    # start, decoding, training, validation and test: 1 s each in RECORD.
-    assert usual_seconds([record, record_of(job, status="failed: x")]) == {job.kind: [5.0]}
+    # start, decoding, tracing, training, validation and test: 1 s each in RECORD.
+    assert usual_seconds([record, record_of(job, status="failed: x")]) == {job.kind: [6.0]}
     assert longer.kind not in usual_seconds([record])
 
 

@@ -8,6 +8,8 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from cnnzoo.data import synthetic
+from experiments import markup
 from experiments.markup import markdown
 from experiments.page import SHARED_CURVES
 from experiments.records import append_record
@@ -181,10 +183,17 @@ def test_without_predictions_there_is_a_table_but_no_verdict(tmp_path):
     assert "0.9990" in markdown(rows_of(tmp_path, made))
 
 
-def test_a_demonstration_recommends_nothing(tmp_path):
+def test_a_demonstration_recommends_too_and_says_what_it_is(tmp_path):
     made = run(tmp_path, "a", with_mistakes(1))
-    assert "Only a was tested" in markdown(rows_of(tmp_path, made))
-    assert "Only a was tested" not in markdown(rows_of(tmp_path, replace(made, demonstration=True)))
+    assert "demonstration" not in markdown(rows_of(tmp_path, made))
+    shown = markdown(rows_of(tmp_path, replace(made, demonstration=True)))
+    assert shown.startswith("A demonstration on drawn tiles of 64 pixels")
+    assert "`cnnzoo compare --data DIR`" in shown
+    assert "Only a was tested" in shown
+
+
+def test_the_tile_of_the_notice_is_that_of_the_drawing():
+    assert markup.TILE == synthetic.TILE
 
 
 def test_what_is_worse_than_one_of_the_best_is_not_among_them(tmp_path):

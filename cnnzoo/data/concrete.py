@@ -1,7 +1,8 @@
 """Concrete drawn with numpy and OpenCV: what a tile of a photographed wall shows, with or without a crack.
 
 Everything but the crack has the same distribution in both classes, and contrast and exposure are set in the
-end whatever the tile shows: brightness, contrast or edge energy alone do not tell the classes apart.
+end whatever the tile shows: brightness, contrast or edge energy alone do not tell the classes apart. In
+tiles of a few dozen pixels a crack is too much of the tile for that: contrast alone gets three in four right.
 """
 
 from dataclasses import dataclass
