@@ -101,9 +101,9 @@ def demonstration(rows: Sequence[Row], compare: str = "cnnzoo compare") -> str:
         return ""
     real = f"; those of 19,995 photographs are in {RESULTS}" if RESULTS.is_file() else ""
     return (
-        f"A demonstration on drawn tiles of {TILE} pixels: it shows how a comparison looks, and says nothing "
-        f"about your walls. For real numbers: `{compare} --data DIR`, with a folder of images per class, or "
-        f"`--data metu`{real}."
+        f"A demonstration on drawn tiles of {TILE} pixels, each recipe at two fifths of its usual size: it "
+        f"shows how a comparison looks, and says nothing about your walls. For real numbers: `{compare} "
+        f"--data DIR`, with a folder of images per class, or `--data metu`{real}."
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.markup import audit_lines, commands_of, demonstration, machine_lines
+from experiments.markup import RESULTS, audit_lines, commands_of, demonstration, machine_lines
 from experiments.mistakes import Mistake, Verdicts, galleries, some_of_each_kind
 from experiments.table import (
     SIDES,
@@ -89,6 +89,7 @@ def _render(rows: Sequence[Row], svgs: dict[str, str], sections: Sequence[Sectio
         rows=rows,
         data_names=list(dict.fromkeys(str(row.first.data.get("name", "")) for row in rows)),
         demonstration=demonstration(rows),
+        real_results=RESULTS.as_uri() if RESULTS.is_file() else "",
         sections=sections,
         svgs=svgs,
         points={field: _points(rows, field) for field in ("train_seconds", "total_params")},

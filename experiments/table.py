@@ -33,6 +33,7 @@ CORRUPTIONS = ("none", "blur", "noise", "exposure", "jpeg", "rotation", "scale")
 TIMES = {"train_seconds", "first_epoch_seconds", "seconds_per_epoch", "images_per_second", "start_seconds",
          "decode_seconds", "tracing_seconds", "validation_seconds", "test_seconds", "cpu_seconds",
          "ms_per_image_1", "ms_per_image_32"}  # fmt: skip
+OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 SIDES = ("train", "validation", "test")
 
 
@@ -346,7 +347,7 @@ def _random_weights_schedule(row: Row) -> str:
     (phase,) = phases
     return (
         f"from random weights in place of pretrained ones: all layers, {phase['epochs']} epochs of "
-        f"{phase['optimizer']} at {phase['learning_rate']:g} ({phase['schedule']})"
+        f"{OPTIMIZER_NAMES[phase['optimizer']]} at {phase['learning_rate']:g} ({phase['schedule']})"
     )
 
 

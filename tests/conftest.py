@@ -1,5 +1,6 @@
 """What several test files use. Nothing here needs the network, and the user's cache is not touched."""
 
+import gc
 import json
 import os
 import random
@@ -64,6 +65,17 @@ def pytest_fixture_setup():
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call():
     seed_everything()
+
+
+def pytest_collection_finish():
+    # Looking for garbage among TensorFlow's millions of objects takes a seventh of the tests' time.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
+
+
+def pytest_runtest_teardown(item, nextitem):
+    if nextitem is None or item.path != nextitem.path:
+        gc.collect()  # the models of a file go with it
 
 
 def pytest_addoption(parser):
