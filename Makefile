@@ -30,6 +30,7 @@ $(READY): requirements.lock pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes \
 		--requirement requirements.lock
 	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps --editable .
+	$(VENV)/bin/python -m compileall -q cnnzoo experiments
 	@touch $@
 
 .PHONY: compare test lint lock

@@ -20,7 +20,7 @@ COMMANDS = {
 
 def main() -> int:
     """Runs the command that the first argument names. Returns its exit code."""
-    # Neither it nor the processes that it starts import what lies in the current folder by chance.
+    # As `cnnzoo` itself, the processes that it starts import nothing that lies in the current folder.
     os.environ["PYTHONSAFEPATH"] = "1"
     name = _parser().parse_args(sys.argv[1:2]).command
     del sys.argv[1]

@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import shutil
+import site
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,9 @@ def own_module(module: str, *arguments: object) -> list[str]:
 
 
 def own_environment() -> dict[str, str]:
-    """The environment in which `own_module` finds our packages first, also where they aren't installed."""
+    """The environment in which `own_module` finds our packages, also where they aren't installed."""
+    if str(ROOT) in site.getsitepackages():
+        return dict(os.environ)
     others = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *([others] if others else [])])}
 

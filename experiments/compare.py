@@ -260,7 +260,7 @@ def _spec(
 
 def _epochs(recipe: Recipe, weights_file: str, options: argparse.Namespace) -> int | None:
     """The epochs of a phase, at most; None for as many as the recipe has."""
-    if options.epochs is None and options.demonstration and recipe.pretrained:
+    if options.epochs is None and options.demonstration and recipe.pretrained and recipe.name in RECIPES:
         return DEMONSTRATION_EPOCHS["pretrained" if weights_file else "random"]
     return options.epochs
 

@@ -17,6 +17,7 @@ from experiments.table import (
 from experiments.text import human_count, human_time, number, plain
 
 SHORT_HASH = 12
+COMPARE = "cnnzoo compare"
 TILE = 64  # pixels: cnnzoo.data.synthetic
 RESULTS = Path(__file__).parents[1] / "results" / "README.md"  # of the checkout; a wheel has none
 _TEX = {
@@ -95,13 +96,14 @@ def tex(text: str) -> str:
     return re.sub(r"[\\&%$#_{}~^±≥]", lambda found: _TEX[found[0]], plain(text))
 
 
-def demonstration(rows: Sequence[Row], compare: str = "cnnzoo compare") -> str:
+def demonstration(rows: Sequence[Row], compare: str = COMPARE) -> str:
     """The line that a demonstration's table carries, else nothing; `compare` is what starts a comparison."""
     if not any(row.first.demonstration for row in rows):
         return ""
-    real = f"; those of 19,995 photographs are in {RESULTS}" if RESULTS.is_file() else ""
+    here = compare != COMPARE and RESULTS.is_file()  # a path is for this machine's terminal alone
+    real = f"; those of 19,995 photographs are in {RESULTS}" if here else ""
     return (
-        f"A demonstration on drawn tiles of {TILE} pixels, each recipe at two fifths of its usual size: it "
+        f"A demonstration on drawn tiles of {TILE} pixels, the recipes at two fifths of their usual size: it "
         f"shows how a comparison looks, and says nothing about your walls. For real numbers: `{compare} "
         f"--data DIR`, with a folder of images per class, or `--data metu`{real}."
     )

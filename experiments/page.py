@@ -95,6 +95,7 @@ def _render(rows: Sequence[Row], svgs: dict[str, str], sections: Sequence[Sectio
         points={field: _points(rows, field) for field in ("train_seconds", "total_params")},
         notes={row.name: row_notes(row, rows) for row in rows},
         interval=interval_text,
+        traced=all(row.average("tracing_seconds") is not None for row in rows if row.results),
         recipes=len({row.first.recipe for row in rows}),
         data=data_sets(rows),
         sides=SIDES,
@@ -170,7 +171,7 @@ def _where_the_seconds_went(row: Row) -> list[tuple[str, float, float]]:
     parts = [
         ("start (imports)", row.average("start_seconds") or 0),
         ("decoding", row.average("decode_seconds") or 0),
-        ("tracing", tracing or 0),
+        *([("tracing", tracing)] if tracing is not None else []),
         ("training" if tracing is not None else "training, with tracing", train),
         ("validation and logging", row.average("validation_seconds") or 0),
         ("test", row.average("test_seconds") or 0),

@@ -323,7 +323,7 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     if schedule := _random_weights_schedule(row):
         notes.append(schedule)
     usual = _usual_epochs(row)
-    if usual and planned_epochs(row) != usual and not schedule and not row.first.demonstration:
+    if usual and planned_epochs(row) != usual and not schedule:
         notes.append(f"{planned_epochs(row)} epochs at most, its recipe has {usual}")
     wanted = row.operating("wanted_recall")
     if wanted is not None:
@@ -345,9 +345,10 @@ def _random_weights_schedule(row: Row) -> str:
     if row.first.weights != "random" or not row.first.config.get("pretrained") or len(phases) != 1:
         return ""
     (phase,) = phases
+    schedule = phase.get("schedule", "constant")  # not in records of the first versions
     return (
         f"from random weights in place of pretrained ones: all layers, {phase['epochs']} epochs of "
-        f"{OPTIMIZER_NAMES[phase['optimizer']]} at {phase['learning_rate']:g} ({phase['schedule']})"
+        f"{OPTIMIZER_NAMES[phase['optimizer']]} at {phase['learning_rate']:g} ({schedule})"
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -63,8 +64,14 @@ def test_every_file_of_the_contract_is_there(comparison):
     assert list((out / "logs" / "three_conv-seed0").rglob("events.*"))
 
 
-def test_the_same_command_again_trains_only_what_failed(comparison):
-    folder, arguments, _ = comparison
+@pytest.fixture
+def copy_of_comparison(comparison, tmp_path):
+    """What a test may change: the other tests are about the comparison as it ended."""
+    return shutil.copytree(comparison[0], tmp_path / "copy")
+
+
+def test_the_same_command_again_trains_only_what_failed(comparison, copy_of_comparison):
+    folder, arguments = copy_of_comparison, comparison[1]
     before = read_records(folder / "out")
     again = command(*arguments, folder=folder)
     added = read_records(folder / "out")[len(before) :]
@@ -72,8 +79,8 @@ def test_the_same_command_again_trains_only_what_failed(comparison):
     assert "three_conv-seed0: already done" in again.stdout
 
 
-def test_another_split_in_the_same_folder_leaves_the_first_model_as_it_is(comparison, image_folder):
-    folder = comparison[0]
+def test_another_split_in_the_same_folder_leaves_the_first_model_as_it_is(copy_of_comparison, image_folder):
+    folder = copy_of_comparison
     first = folder / "out" / "models" / "three_conv-seed0.keras"
     before = first.read_bytes()
     arguments = ["experiments.compare", "--data", image_folder, "--recipes", "three_conv", "--epochs", 1]
@@ -116,8 +123,8 @@ def test_quiet_and_json_exclude_each_other(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_the_saved_model_names_classes_and_errors_of_files(comparison, image_folder):
-    folder = comparison[0]
+def test_the_saved_model_names_classes_and_errors_of_files(copy_of_comparison, image_folder):
+    folder = copy_of_comparison
     (folder / "notes.jpg").write_text("no image")
     image = image_folder / "crack" / "00.png"
     arguments = ["out/models/three_conv-seed0.keras", image, "notes.jpg", "--out", "f.png", "--csv", "p.csv"]

@@ -98,6 +98,11 @@ def test_a_network_trains_as_keras_trains_it(data, monkeypatch):
         assert np.abs(ours - keras_own).max() <= 0.01 * np.abs(keras_own - before).max() + 1e-7
 
 
+def test_a_run_with_batch_norms_repeats_bit_for_bit(data):
+    for first, second in zip(trained(data, ADAMW)[1], trained(data, ADAMW)[1], strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
 def test_model_and_optimiser_are_keras_own_again_afterwards():
     model = network()
     training.compile_phase(model, ADAMW, steps=10)

@@ -85,7 +85,9 @@ def test_it_works_beside_files_with_the_names_of_ours(installed, folder):
     done = run(installed, "report", "out", folder=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "out" / "report.html").exists()
-    assert str(ROOT) not in done.stdout + done.stderr
+    code = "import cnnzoo, experiments; print(cnnzoo.__file__, experiments.__file__)"
+    done = run(installed.with_name("python"), "-P", "-c", code, folder=folder)
+    assert all(path.startswith(str(installed.parents[1])) for path in done.stdout.split())
 
 
 def test_what_needs_a_checkout_says_so(installed, folder):

@@ -291,3 +291,17 @@ def test_the_picture_of_the_table_cuts_nothing_off(tmp_path):
     assert "a_recipe_with_a_rather_long_name" in svg
     assert "…" not in svg
     assert "url(http" not in svg and 'url("http' not in svg
+
+
+def test_a_network_without_its_pretrained_weights_says_how_it_was_trained():
+    old = {
+        "epochs": 3,
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+    }  # as records of the first versions have it
+    config = {"pretrained": True, "config": {"phases": [old]}}
+    text = markdown(make_rows([replace(record("mobilenet_v2_160"), config=config)]))
+    assert "all layers, 3 epochs of Adam at 0.0001 (constant)" in text
+    config["config"]["phases"] = [old | {"schedule": "cosine", "optimizer": "adamw"}]
+    text = markdown(make_rows([replace(record("mobilenet_v2_160"), config=config)]))
+    assert "all layers, 3 epochs of AdamW at 0.0001 (cosine)" in text

@@ -65,12 +65,9 @@ def test_tracing_is_no_part_of_the_seconds_of_training(data):
     result = cnnzoo.fit(small_model(), data, config, progress=False)
     assert [epoch.tracing_seconds > 0 for epoch in result.history] == [True, False, False, True, False]
     assert result.tracing_seconds == pytest.approx(sum(epoch.tracing_seconds for epoch in result.history))
-    # Building a graph takes far longer than the few batches of these epochs.
-    assert result.seconds < result.tracing_seconds
     whole = replace(data, train=replace(data.train, batch_size=len(data.train)))
     one_batch = cnnzoo.fit(small_model(), whole, config, progress=False).history
     assert [epoch.tracing_seconds > 0 for epoch in one_batch] == [True, False, False, True, False]
-    assert one_batch[0].seconds < one_batch[0].tracing_seconds
 
 
 def test_the_accuracy_before_training_is_that_of_the_untrained_model(data):

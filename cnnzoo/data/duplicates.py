@@ -29,6 +29,7 @@ MIN_CONTRAST = 0.3  # gray levels; a flatter window says nothing
 NEIGHBOURS = 8  # alike windows looked at
 MIN_ALIKE = 0.97  # cosine between two windows
 MIN_TWIN = 0.6  # correlation of the fine textures: unlike pairs stay under 0.55, twins over 0.64
+MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirrored copy is found
 NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
 MIN_OVERLAP = 0.3  # share of the image
 ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
@@ -111,7 +112,7 @@ class TwinIndex:
         if pixels == SIDE * SIDE:
             return MIN_TWIN
         seen = (1 - abs(shift[0])) * (1 - abs(shift[1])) * pixels
-        return MIN_TWIN * max(1.0, ENOUGH_PIXELS / seen) ** 0.5
+        return min(MOST_TWIN, MIN_TWIN * max(1.0, ENOUGH_PIXELS / seen) ** 0.5)
 
     def _places(self, queries: range | None, *, progress: bool) -> npt.NDArray:
         """For each pair of images with alike windows the likeliest ways to lay one on the other."""

@@ -4,12 +4,8 @@ import keras
 from keras import layers
 
 from cnnzoo.blocks import Head, classification_head, dropout_layer
+from cnnzoo.errors import InputError
 from cnnzoo.registry import register_model
-
-# Of an image's mean. In [0, 1] it is several times as large as what a crack changes: every feature carries
-# it, and training sits at chance for hundreds of steps until it has learnt to disregard it. What is kept
-# still tells bright images from dark ones.
-BRIGHTNESS_KEPT = 0.1
 
 
 @register_model(
@@ -25,6 +21,7 @@ def three_conv(
     filters: tuple[int, ...] = (16, 32, 32),
     dense_units: int = 64,
     dropout: float = 0.2,
+    brightness: float = 0.1,
 ) -> keras.Model:
     """Builds 3x3 convolutions with ReLU, each with max pooling and dropout, then a dense layer and the head.
 
@@ -36,13 +33,18 @@ def three_conv(
         filters: of each convolution.
         dense_units: of the layer between the flattened features and the head.
         dropout: share of the features left out after each pooling.
+        brightness: share of each image's mean that is kept, 1 as in the public projects. The mean is several
+            times as large as what a crack changes: every feature carries it, and training sits at chance for
+            hundreds of steps until it has learnt to disregard it. A tenth still tells bright from dark.
 
     Raises:
-        InputError: dropout is not in [0, 1).
+        InputError: dropout is not in [0, 1), or brightness not in [0, 1].
     """
+    if not 0 <= brightness <= 1:
+        raise InputError(f"brightness is {brightness}; it must be from 0 to 1")
     inputs = keras.Input(input_shape, name="image")
     x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(inputs)
-    x = x - (1 - BRIGHTNESS_KEPT) * keras.ops.mean(x, axis=(1, 2, 3), keepdims=True)
+    x = x - (1 - brightness) * keras.ops.mean(x, axis=(1, 2, 3), keepdims=True)
     for number, count in enumerate(filters, start=1):
         x = layers.Conv2D(count, 3, padding="same", activation="relu", name=f"conv_{number}")(x)
         x = layers.MaxPooling2D(name=f"pool_{number}")(x)
