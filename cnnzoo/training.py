@@ -97,7 +97,8 @@ def fit(
             trained = frozen_twin(model) if phase.trainable == "head" else model
             compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
             if not history:
-                before = float(_validation(trained, data)["accuracy"])
+                untrained = trained.evaluate(data.validation.dataset(), verbose=0, return_dict=True)
+                before = float(untrained["accuracy"])
             recorder = _Recorder(number, data.train, config.phases, history, report)
             epochs = _tracing_apart(_fit_phase(trained, data, config, recorder, log_dir=log_dir))
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
@@ -112,10 +113,6 @@ def fit(
         images_per_second=len(data.train) / float(np.median([epoch.seconds for epoch in history])),
         trainable_params=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     )
-
-
-def _validation(model: keras.Model, data: Datasets) -> dict[str, float]:
-    return model.evaluate(data.validation.dataset(), verbose=0, return_dict=True)
 
 
 def _tracing_apart(epochs: list[Epoch]) -> list[Epoch]:

@@ -13,11 +13,11 @@ from experiments.table import (
     interval_text,
     row_notes,
     split_kind,
+    traced,
 )
 from experiments.text import human_count, human_time, number, plain
 
 SHORT_HASH = 12
-COMPARE = "cnnzoo compare"
 TILE = 64  # pixels: cnnzoo.data.synthetic
 RESULTS = Path(__file__).parents[1] / "results" / "README.md"  # of the checkout; a wheel has none
 _TEX = {
@@ -30,8 +30,7 @@ def markdown(rows: Sequence[Row]) -> str:
     """The comparison as one pastes it into a README."""
     others = all_others(rows)
     titles = ["recipe", "test accuracy (95 %)", "± seeds", "AUROC", *(f"{name} (AUROC)" for name in others)]
-    traced = any(row.average("tracing_seconds") is not None for row in rows)  # not in earlier records
-    titles += ["training", *(["tracing"] if traced else [])]
+    titles += ["training", *(["tracing"] if traced(rows) else [])]
     titles += ["parameters", "ms/image (1 / 32)", "weights", "notes"]
     lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for row in rows:
@@ -44,7 +43,7 @@ def markdown(rows: Sequence[Row]) -> str:
             number(row.average("auroc"), 4),
             *(other_text(row, name) for name in others),
             human_time(row.average("train_seconds")),
-            *([human_time(row.average("tracing_seconds"))] if traced else []),
+            *([human_time(row.average("tracing_seconds"))] if traced(rows) else []),
             human_count(row.average("total_params")),
             latency if row.results else "",
             row.first.weights,
@@ -96,12 +95,15 @@ def tex(text: str) -> str:
     return re.sub(r"[\\&%$#_{}~^±≥]", lambda found: _TEX[found[0]], plain(text))
 
 
-def demonstration(rows: Sequence[Row], compare: str = COMPARE) -> str:
-    """The line that a demonstration's table carries, else nothing; `compare` is what starts a comparison."""
+def demonstration(rows: Sequence[Row], compare: str = "cnnzoo compare", results: Path | None = None) -> str:
+    """The line that a demonstration's table carries, else nothing.
+
+    `compare` is what starts a comparison; `results` is for this machine's terminal alone: no path of it
+    belongs in a file that is passed on.
+    """
     if not any(row.first.demonstration for row in rows):
         return ""
-    here = compare != COMPARE and RESULTS.is_file()  # a path is for this machine's terminal alone
-    real = f"; those of 19,995 photographs are in {RESULTS}" if here else ""
+    real = f"; those of 19,995 photographs are in {results}" if results else ""
     return (
         f"A demonstration on drawn tiles of {TILE} pixels, the recipes at two fifths of their usual size: it "
         f"shows how a comparison looks, and says nothing about your walls. For real numbers: `{compare} "

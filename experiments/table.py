@@ -293,6 +293,11 @@ def data_sets(rows: Sequence[Row]) -> list[Row]:
     return list({(row.first.data.get("fingerprint"), split_kind(row)): row for row in by_size}.values())
 
 
+def traced(rows: Sequence[Row]) -> bool:
+    """Whether any row has the time of tracing apart; those of earlier versions have it in the training."""
+    return any(row.average("tracing_seconds") is not None for row in rows)
+
+
 def all_others(rows: Sequence[Row]) -> list[str]:
     """The names of the other data sets of all rows, each once."""
     return list(dict.fromkeys(name for row in rows for name in row.other_names))

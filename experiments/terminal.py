@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.commands import to_type
-from experiments.markup import audit_lines, conclusions, demonstration
-from experiments.table import Row, all_others, interval_text, row_notes
+from experiments.markup import RESULTS, audit_lines, conclusions, demonstration
+from experiments.table import Row, all_others, interval_text, row_notes, traced
 from experiments.text import human_count, human_time, number, shorten
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ def _table(rows: Sequence[Row]) -> "Table":
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
-    traced = any(row.average("tracing_seconds") is not None for row in rows)  # not in earlier records
-    titles = ["accuracy", "95 %", "training", *(["tracing"] if traced else []), "params", "ms/image"]
+    titles = ["accuracy", "95 %", "training", *(["tracing"] if traced(rows) else []), "params", "ms/image"]
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     for name in all_others(rows):
@@ -39,7 +38,7 @@ def _table(rows: Sequence[Row]) -> "Table":
             number(row.average("test_accuracy"), 4),
             interval_text(row).replace(" to ", "–"),
             human_time(row.average("train_seconds")),
-            *([human_time(row.average("tracing_seconds"))] if traced else []),
+            *([human_time(row.average("tracing_seconds"))] if traced(rows) else []),
             human_count(row.average("total_params")),
             number(row.average("ms_per_image_32"), 2),
             *(number(row.other(name, "accuracy"), 4) for name in all_others(rows)),
@@ -61,7 +60,8 @@ def print_table(rows: Sequence[Row], out: Path) -> None:
     console, table = Console(highlight=False), _table(rows)
     if not console.is_terminal:
         console.width = max(CONSOLE_WIDTH, _width(console, table))
-    if notice := demonstration(rows, to_type("compare")):
+    results = RESULTS if RESULTS.is_file() else None
+    if notice := demonstration(rows, to_type("compare"), results):
         console.print(f"\n{notice}", markup=False, soft_wrap=True)
     console.print()
     console.print(table)
