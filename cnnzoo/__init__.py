@@ -4,47 +4,50 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cnnzoo.calibration import Decision
-    from cnnzoo.config import Phase, Progress, TrainConfig
-    from cnnzoo.data.audit import Audit, audit_manifest
+    from cnnzoo.data.audit.examine import audit_manifest
+    from cnnzoo.data.audit.findings import Audit
     from cnnzoo.data.augment import Augmentation
     from cnnzoo.data.manifest import build_manifest
     from cnnzoo.data.pipeline import load_datasets
+    from cnnzoo.deploy.classifier import Classifier, load_model, predict, save_model
     from cnnzoo.errors import InputError
-    from cnnzoo.evaluation import Scores, evaluate
-    from cnnzoo.explain import grad_cam
-    from cnnzoo.prediction import Classifier, load_model, predict, save_model
-    from cnnzoo.registry import create_model, list_models, model_info, register_model
-    from cnnzoo.search import search_space
-    from cnnzoo.training import FitResult, fit
+    from cnnzoo.evaluation.calibration import Decision
+    from cnnzoo.evaluation.explain import grad_cam
+    from cnnzoo.evaluation.scores import Scores, evaluate
+    from cnnzoo.models.catalogue import create_model, list_models, model_info
+    from cnnzoo.models.registry import register_model
+    from cnnzoo.training.config import Phase, TrainConfig
+    from cnnzoo.training.fit import FitResult, fit
+    from cnnzoo.training.progress import Progress
+    from cnnzoo.training.search import search_space
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "InputError": "cnnzoo.errors",
-    "create_model": "cnnzoo.registry",
-    "list_models": "cnnzoo.registry",
-    "model_info": "cnnzoo.registry",
-    "register_model": "cnnzoo.registry",
+    "create_model": "cnnzoo.models.catalogue",
+    "list_models": "cnnzoo.models.catalogue",
+    "model_info": "cnnzoo.models.catalogue",
+    "register_model": "cnnzoo.models.registry",
     "load_datasets": "cnnzoo.data.pipeline",
     "Augmentation": "cnnzoo.data.augment",
-    "FitResult": "cnnzoo.training",
-    "Phase": "cnnzoo.config",
-    "Progress": "cnnzoo.config",
-    "TrainConfig": "cnnzoo.config",
-    "fit": "cnnzoo.training",
-    "Scores": "cnnzoo.evaluation",
-    "evaluate": "cnnzoo.evaluation",
-    "grad_cam": "cnnzoo.explain",
-    "Classifier": "cnnzoo.prediction",
-    "Decision": "cnnzoo.calibration",
-    "Audit": "cnnzoo.data.audit",
-    "audit_manifest": "cnnzoo.data.audit",
+    "FitResult": "cnnzoo.training.fit",
+    "Phase": "cnnzoo.training.config",
+    "Progress": "cnnzoo.training.progress",
+    "TrainConfig": "cnnzoo.training.config",
+    "fit": "cnnzoo.training.fit",
+    "Scores": "cnnzoo.evaluation.scores",
+    "evaluate": "cnnzoo.evaluation.scores",
+    "grad_cam": "cnnzoo.evaluation.explain",
+    "Classifier": "cnnzoo.deploy.classifier",
+    "Decision": "cnnzoo.evaluation.calibration",
+    "Audit": "cnnzoo.data.audit.findings",
+    "audit_manifest": "cnnzoo.data.audit.examine",
     "build_manifest": "cnnzoo.data.manifest",
-    "load_model": "cnnzoo.prediction",
-    "predict": "cnnzoo.prediction",
-    "save_model": "cnnzoo.prediction",
-    "search_space": "cnnzoo.search",
+    "load_model": "cnnzoo.deploy.classifier",
+    "predict": "cnnzoo.deploy.classifier",
+    "save_model": "cnnzoo.deploy.classifier",
+    "search_space": "cnnzoo.training.search",
 }
 
 __all__ = [

@@ -1,8 +1,54 @@
-"""The one exception that means: the input, not the program, has to change."""
+"""The one exception that means that the input, not the program, has to change, and how errors are said."""
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+MOST_CHARACTERS = 500  # of what another library says
 
 
 class InputError(ValueError):
     """A file, folder or option that cannot be used.
 
     The message names it and says what to do. The commands print it to stderr and exit with code 2.
+
+    Where a message names arguments of the function that was called, these stand in it in braces and are
+    given by name as one would write them, as in `InputError("go on without ({skip_bad})",
+    skip_bad="skip_bad=True")`: a command puts its own options in their place.
     """
+
+    def __init__(self, message: str, **arguments: str) -> None:
+        super().__init__(message)
+        self.arguments = arguments
+
+    def __str__(self) -> str:
+        return self.told({})
+
+    def told(self, options: Mapping[str, str]) -> str:
+        """Returns the message with what `options` call the arguments, else with their own names."""
+        message = str(self.args[0])
+        for name, own in self.arguments.items():
+            message = message.replace(f"{{{name}}}", options.get(name, own))
+        return message
+
+
+def one_line(error: BaseException) -> str:
+    """Returns the first line of what an error says, with the next if it ends in a colon, or its kind."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    said = lines[:2] if lines and lines[0].endswith(":") else lines[:1]
+    return " ".join(said)[:MOST_CHARACTERS] or type(error).__name__
+
+
+def printable(path: str | Path) -> str:
+    """Returns `path` for a message of one line: line breaks and undecodable bytes in a name are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+
+
+def suggest(name: str, known: Collection[str], *, listed: Collection[str] | None = None) -> str:
+    """Returns "near: a, b" with the known names most like `name`, or "known: ..." when none is.
+
+    `listed` are the names that "known" shows where all of them would be too many.
+    """
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    shown = known if listed is None else listed
+    return f"near: {', '.join(near)}" if near else f"known: {', '.join(sorted(shown))}"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from cnnzoo.data.audit import Audit
-    from cnnzoo.data.duplicates import Twin
+    from cnnzoo.data.audit.findings import Audit
+    from cnnzoo.data.audit.twins import Twin
     from cnnzoo.data.manifest import Manifest
 
 SHOWN = 24  # pictures on a contact sheet
@@ -59,7 +59,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Audits every folder and every two of them. Returns the exit code."""
     options = parse_arguments(arguments)
-    from cnnzoo.data.audit import audit_manifest, twins_between
+    from cnnzoo.data.audit.examine import audit_manifest, twins_between
     from cnnzoo.data.manifest import build_manifest
 
     if len({folder.resolve() for folder in options.folders}) < len(options.folders):
@@ -165,7 +165,7 @@ def _random_leak(found: dict[str, Any]) -> str:
 
 
 def _labels(audit: "Audit") -> str:
-    from cnnzoo.data.audit import TRUSTED_ACCURACY
+    from cnnzoo.data.audit.findings import TRUSTED_ACCURACY
 
     if audit.label_accuracy is None:
         return "labels: too few groups of images to doubt any"

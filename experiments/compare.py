@@ -115,7 +115,7 @@ def _compare(options: argparse.Namespace, view: View) -> int:
     _check_numbers(options)
     options.demonstration = options.data == "synthetic"
     if options.demonstration:
-        from cnnzoo.data.synthetic import TILE
+        from cnnzoo.data.sources.synthetic import TILE
 
         recipes = [r.for_tiles(TILE) if RECIPES.get(r.name) == r else r for r in recipes]
     given = given_weights(options.weights, recipes)
@@ -189,7 +189,8 @@ def starting_weights(
     recipes: Sequence[Recipe], given: dict[str, str], say: Say = say
 ) -> dict[str, tuple[str, str]]:
     """Returns how the record names what a recipe starts from, and its file: none for random weights."""
-    from cnnzoo.weights import weights_fingerprint
+
+    from cnnzoo.files import sha256_of
 
     weights = {recipe.name: ("random", "") for recipe in recipes}
     out_of_reach: set[str] = set()
@@ -201,7 +202,7 @@ def starting_weights(
                 continue
             if file:
                 weights[recipe.name] = (
-                    f"{Path(file).name} (sha256 {weights_fingerprint(file)[:12]})",
+                    f"{Path(file).name} (sha256 {sha256_of(file)[:12]})",
                     str(Path(file).resolve()),
                 )
                 continue
@@ -222,11 +223,11 @@ def _fetch_weights(recipe: Recipe) -> Path:
     with quiet_stderr():
         import keras  # noqa: F401
 
-        from cnnzoo.weights import download_weights
+        from cnnzoo.models.catalogue import download_published
     shape = (recipe.image_size, recipe.image_size, 3)
     # Keras shows how far a download is on stdout, which may be for JSON alone.
     with redirect_stdout(sys.stderr):
-        return download_weights(recipe.model, input_shape=shape, **recipe.arguments)
+        return download_published(recipe.model, input_shape=shape, **recipe.arguments)
 
 
 def _spec(

@@ -77,7 +77,7 @@ def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
 
 
 def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
-    from cnnzoo.calibration import reliability
+    from cnnzoo.evaluation.calibration import reliability
 
     figure.set_size_inches(4.6, 3.4)
     axes = figure.subplots()
@@ -99,14 +99,14 @@ def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
 
 def _calibrated(row: Row) -> npt.NDArray[np.float64]:
     """The probabilities of all seeds, each with its own temperature."""
-    from cnnzoo.calibration import with_temperature
+    from cnnzoo.evaluation.calibration import with_temperature
 
     pairs = zip(row.predictions, row.results, strict=True)
     return np.concatenate([with_temperature(each.probabilities, r.temperature) for each, r in pairs])
 
 
 def _abstention(figure: "Figure", *, rows: Sequence[Row]) -> None:
-    from cnnzoo.calibration import accuracy_when_abstaining
+    from cnnzoo.evaluation.calibration import accuracy_when_abstaining
 
     figure.set_size_inches(4.6, 3.4)
     axes = figure.subplots()

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cnnzoo.config import Epoch, Progress
+from cnnzoo.training.config import Epoch
+from cnnzoo.training.progress import Progress
 from experiments.commands import own_environment
 
 Event = dict[str, Any]  # "event" is "stage", "data" or "progress"; the others are what there is to know

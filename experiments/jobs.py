@@ -7,7 +7,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from cnnzoo.config import Progress
+from cnnzoo.training.progress import Progress
 from experiments.records import RunRecord
 from experiments.run import RunSpec
 

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cnnzoo.config import Progress
+from cnnzoo.training.progress import Progress
 from experiments.jobs import Job
 from experiments.records import RunRecord
 from experiments.text import human_time, plain, shorten

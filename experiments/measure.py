@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.calibration import (
+from cnnzoo.data.corruptions import CANVAS, STRENGTHS, corrupt
+from cnnzoo.data.images import load_images, resize_image
+from cnnzoo.data.manifest import Manifest
+from cnnzoo.data.pipeline import Datasets, ImageSet, load_image_set
+from cnnzoo.evaluation.calibration import (
     Decision,
     calibration_error,
     decide,
@@ -18,11 +22,7 @@ from cnnzoo.calibration import (
     threshold_for_recall,
     with_temperature,
 )
-from cnnzoo.data.corruptions import CANVAS, STRENGTHS, corrupt
-from cnnzoo.data.images import load_images, resize_image
-from cnnzoo.data.manifest import Manifest
-from cnnzoo.data.pipeline import Datasets, ImageSet, load_image_set
-from cnnzoo.evaluation import Scores, auroc, average_precision, evaluate
+from cnnzoo.evaluation.scores import Scores, auroc, average_precision, evaluate
 
 ROBUSTNESS_IMAGES = 300  # of the test images: 30 corruptions of each
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
-from cnnzoo.calibration import Decision, decide, with_temperature
 from cnnzoo.data.images import encode_jpeg
 from cnnzoo.errors import InputError
+from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from experiments.records import RunResult, mistakes_file, write_whole
 from experiments.table import TRUSTED_ACCURACY, Row
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
 
     from cnnzoo.data.pipeline import ImageSet
-    from cnnzoo.evaluation import Scores
+    from cnnzoo.evaluation.scores import Scores
 
 T = TypeVar("T")
 
@@ -157,7 +157,7 @@ def some_of_each_kind(items: Sequence[T], kinds: Sequence[Hashable]) -> list[T]:
 
 def _maps(model: "keras.Model", images: npt.NDArray[np.uint8], class_ids: npt.NDArray[np.int64]) -> list[str]:
     """Grad-CAM over each image; empty where the model's features have a single place, and no map."""
-    from cnnzoo.explain import grad_cam, overlay
+    from cnnzoo.evaluation.explain import grad_cam, overlay
 
     try:
         maps = grad_cam(model, images, class_ids)

@@ -9,7 +9,7 @@ from experiments.commands import Parser, called, exit_code, quiet_stderr
 from experiments.text import human_count
 
 if TYPE_CHECKING:
-    from cnnzoo.registry import ModelInfo
+    from cnnzoo.models.registry import ModelInfo
 
 HEADER = (
     "| model | year | pixels | parameters | multiply-adds | ImageNet weights | source |",
@@ -33,7 +33,7 @@ def table_row(info: "ModelInfo") -> str:
 
 def table_lines(names: Sequence[str]) -> Iterator[str]:
     """Yields the table line by line: each model is built to be counted, which takes a second or so."""
-    from cnnzoo.registry import model_info
+    from cnnzoo.models.catalogue import model_info
 
     yield from HEADER
     for name in names:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     with quiet_stderr():
-        from cnnzoo.registry import list_models
+        from cnnzoo.models.catalogue import list_models
 
         names = list_models(options.pattern or "*")
     if options.pattern is None:

@@ -11,7 +11,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from cnnzoo.search import HyperParameters
+from cnnzoo.training.search import HyperParameters
 from experiments.records import write_whole
 
 LEASE_SECONDS = 60.0  # a worker is heard of every few seconds; one that is silent for so long is gone

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.data.images import printable
+from cnnzoo.errors import printable
 
 PLAIN = "#222222"
 WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines

@@ -17,8 +17,8 @@ from experiments.commands import to_type
 from experiments.records import file_stem
 
 if TYPE_CHECKING:
-    from cnnzoo.data.audit import Audit
-    from cnnzoo.data.duplicates import Twin
+    from cnnzoo.data.audit.findings import Audit
+    from cnnzoo.data.audit.twins import Twin
     from cnnzoo.data.manifest import Manifest
     from cnnzoo.data.splits import Split
 
@@ -56,7 +56,7 @@ def say(text: str, *, warning: bool = False) -> None:
 def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None], say: Say = say) -> Plan:
     """Checks and audits the images once for all runs, and splits them."""
     from cnnzoo.data.manifest import build_manifest
-    from cnnzoo.data.sources import find_data
+    from cnnzoo.data.sources.find import find_data
     from cnnzoo.data.splits import few
 
     folder = find_data(options.data, limit=options.limit)
@@ -98,7 +98,8 @@ def prepare_data(options: argparse.Namespace, sizes: Sequence[int | None], say: 
 
 def audited(manifest: "Manifest", say: Say = say) -> "Audit":
     """Audits in a process of its own, which gives the memory back."""
-    from cnnzoo.data.audit import Audit, audit_file, audit_manifest
+    from cnnzoo.data.audit.examine import audit_manifest
+    from cnnzoo.data.audit.findings import Audit, audit_file
 
     if audit_file(manifest).exists():
         return Audit.load(audit_file(manifest))
@@ -204,7 +205,7 @@ def _others(
 
 
 def _twins_across(manifest: "Manifest", other: "Manifest") -> "list[Twin]":
-    from cnnzoo.data.audit import twins_between
+    from cnnzoo.data.audit.examine import twins_between
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(twins_between, manifest, other).result()

@@ -11,7 +11,7 @@ from cnnzoo.errors import InputError
 from experiments.commands import Parser, called, exit_code, quiet_stderr
 
 if TYPE_CHECKING:
-    from cnnzoo.prediction import Prediction
+    from cnnzoo.deploy.classifier import Prediction
 
 FIGURE_IMAGES = 48
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if path is not None and not path.resolve().parent.is_dir():
             raise InputError(f"{path}: its folder does not exist")
     with quiet_stderr():
-        from cnnzoo.prediction import load_model, predict
+        from cnnzoo.deploy.classifier import load_model, predict
 
         classifier = load_model(options.model)
     decision = classifier.decision

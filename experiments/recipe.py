@@ -7,9 +7,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, get_args
 
-from cnnzoo.config import Phase, TrainConfig
 from cnnzoo.data.augment import Augmentation
 from cnnzoo.errors import InputError
+from cnnzoo.training.config import Phase, TrainConfig
 from experiments.records import write_whole
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Recipe:
 
     def build_model(self, *, num_classes: int, weights_file: str) -> "keras.Model":
         """Builds the untrained model, from random weights where `weights_file` is empty."""
-        from cnnzoo.registry import create_model
+        from cnnzoo.models.catalogue import create_model
 
         return create_model(
             self.model,

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from cnnzoo.config import Phase, TrainConfig
 from cnnzoo.data.augment import Augmentation
 from cnnzoo.errors import InputError
+from cnnzoo.training.config import Phase, TrainConfig
 from experiments.commands import quiet_stderr
 from experiments.recipe import Recipe, load_recipe
 
@@ -157,7 +157,7 @@ def for_model(name: str) -> Recipe:
     Raises:
         InputError: no model has this name.
     """
-    from cnnzoo.registry import model_info
+    from cnnzoo.models.catalogue import model_info
 
     info = model_info(name)
     head = Phase(epochs=3, trainable="head")
@@ -194,7 +194,7 @@ def _find_recipe(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
     # Model names cost the import of Keras: only for a name that is no recipe's.
-    from cnnzoo.registry import list_models
+    from cnnzoo.models.catalogue import list_models
 
     with quiet_stderr():
         models = list_models()

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.config import Epoch
 from cnnzoo.errors import InputError
+from cnnzoo.training.config import Epoch
 from experiments.commands import to_type
 
 RUNS_FILE = "runs.jsonl"

@@ -138,7 +138,7 @@ def _thinned(x: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.int64]:
 
 def _reliability(figure: "Figure", *, verdicts: Verdicts) -> None:
     """Accuracy against confidence, all seeds together, with and without the temperature."""
-    from cnnzoo.calibration import reliability
+    from cnnzoo.evaluation.calibration import reliability
 
     figure.set_size_inches(4.2, 3.6)
     axes = figure.subplots()

@@ -22,10 +22,10 @@ from experiments.records import RunRecord, RunResult, mistakes_file, predictions
 if TYPE_CHECKING:
     import keras
 
-    from cnnzoo.calibration import Decision
     from cnnzoo.data.pipeline import Datasets
-    from cnnzoo.evaluation import Scores
-    from cnnzoo.training import FitResult
+    from cnnzoo.evaluation.calibration import Decision
+    from cnnzoo.evaluation.scores import Scores
+    from cnnzoo.training.fit import FitResult
 
 PREVIEW_IMAGES = 12
 FEW_IMAGES_EPOCH = 1000  # images that pass in an epoch where there are fewer
@@ -153,7 +153,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: events.Tell) -
     import keras
 
     import cnnzoo
-    from cnnzoo.evaluation import evaluate
+    from cnnzoo.evaluation.scores import evaluate
     from experiments import measure
 
     recipe, out = spec.resolved_recipe(), Path(spec.out)
@@ -231,7 +231,7 @@ def _test_part(
     decision: "Decision",
     spec: RunSpec,
 ) -> dict[str, Any]:
-    from cnnzoo.evaluation import milliseconds_per_image
+    from cnnzoo.evaluation.speed import milliseconds_per_image
     from experiments import measure
 
     names, test = data.class_names, sides["test"]

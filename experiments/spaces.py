@@ -3,7 +3,7 @@
 import json
 from hashlib import sha256
 
-from cnnzoo.search import HyperParameters, sample
+from cnnzoo.training.search import HyperParameters, sample
 from experiments.recipe import Recipe
 from experiments.records import file_stem
 

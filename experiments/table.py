@@ -131,7 +131,7 @@ class Row:
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the mean accuracy: by groups and seeds where the predictions are at hand."""
-        from cnnzoo.statistics import accuracy_interval, wilson_interval
+        from cnnzoo.evaluation.statistics import accuracy_interval, wilson_interval
 
         accuracy = self.average("test_accuracy")
         if accuracy is None:
@@ -185,7 +185,7 @@ class Row:
 
 @lru_cache(maxsize=256)  # the CSV asks for it, and the page twice
 def _other_interval(row: Row, name: str) -> tuple[float, float] | None:
-    from cnnzoo.statistics import accuracy_interval
+    from cnnzoo.evaluation.statistics import accuracy_interval
 
     found = row.read(name)
     return accuracy_interval(np.stack([each.right for each in found]), found[0].groups) if found else None

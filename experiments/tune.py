@@ -116,7 +116,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--seed {options.seed}: it must be at least 0")
     check_groups(options)
     with quiet_stderr():
-        from cnnzoo.registry import model_info
+        from cnnzoo.models.catalogue import model_info
 
         model_info(options.model)
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
-from cnnzoo.statistics import bootstrap_interval, holm, paired_p_value
+from cnnzoo.evaluation.statistics import bootstrap_interval, holm, paired_p_value
 from experiments.table import Row, split_kind
 from experiments.text import human_count, human_time, number
 

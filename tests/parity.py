@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnzoo.registry import list_models
+from cnnzoo.models.catalogue import list_models
 
 # The models that are written here; those of keras.applications have tests of their own.
 OURS = [name for name in list_models() if not name.startswith("keras/")]

@@ -5,12 +5,13 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.data import groups
-from cnnzoo.data.audit import Audit, audit_manifest, twins_between
-from cnnzoo.data.concrete import draw_tile
-from cnnzoo.data.duplicates import Twin
-from cnnzoo.data.features import texture_features
+from cnnzoo.data.audit import groups
+from cnnzoo.data.audit.examine import audit_manifest, twins_between
+from cnnzoo.data.audit.findings import Audit
+from cnnzoo.data.audit.texture import texture_features
+from cnnzoo.data.audit.twins import Twin
 from cnnzoo.data.manifest import build_manifest
+from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.data.splits import Split
 
 SIZE = 96

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from parity import OURS, images
 
-from cnnzoo.explain import grad_cam
-from cnnzoo.registry import create_model
+from cnnzoo.evaluation.explain import grad_cam
+from cnnzoo.models.catalogue import create_model
 
 SIZE = 64
 COUNT = 4

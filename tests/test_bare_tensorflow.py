@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from parity import images, predict, settle, spread_out
 
-from cnnzoo.registry import create_model
-from cnnzoo.transfer import backbone_of, set_trainable
+from cnnzoo.models.catalogue import create_model
+from cnnzoo.models.transfer import backbone_of, set_trainable
 
 SQUEEZENET_FILE = (
     Path(__file__).parents[2] / "shared/weights/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"

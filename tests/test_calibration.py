@@ -3,7 +3,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import log_loss, recall_score
 
-from cnnzoo.calibration import (
+from cnnzoo.evaluation.calibration import (
     accuracy_when_abstaining,
     calibration_error,
     fit_temperature,

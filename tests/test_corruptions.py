@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnzoo.data.concrete import draw_tile
 from cnnzoo.data.corruptions import CANVAS, STRENGTHS, corrupt
+from cnnzoo.data.sources.concrete import draw_tile
 
 TILE = draw_tile(np.random.default_rng(0), crack=True, size=CANVAS)[0]
 

@@ -10,7 +10,7 @@ import pytest
 from parity import images, predict
 
 from cnnzoo.errors import InputError
-from cnnzoo.registry import create_model
+from cnnzoo.models.catalogue import create_model
 
 SHAPE = (64, 64, 3)
 

@@ -7,7 +7,7 @@ import pytest
 from parity import OURS, models
 
 import cnnzoo
-from cnnzoo.registry import model_info
+from cnnzoo.models.catalogue import model_info
 from experiments import recipes
 from experiments.markup import markdown
 from experiments.models import HEADER, table_row

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.data import duplicates
-from cnnzoo.data.concrete import draw_tile
-from cnnzoo.data.duplicates import SIDE, TwinIndex, same_file
+from cnnzoo.data.audit import twins as duplicates
+from cnnzoo.data.audit.twins import SIDE, TwinIndex, same_file
+from cnnzoo.data.sources.concrete import draw_tile
 
 PLANTED = 120
 LARGE, TILE = 148, 118  # two tiles shifted by up to a quarter fit into a large one

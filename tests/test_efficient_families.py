@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from parity import difference, images, predict, settle, weighted
 
-from cnnzoo.blocks import stochastic_depth
 from cnnzoo.errors import InputError
-from cnnzoo.models import efficientnet, mobilenet_v3
-from cnnzoo.registry import create_model
-from cnnzoo.transfer import backbone_of, set_trainable
+from cnnzoo.models.blocks import stochastic_depth
+from cnnzoo.models.catalogue import create_model
+from cnnzoo.models.families import efficientnet, mobilenet_v3
+from cnnzoo.models.transfer import backbone_of, set_trainable
 
 APPLICATIONS = {
     "mobilenet": keras.applications.MobileNet,

@@ -3,8 +3,9 @@ import pytest
 from sklearn.metrics import classification_report, roc_auc_score
 
 import cnnzoo
-from cnnzoo.evaluation import auroc, average_precision, class_probabilities, milliseconds_per_image, score
-from cnnzoo.statistics import wilson_interval
+from cnnzoo.evaluation.scores import auroc, average_precision, class_probabilities, score
+from cnnzoo.evaluation.speed import milliseconds_per_image
+from cnnzoo.evaluation.statistics import wilson_interval
 
 
 def test_scores_agree_with_scikit_learns_report():

@@ -9,12 +9,12 @@ from parity import images, models
 
 import cnnzoo
 from cnnzoo import Phase, TrainConfig
-from cnnzoo.data.concrete import draw_tile
+from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.errors import InputError
-from cnnzoo.explain import grad_cam, overlay
-from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.registry import create_model, list_models
-from cnnzoo.transfer import transfer_model
+from cnnzoo.evaluation.explain import grad_cam, overlay
+from cnnzoo.models.catalogue import create_model, list_models
+from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
+from cnnzoo.models.transfer import transfer_model
 
 KERAS = [
     pytest.param(name, marks=[pytest.mark.slow] * (name != "keras/MobileNet"))

@@ -6,9 +6,8 @@ import pytest
 from parity import difference, images, predict, settle, spread_out, weighted
 
 from cnnzoo.errors import InputError
-from cnnzoo.registry import create_model, list_models, model_info
-from cnnzoo.transfer import backbone_of
-from cnnzoo.weights import published_file
+from cnnzoo.models.catalogue import create_model, list_models, model_info, published_file
+from cnnzoo.models.transfer import backbone_of
 
 slow = pytest.mark.slow
 

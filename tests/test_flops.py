@@ -5,9 +5,10 @@ import contextlib
 import keras
 import pytest
 
-from cnnzoo import registry
-from cnnzoo.flops import count_flops
-from cnnzoo.registry import create_model, model_info, register_model
+from cnnzoo.models import registry
+from cnnzoo.models.catalogue import create_model, model_info
+from cnnzoo.models.flops import count_flops
+from cnnzoo.models.registry import register_model
 
 
 def test_a_small_model_by_hand():
@@ -86,7 +87,7 @@ def test_shapes_that_are_not_known_are_no_zero():
 
 
 def test_model_info_builds_once_and_on_the_cpu(monkeypatch):
-    monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
+    monkeypatch.setattr(registry, "MODELS", dict(registry.MODELS))
     built, devices = [], []
 
     @contextlib.contextmanager

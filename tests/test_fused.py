@@ -9,8 +9,9 @@ import tensorflow as tf
 from keras import layers
 
 import cnnzoo
-from cnnzoo import Phase, TrainConfig, training
-from cnnzoo.fused import fused_kernels
+from cnnzoo import Phase, TrainConfig
+from cnnzoo.training import fit as training
+from cnnzoo.training.fused import fused_kernels
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's kernels")
 

@@ -13,15 +13,14 @@ import pytest
 from keras.src.utils import file_utils
 from parity import images, predict
 
-from cnnzoo import weights
 from cnnzoo.errors import InputError
-from cnnzoo.frozen import frozen_twin
-from cnnzoo.keras_applications import build_backbone, find_applications
-from cnnzoo.keras_facts import default_size, nothing_fetched
-from cnnzoo.normalisation import find_normalisation
-from cnnzoo.registry import create_model, list_models, model_info
-from cnnzoo.transfer import backbone_of, set_trainable
-from cnnzoo.weights import download_weights, published_file
+from cnnzoo.models import weights
+from cnnzoo.models.catalogue import create_model, download_published, list_models, model_info, published_file
+from cnnzoo.models.folding import frozen_twin
+from cnnzoo.models.keras_applications import build_backbone, find_applications
+from cnnzoo.models.keras_facts import default_size, nothing_fetched
+from cnnzoo.models.normalisation import find_normalisation
+from cnnzoo.models.transfer import backbone_of, set_trainable
 
 # One with [-1, 1], one with BGR minus the mean, one with mean and deviation, three that normalise inside, the
 # last of them with a layer behind the pooling.
@@ -302,7 +301,7 @@ def test_a_file_in_the_cache_of_keras_is_used_without_a_network(keras_home, tmp_
     source.save_weights(tmp_path / "file.weights.h5")
     shutil.copy(tmp_path / "file.weights.h5", keras_home / "models" / MOBILENET_FILE)
     build = partial(create_model, "keras/MobileNet", input_shape=SHAPE, alpha=0.25)
-    path = download_weights("keras/MobileNet", input_shape=SHAPE, alpha=0.25)
+    path = download_published("keras/MobileNet", input_shape=SHAPE, alpha=0.25)
     assert path == keras_home / "models" / MOBILENET_FILE
     for given in ("imagenet", path):
         for a, b in zip(backbone_of(build(weights=given)).get_weights(), source.get_weights(), strict=True):
@@ -311,7 +310,7 @@ def test_a_file_in_the_cache_of_keras_is_used_without_a_network(keras_home, tmp_
 
 def test_no_network_is_one_line_with_the_way_out(keras_home, monkeypatch):
     monkeypatch.setattr(weights, "_unreachable", lambda url: "no route to host")
-    with pytest.raises(InputError, match=r"no route to host.*--weights keras/MobileNet=FILE") as caught:
+    with pytest.raises(InputError, match=r"no route to host.*weights=FILE") as caught:
         create_model("keras/MobileNet", input_shape=SHAPE, weights="imagenet")
     assert "\n" not in str(caught.value)
 

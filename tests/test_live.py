@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 from test_records import EPOCH, RECORD
 
-from cnnzoo.config import Phase, Progress, TrainConfig
+from cnnzoo.training.config import Phase, TrainConfig
+from cnnzoo.training.progress import Progress
 from experiments import compare, events
 from experiments.jobs import Job, time_left, usual_seconds
 from experiments.live import Live, fitting, rough_time

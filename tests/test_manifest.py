@@ -90,7 +90,7 @@ def test_bad_files_stop_with_the_list_and_the_way_out(folder):
         build_manifest(folder)
     first, *lines = str(caught.value).splitlines()
     assert "7 files" in first
-    assert "--skip-bad" in first
+    assert "skip_bad=True" in first
     assert len(lines) == 7
     reasons = dict(line.strip().split(": ", 1) for line in lines)
     assert "cut off" in reasons["a/cut.bmp"]

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.data import download as download_module
-from cnnzoo.data.metu import ARCHIVE, METU, PAGE, Published, metu_folder
+from cnnzoo.data.sources import download as download_module
+from cnnzoo.data.sources.metu import ARCHIVE, METU, PAGE, Published, metu_folder
 from cnnzoo.errors import InputError
 
 pytest.importorskip("unrar.cffi.unrarlib", reason="unrar2-cffi has no wheel for this machine")

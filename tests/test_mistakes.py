@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from cnnzoo.calibration import Decision
 from cnnzoo.data.pipeline import ImageSet
-from cnnzoo.evaluation import score
+from cnnzoo.evaluation.calibration import Decision
+from cnnzoo.evaluation.scores import score
 from experiments.mistakes import SIDE, Verdicts, galleries, save_pictures, some_of_each_kind
 from experiments.records import mistakes_file
 from experiments.table import make_rows

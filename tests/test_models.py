@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from parity import difference, images, models, predict, settle, weighted
 
-from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.registry import create_model, model_info
-from cnnzoo.transfer import backbone_of
-from cnnzoo.weights import load_weights
+from cnnzoo.models.catalogue import create_model, model_info
+from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
+from cnnzoo.models.transfer import backbone_of
+from cnnzoo.models.weights import load_weights
 
 SHARED = Path(__file__).parents[2] / "shared" / "weights"
 SHAPE = (64, 64, 3)

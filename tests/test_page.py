@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.config import Epoch
+from cnnzoo.training.config import Epoch
 from experiments.records import append_record, mistakes_file
 from experiments.report import write_report
 from tests.test_verdict import run, with_mistakes

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.config import Phase, TrainConfig
 from cnnzoo.data import pipeline
 from cnnzoo.data.augment import Augmentation
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.errors import InputError
+from cnnzoo.training.config import Phase, TrainConfig
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.data.audit import audit_manifest
-from cnnzoo.data.concrete import draw_tile
+from cnnzoo.data.audit.examine import audit_manifest
 from cnnzoo.data.manifest import build_manifest
+from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.errors import InputError
 from experiments import audit
 from experiments.commands import exit_code

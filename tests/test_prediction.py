@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.calibration import Decision, decide
+from cnnzoo.evaluation.calibration import Decision, decide
 
 NAMES = ("crack", "plain")
 

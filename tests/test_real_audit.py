@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.data.duplicates import SIDE, Twin, TwinIndex
+from cnnzoo.data.audit.twins import SIDE, Twin, TwinIndex
 from cnnzoo.data.images import read_image
 from cnnzoo.data.manifest import build_manifest
 

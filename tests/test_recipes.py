@@ -5,8 +5,8 @@ import keras
 import pytest
 
 import cnnzoo
-from cnnzoo.config import Phase
 from cnnzoo.errors import InputError
+from cnnzoo.training.config import Phase
 from experiments.recipes import RECIPES, find_recipes
 
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from cnnzoo.config import Epoch
 from cnnzoo.errors import InputError
+from cnnzoo.training.config import Epoch
 from experiments.records import (
     RunRecord,
     RunResult,

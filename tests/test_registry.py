@@ -7,13 +7,14 @@ import sys
 import pytest
 from parity import OURS
 
-from cnnzoo import registry
 from cnnzoo.errors import InputError
-from cnnzoo.registry import create_model, list_models, model_info, register_model
+from cnnzoo.models import registry
+from cnnzoo.models.catalogue import create_model, list_models, model_info
+from cnnzoo.models.registry import register_model
 
 
 def test_importing_the_registry_imports_no_framework():
-    code = "import sys, cnnzoo.registry; print({'keras', 'tensorflow'} & set(sys.modules))"
+    code = "import sys, cnnzoo.models.registry; print({'keras', 'tensorflow'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
@@ -42,7 +43,7 @@ def test_model_info_counts_parameters():
 
 
 def test_a_new_model_is_known_at_once_and_its_name_is_then_taken(monkeypatch):
-    monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
+    monkeypatch.setattr(registry, "MODELS", dict(registry.MODELS))
 
     def tiny(*, input_shape=(64, 64, 3), num_classes=2, width=1):
         return input_shape, num_classes, width

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from cnnzoo.config import Epoch
 from cnnzoo.errors import InputError
+from cnnzoo.training.config import Epoch
 from experiments.figures import pareto_front
 from experiments.markup import latex, markdown
 from experiments.records import RunRecord, RunResult, append_record

@@ -6,9 +6,9 @@ import pytest
 from parity import difference, predict, settle
 
 from cnnzoo.errors import InputError
-from cnnzoo.models.repvgg import reparameterised
-from cnnzoo.registry import create_model
-from cnnzoo.transfer import backbone_of
+from cnnzoo.models.catalogue import create_model
+from cnnzoo.models.families.repvgg import reparameterised
+from cnnzoo.models.transfer import backbone_of
 
 
 def repvgg_a0_parameters():

@@ -168,7 +168,7 @@ def test_few_training_images_come_from_the_same_split_class_by_class():
 @pytest.mark.parametrize("size", [3, 701, 10_000])
 def test_a_size_that_cannot_be_had_is_named(size):
     manifest = different(700, 300)
-    with pytest.raises(InputError, match=f"--train-sizes {size}: there are 700 training images"):
+    with pytest.raises(InputError, match=f"train_size {size}: there are 700 training images"):
         few(split_manifest(manifest), manifest, size)
 
 

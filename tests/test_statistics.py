@@ -5,7 +5,13 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from cnnzoo.statistics import accuracy_interval, bootstrap_interval, holm, paired_p_value, wilson_interval
+from cnnzoo.evaluation.statistics import (
+    accuracy_interval,
+    bootstrap_interval,
+    holm,
+    paired_p_value,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(("right", "all_"), [(8, 10), (0, 30), (30, 30), (1993, 2001)])

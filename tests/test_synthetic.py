@@ -4,10 +4,10 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 import cnnzoo
-from cnnzoo.data.concrete import TILE as METU_TILE
-from cnnzoo.data.concrete import draw_tile
 from cnnzoo.data.images import read_image
-from cnnzoo.data.synthetic import TILE, synthetic_concrete
+from cnnzoo.data.sources.concrete import TILE as METU_TILE
+from cnnzoo.data.sources.concrete import draw_tile
+from cnnzoo.data.sources.synthetic import TILE, synthetic_concrete
 from cnnzoo.errors import InputError
 
 COUNT = 200

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo import Augmentation, Phase, TrainConfig, training
+from cnnzoo import Augmentation, Phase, TrainConfig
 from cnnzoo.errors import InputError
-from cnnzoo.frozen import fold_batch_norm, frozen_twin
-from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.training import compile_phase
-from cnnzoo.transfer import set_trainable, transfer_model
+from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
+from cnnzoo.models.folding import fold_batch_norm, frozen_twin
+from cnnzoo.models.transfer import set_trainable, transfer_model
+from cnnzoo.training import fit as training
+from cnnzoo.training.fit import compile_phase
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from cnnzoo.errors import InputError
-from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.registry import create_model
-from cnnzoo.transfer import backbone_of, set_trainable, transfer_model
+from cnnzoo.models.catalogue import create_model
+from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
+from cnnzoo.models.transfer import backbone_of, set_trainable, transfer_model
 
 SHAPE = (64, 64, 3)
 KERAS_LAYER_100 = "block_11_expand_relu"

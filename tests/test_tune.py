@@ -17,7 +17,7 @@ import pytest
 keras_tuner = pytest.importorskip("keras_tuner")
 
 import cnnzoo  # noqa: E402
-from cnnzoo.search import HyperParameters, sample  # noqa: E402
+from cnnzoo.training.search import HyperParameters, sample  # noqa: E402
 from experiments import oracles, tune, workers  # noqa: E402
 from experiments.commands import exit_code  # noqa: E402
 from experiments.recipe import Recipe  # noqa: E402

@@ -8,7 +8,7 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from cnnzoo.data import synthetic
+from cnnzoo.data.sources import synthetic
 from experiments import markup
 from experiments.markup import markdown
 from experiments.page import SHARED_CURVES

@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from cnnzoo import weights
 from cnnzoo.errors import InputError
-from cnnzoo.models.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.registry import create_model
-from cnnzoo.transfer import backbone_of
-from cnnzoo.weights import download_weights, find_weights, load_weights, published_file, weights_fingerprint
+from cnnzoo.files import sha256_of
+from cnnzoo.models import catalogue, weights
+from cnnzoo.models.catalogue import create_model, download_published, model_info, published_file
+from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
+from cnnzoo.models.transfer import backbone_of
+from cnnzoo.models.weights import find_weights, load_weights
 
 SHARED = Path(__file__).parents[2] / "shared" / "weights"
 SHAPE = (64, 64, 3)
@@ -163,7 +164,7 @@ def test_damaged_and_foreign_files(files, tmp_path):
 def test_a_missing_file_and_a_folder(tmp_path):
     for path in (tmp_path / "missing.h5", tmp_path):
         with pytest.raises(InputError, match=f"{path}: no such weights file for resnet50"):
-            find_weights("resnet50", path, input_shape=SHAPE)
+            find_weights("resnet50", path, channels=3)
 
 
 def test_pretrained_weights_need_three_channels(files):
@@ -172,7 +173,7 @@ def test_pretrained_weights_need_three_channels(files):
 
 
 def test_none_finds_nothing():
-    assert find_weights("resnet50", None, input_shape=SHAPE) is None
+    assert find_weights("resnet50", None, channels=3) is None
 
 
 @pytest.mark.parametrize(
@@ -201,12 +202,12 @@ def test_resnet50_file_and_hash_are_those_of_keras_applications():
 
 
 def test_what_is_not_published():
-    assert weights.has_published_weights("mobilenet_v2")
-    assert not weights.has_published_weights("three_conv")
+    assert model_info("mobilenet_v2").weights_available
+    assert not model_info("three_conv").weights_available
     with pytest.raises(InputError, match="no weights are published for three_conv"):
-        download_weights("three_conv")
+        download_published("three_conv")
     with pytest.raises(InputError, match=r"alpha=0\.6; there are for 0\.35"):
-        download_weights("mobilenet_v2", alpha=0.6)
+        download_published("mobilenet_v2", alpha=0.6)
 
 
 @pytest.fixture
@@ -221,7 +222,7 @@ def test_no_network_is_one_line_with_the_way_out(keras_home, monkeypatch):
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
-    with pytest.raises(InputError, match=r"no route to host.*--weights resnet50=FILE") as caught:
+    with pytest.raises(InputError, match=r"no route to host.*weights=FILE") as caught:
         create_model("resnet50", input_shape=SHAPE, weights="imagenet")
     assert one_line(caught)
 
@@ -231,7 +232,7 @@ def test_a_silent_network_does_not_hang(keras_home, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: time.sleep(2))
     start = time.perf_counter()
     with pytest.raises(InputError, match="no answer within"):
-        download_weights("mobilenet_v2")
+        download_published("mobilenet_v2")
     assert time.perf_counter() - start < 1.5
 
 
@@ -239,7 +240,8 @@ def test_a_file_in_the_cache_of_keras_is_used_without_a_network(keras_home, file
     name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
     shutil.copy(files / "legacy.h5", keras_home / "models" / name)
     assert (
-        download_weights("mobilenet_v2", input_shape=(96, 96, 3), alpha=0.35) == keras_home / "models" / name
+        download_published("mobilenet_v2", input_shape=(96, 96, 3), alpha=0.35)
+        == keras_home / "models" / name
     )
     create_model("mobilenet_v2", input_shape=(96, 96, 3), alpha=0.35, weights="imagenet")
 
@@ -249,14 +251,12 @@ def test_a_download_with_another_hash_is_refused(keras_home, tmp_path, monkeypat
     fake.write_bytes(b"not it")
     file = published_file("resnet50")
     fake_file = type(file)(fake.as_uri(), md5=file.md5)
-    monkeypatch.setattr(weights, "published_file", lambda *_, **__: fake_file)
-    with pytest.raises(
-        InputError, match=r"its hash is not the published .*--weights resnet50=FILE"
-    ) as caught:
-        download_weights("resnet50")
+    monkeypatch.setattr(catalogue, "published_file", lambda *_, **__: fake_file)
+    with pytest.raises(InputError, match=r"its hash is not the published .*weights=FILE") as caught:
+        download_published("resnet50")
     assert one_line(caught)
 
 
 def test_fingerprint_is_the_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
-    assert weights_fingerprint(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()

@@ -1,29 +1,18 @@
 """Image files as arrays: the upright RGB that a viewer shows, whatever the file holds."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from os import cpu_count
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from cnnzoo.errors import InputError
+from cnnzoo.bars import track
+from cnnzoo.errors import InputError, one_line, printable
 
 # What is read, and the file name extensions that go with it. MPO is what phones write as .jpg.
 FORMATS = {
@@ -34,7 +23,9 @@ FORMATS = {
     "GIF": (".gif",),
     "WEBP": (".webp",),
 }
+
 OPENERS = [kind for kind in FORMATS if kind != "MPO"]  # Pillow opens an MPO as the JPEG that it begins with
+
 # How images of other kinds begin: people have them, and should hear what to do.
 OTHERS = {
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
@@ -44,11 +35,12 @@ OTHERS = {
     "Photoshop": (b"8BPS",),
     "PDF": (b"%PDF",),
 }
-OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".psd")
-MAX_PIXELS = 100_000_000
-Image.init()  # without it Pillow knows no WebP yet
 
-Item = TypeVar("Item")
+OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".psd")
+
+MAX_PIXELS = 100_000_000
+
+Image.init()  # without it Pillow knows no WebP yet
 
 
 def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
@@ -89,7 +81,7 @@ def decode_image(data: bytes) -> tuple[npt.NDArray[np.uint8], str, str]:
         image.load()
         return np.array(_upright_rgb(image)), kind, mode
     except Exception as error:
-        raise InputError(f"cut off or damaged ({_one_line(error)})") from error
+        raise InputError(f"cut off or damaged ({one_line(error)})") from error
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -104,7 +96,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         except Image.DecompressionBombError:
             raise InputError(_too_large("too large")) from None
         except Exception as error:
-            raise InputError(f"a {kind} image with a damaged header ({_one_line(error)})") from error
+            raise InputError(f"a {kind} image with a damaged header ({one_line(error)})") from error
     for kind, starts in OTHERS.items():
         if head.startswith(starts) or head[4:].startswith(starts):
             raise InputError(f"{kind} files are not read; convert it to PNG or JPEG")
@@ -113,15 +105,6 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 
 def _too_large(what: str) -> str:
     return f"{what}: over {MAX_PIXELS / 1e6:.0f} megapixels; cut it into tiles"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
-
-
-def printable(path: str | Path) -> str:
-    """Returns `path` for a message of one line: line breaks and undecodable bytes in a name are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
@@ -181,34 +164,6 @@ def load_images(
         for _ in track(done, len(paths), "reading images", unit="images", progress=progress):
             pass
     return images
-
-
-class _Speed(ProgressColumn):
-    """Items per second."""
-
-    def render(self, task: Task) -> Text:
-        unit = task.fields["unit"]
-        return Text(f"{task.finished_speed or task.speed or 0:,.0f} {unit}/s")
-
-
-def track(
-    items: Iterable[Item], total: int, title: str, *, progress: bool, unit: str = "files"
-) -> Iterable[Item]:
-    """Yields `items`, with a bar on a terminal that shows how many, how fast and the time left."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not (progress and console.is_terminal),
-    )
-    with bar:
-        task = bar.add_task(title, total=total, unit=unit)
-        yield from bar.track(items, total=total, task_id=task)
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnzoo.data.images import FORMATS, OTHER_SUFFIXES, decode_image, printable, track
-from cnnzoo.errors import InputError
+from cnnzoo.bars import track
+from cnnzoo.data.images import FORMATS, OTHER_SUFFIXES, decode_image
+from cnnzoo.errors import InputError, printable
 
 LISTED = 50  # bad files named in an error message; more than that nobody mends by hand
 IMAGE_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes} | set(OTHER_SUFFIXES)
@@ -130,7 +131,7 @@ def build_manifest(
         results = list(shown)
     bad += [result for result in results if isinstance(result, BadFile)]
     if bad and not skip_bad:
-        raise InputError(_bad_message(root, bad))
+        raise InputError(_bad_message(root, bad), skip_bad="skip_bad=True")
     manifest = Manifest(
         root=root,
         class_names=tuple(folder.name for folder in classes),
@@ -218,7 +219,7 @@ def _check(root: Path, path: Path, label: int) -> ImageRecord | BadFile:
 def _bad_message(root: Path, bad: list[BadFile]) -> str:
     count = "1 file is" if len(bad) == 1 else f"{len(bad)} files are"
     lines = [
-        f"{root}: {count} no usable image; mend or remove, or go on without (--skip-bad, skip_bad=True):",
+        f"{root}: {count} no usable image; mend or remove, or go on without ({{skip_bad}}):",
         *(f"  {printable(file.path)}: {file.reason}" for file in bad[:LISTED]),
     ]
     if len(bad) > LISTED:

@@ -1,7 +1,6 @@
 """The one way from a folder of images to tf.data that every model shares."""
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from cnnzoo.cache import cache_dir
 from cnnzoo.data.augment import Augmentation, augment, draw
 from cnnzoo.data.images import load_images
 from cnnzoo.data.manifest import ImageRecord, Manifest, build_manifest
 from cnnzoo.data.splits import DEFAULT_FRACTIONS, Split, split_manifest
 from cnnzoo.errors import InputError
+from cnnzoo.files import cache_dir, replaced_whole
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -223,13 +222,10 @@ def _decode_to_file(file: Path, paths: Sequence[Path], shape: tuple[int, ...], *
     if math.prod(shape) > free:
         raise InputError(
             f"{file.parent}: {math.prod(shape) / 1e9:.1f} GB of resized images fit neither in RAM nor here "
-            f"({free / 1e9:.1f} GB free); choose fewer images (--limit) or another place (CNNZOO_CACHE)"
+            f"({free / 1e9:.1f} GB free); choose fewer images ({{limit}}) or another place (CNNZOO_CACHE)",
+            limit="limit",
         )
-    unfinished = file.with_suffix(f".{os.getpid()}.part")
-    try:
+    with replaced_whole(file) as unfinished:
         images = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         load_images(paths, shape[1], progress=progress, out=images)
         images.flush()
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -70,8 +70,9 @@ def few(split: Split, manifest: Manifest, train_size: int, *, seed: int = 0) -> 
     classes = len(manifest.class_names)
     if not 2 * classes <= train_size <= len(split.train):
         raise InputError(
-            f"--train-sizes {train_size}: there are {len(split.train):,} training images; at least "
-            f"{2 * classes} are wanted, or all"
+            f"{{train_size}} {train_size}: there are {len(split.train):,} training images; at least "
+            f"{2 * classes} are wanted, or all",
+            train_size="train_size",
         )
     validation = max(2 * classes, round(train_size * len(split.validation) / len(split.train)))
     return Split(
@@ -136,7 +137,9 @@ def _deal_groups(
         if missing:
             raise InputError(
                 f"class {manifest.class_names[min(missing)]!r} has no {name} images: its groups are too few "
-                "or too large; use --split random, or --groups FILE.csv with smaller groups"
+                "or too large; {random}, or {groups}",
+                random="split at random",
+                groups="give smaller groups",
             )
     return Split(*(_indices(side) for side in sides))
 

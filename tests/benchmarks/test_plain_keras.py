@@ -11,7 +11,7 @@ import keras
 import pytest
 
 import cnnzoo
-from cnnzoo.config import Phase
+from cnnzoo.training.config import Phase
 from experiments.recipes import RECIPES
 
 IMAGES_PER_CLASS, ROUNDS, EPOCHS = 600, 3, 3

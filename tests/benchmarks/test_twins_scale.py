@@ -27,7 +27,7 @@ def surfaces():
 
 def thumbnails():
     """Tiles of such surfaces, of which no two overlap."""
-    from cnnzoo.data.duplicates import SIDE
+    from cnnzoo.data.audit.twins import SIDE
 
     for surface in surfaces():
         for top in range(0, SURFACE - SIDE + 1, SIDE):
@@ -39,7 +39,7 @@ def measure(count):
     """Indexes `count` tiles and looks for twins; returns seconds of both and GiB at the peak."""
     import cv2
 
-    from cnnzoo.data.duplicates import TwinIndex
+    from cnnzoo.data.audit.twins import TwinIndex
 
     cv2.setNumThreads(1)
     index = TwinIndex(count)

@@ -1,0 +1,1 @@
+"""What is wrong with a folder of images before anything is trained: `examine` looks, `findings` holds."""

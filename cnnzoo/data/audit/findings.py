@@ -1,0 +1,102 @@
+"""What an audit of a folder of images found."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from cnnzoo.data.audit.twins import Twin
+from cnnzoo.data.manifest import Manifest
+from cnnzoo.data.splits import Split
+from cnnzoo.files import cache_dir, write_whole
+
+VERSION = 3  # of what an audit finds: older ones in the cache are not read
+TRUSTED_ACCURACY = 0.95  # out of fold, from which on doubts about labels are worth showing
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label others contradict: what the label should be, and how likely the given one is."""
+
+    image: int
+    suggested: int
+    given_probability: float
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """An image that is far from the others in one respect: `kind` is dark, bright, flat, blurred or size."""
+
+    image: int
+    kind: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What `audit_manifest` found.
+
+    Attributes:
+        twins: pairs of images of one piece of surface; numbers are positions in `Manifest.images`.
+        groups: for each image the number of its group.
+        ordered: length of the runs, in images, by name of each class whose file order shows its photographs.
+        suspects: likely label errors, the least likely label first.
+        label_accuracy: share of images that the out-of-fold classifier gets right; None if not asked.
+        oddities: exposure, focus and size.
+    """
+
+    twins: tuple[Twin, ...]
+    groups: tuple[int, ...]
+    ordered: dict[str, int]
+    suspects: tuple[Suspect, ...]
+    label_accuracy: float | None
+    oddities: tuple[Oddity, ...]
+
+    @cached_property
+    def groups_of_many(self) -> list[list[int]]:
+        """The groups of more than one image, the largest first."""
+        members: dict[int, list[int]] = {}
+        for image, group in enumerate(self.groups):
+            members.setdefault(group, []).append(image)
+        return sorted((m for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m[0]))
+
+    def leaked(self, split: Split) -> dict[int, Twin]:
+        """The test images that have a twin among the training images, each with its closest one."""
+        # Copies of a file are each a twin of the first of them alone: what holds for one holds for all.
+        first = {twin.second: twin.first for twin in self.twins if twin.score == 1}
+        train = {first.get(image, image): image for image in reversed(split.train)}
+        tested: dict[int, list[int]] = {}
+        for image in split.test:
+            tested.setdefault(first.get(image, image), []).append(image)
+        found: dict[int, Twin] = {}
+        alike = [(first.get(t.first, t.first), first.get(t.second, t.second), t) for t in self.twins]
+        for a, b, twin in alike:
+            for here, there in ((a, b), (b, a)):
+                for image in tested.get(here, ()):
+                    if there in train and twin.score > getattr(found.get(image), "score", 0):
+                        found[image] = replace(
+                            twin, first=min(image, train[there]), second=max(image, train[there])
+                        )
+        return found
+
+    def save(self, path: Path) -> None:
+        """Writes JSON that `load` reads."""
+        write_whole(path, json.dumps(asdict(self)))
+
+    @staticmethod
+    def load(path: Path) -> "Audit":
+        """Reads what `save` wrote."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Audit(
+            twins=tuple(Twin(**{**twin, "shift": tuple(twin["shift"])}) for twin in values["twins"]),
+            groups=tuple(values["groups"]),
+            ordered=values["ordered"],
+            suspects=tuple(Suspect(**suspect) for suspect in values["suspects"]),
+            label_accuracy=values["label_accuracy"],
+            oddities=tuple(Oddity(**oddity) for oddity in values["oddities"]),
+        )
+
+
+def audit_file(manifest: Manifest) -> Path:
+    """Returns where the cache keeps, or would keep, the audit of these images."""
+    return cache_dir("audits") / f"{manifest.fingerprint[:32]}-v{VERSION}.json"

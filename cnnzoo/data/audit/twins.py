@@ -1,0 +1,345 @@
+"""Pairs of images that show the same piece of a surface, in time about linear in the number of images.
+
+Two images are twins if one is the other turned by quarters, mirrored, shifted, lit differently or encoded
+again. Each image gives key points and, around each, the low frequencies of its window; an inverted file
+(Sivic and Zisserman 2003, by FAISS) finds windows that look alike under one of the eight turns. A pair of
+windows says how one image would have to lie on the other, and there their fine textures are compared by
+normalised cross-correlation: concrete looks alike everywhere, its grain does not.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from typing import Any
+
+import cv2
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from cnnzoo.bars import track
+
+SIDE = 96  # pixels of the thumbnails that everything here works on
+
+WINDOW = 16  # pixels from a key point to the border of its window
+
+STEP = 4  # pixels between the samples of a window
+
+KEY_POINTS = 24  # at most, in an image
+
+FREQUENCIES = 7  # of a window: those (u, v) with u + v up to it
+
+MIN_CONTRAST = 0.3  # gray levels; a flatter window says nothing
+
+NEIGHBOURS = 8  # alike windows looked at
+
+MIN_ALIKE = 0.97  # cosine between two windows
+
+MIN_TWIN = 0.6  # correlation of the fine textures: unlike pairs stay under 0.55, twins over 0.64
+
+MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirrored copy is found
+
+NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
+
+MIN_OVERLAP = 0.3  # share of the image
+
+ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
+
+PLACES_PER_PAIR = 2
+
+LIST_LENGTH = 100  # windows in a list of the inverted file, on average
+
+MOST_LISTS = 8192
+
+SAMPLES_PER_LIST = 32  # windows that the lists' centres are found from
+
+PROBES = 3  # lists looked through
+
+SEARCH_RADIUS = 2  # pixels around the place that the windows name
+
+_BAND_SCALE = 40  # the fine texture is kept in int8, in steps of 1/40 of its local deviation
+
+_OFFSETS = np.arange(-WINDOW, WINDOW + 1, STEP)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Two images of one piece of surface.
+
+    Attributes:
+        first, second: positions of the images.
+        score: correlation of their fine textures where they overlap, 1 for identical files.
+        turn: quarter turns of the first, anticlockwise, and 4 more if it is mirrored left and right then.
+        shift: where the first, so turned, lies on the second: (x, y) as shares of its sides.
+    """
+
+    first: int
+    second: int
+    score: float
+    turn: int = 0
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+class TwinIndex:
+    """What is kept of images to find twins among them: 11 kB an image."""
+
+    def __init__(self, count: int) -> None:
+        self._bands = np.zeros((count, SIDE, SIDE), np.int8)
+        self._pixels = np.full(count, SIDE * SIDE)  # of an image, those that its thumbnail shows
+        self._windows: list[tuple[int, npt.NDArray, npt.NDArray]] = []
+
+    def add(
+        self, position: int, thumbnail: npt.NDArray[np.uint8], shape: tuple[int, ...] = (SIDE, SIDE)
+    ) -> None:
+        """Takes the (SIDE, SIDE) gray thumbnail of the image at `position`; threads may call this.
+
+        `shape` is the height and width of the image: a thumbnail larger than it shows no more than it did.
+        """
+        self._pixels[position] = min(SIDE, shape[0]) * min(SIDE, shape[1])
+        image = thumbnail.astype(np.float32)
+        points = _key_points(image)
+        self._bands[position] = _fine_texture(image)
+        if len(points):
+            self._windows.append((position, points, _spectra(image, points)))
+
+    def find(self, queries: range | None = None, *, progress: bool = True) -> list[Twin]:
+        """Returns the twins, each pair once with the smaller position first, sorted.
+
+        Args:
+            queries: look only for twins of the images at these positions, the last ones; by default of all.
+            progress: show bars on the terminal.
+        """
+        self._windows.sort(key=lambda window: window[0])
+        if not self._windows or (queries is not None and self._windows[-1][0] < queries.start):
+            return []
+        places = self._places(queries, progress=progress)
+        chunks = [places[i : i + 2000] for i in range(0, len(places), 2000)]
+        with ThreadPoolExecutor(cpu_count()) as pool:
+            compared = pool.map(self._compare, chunks)
+            scores = [*track(compared, len(chunks), "comparing textures", unit="batches", progress=progress)]
+        best: dict[tuple[int, int], Twin] = {}
+        for place, score in zip(places, (s for chunk in scores for s in chunk), strict=True):
+            pair = int(place["first"]), int(place["second"])
+            shift = (float(place["x"]) / SIDE, float(place["y"]) / SIDE)
+            if score >= self._least(pair, shift) and (pair not in best or score > best[pair].score):
+                best[pair] = Twin(*pair, min(float(score), NOT_IDENTICAL), int(place["turn"]), shift)
+        return [best[pair] for pair in sorted(best)]
+
+    def _least(self, pair: tuple[int, int], shift: tuple[float, float]) -> float:
+        """The correlation that no two unlike images reach: by chance it grows as what is compared shrinks."""
+        pixels = int(self._pixels[list(pair)].min())
+        if pixels == SIDE * SIDE:
+            return MIN_TWIN
+        seen = (1 - abs(shift[0])) * (1 - abs(shift[1])) * pixels
+        return min(MOST_TWIN, MIN_TWIN * max(1.0, ENOUGH_PIXELS / seen) ** 0.5)
+
+    def _places(self, queries: range | None, *, progress: bool) -> npt.NDArray:
+        """For each pair of images with alike windows the likeliest ways to lay one on the other."""
+        owners = np.concatenate([np.full(len(points), i, np.int32) for i, points, _ in self._windows])
+        points = np.concatenate([points for _, points, _ in self._windows])
+        spectra = np.concatenate([spectra for *_, spectra in self._windows])
+        first = 0 if queries is None else int(np.searchsorted(owners, queries.start))
+        found = []
+        for turn, near, alike, start in _searches(spectra, first, progress=progress):
+            query, rank = np.nonzero((alike > MIN_ALIKE) & (near >= 0))
+            other = near[query, rank]
+            here = query + start
+            keep = owners[here] != owners[other]
+            here, other = here[keep], other[keep]
+            shift = points[other] - _turned_points(points[here], turn)
+            part = np.empty(len(here), _PLACE)
+            part["first"], part["second"], part["turn"] = owners[here], owners[other], turn
+            part["x"], part["y"], part["alike"] = shift[:, 0], shift[:, 1], alike[query, rank][keep]
+            found.append(_one_way(part))
+        return _likeliest(np.concatenate(found))
+
+    def _compare(self, places: npt.NDArray) -> list[float]:
+        return [self._texture_correlation(place) for place in places]
+
+    def _texture_correlation(self, place: npt.NDArray) -> float:
+        first = _turned(self._bands[place["first"]], int(place["turn"]))
+        second = self._bands[place["second"]]
+        x, y, r = int(place["x"]), int(place["y"]), SEARCH_RADIUS
+        left, right = max(0, x) + r, min(SIDE, SIDE + x) - r
+        top, bottom = max(0, y) + r, min(SIDE, SIDE + y) - r
+        if right <= left or bottom <= top or (right - left) * (bottom - top) < MIN_OVERLAP * SIDE * SIDE:
+            return 0.0
+        part = first[top - y : bottom - y, left - x : right - x].astype(np.float32)
+        if not part.any():
+            return 0.0
+        around = second[top - r : bottom + r, left - r : right + r].astype(np.float32)
+        correlation = cv2.matchTemplate(around, part, cv2.TM_CCOEFF_NORMED)
+        return float(np.nan_to_num(correlation, posinf=0).max())
+
+
+_PLACE = np.dtype(
+    [
+        ("first", np.int32),
+        ("second", np.int32),
+        ("turn", np.int8),
+        ("x", np.int8),
+        ("y", np.int8),
+        ("alike", np.float32),
+    ]
+)
+
+
+def _key_points(image: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+    """Where the difference of two Gaussians is locally largest (Lowe 2004): the same under every turn."""
+    response = np.abs(cv2.GaussianBlur(image, (0, 0), 2) - cv2.GaussianBlur(image, (0, 0), 4))
+    inner = slice(WINDOW, SIDE - WINDOW)
+    highest = cv2.dilate(response, np.ones((7, 7), np.uint8))[inner, inner]
+    response = response[inner, inner]
+    y, x = np.nonzero((response == highest) & (response > MIN_CONTRAST))
+    strongest = np.argsort(-response[y, x], kind="stable")[:KEY_POINTS]
+    return (np.stack([x, y], 1)[strongest] + WINDOW).astype(np.int8)
+
+
+def _fine_texture(image: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+    """The band between one and two pixels over its local deviation, so that a dark crack counts no more."""
+    band = cv2.GaussianBlur(image, (0, 0), 1) - cv2.GaussianBlur(image, (0, 0), 2)
+    deviation = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 4)) + 0.5
+    return np.clip(np.rint(_BAND_SCALE * band / deviation), -127, 127).astype(np.int8)
+
+
+def _frequencies() -> list[tuple[int, int]]:
+    pairs = [(u, v) for u in range(FREQUENCIES + 1) for v in range(FREQUENCIES + 1) if u + v <= FREQUENCIES]
+    return pairs[1:]  # not the mean, so that brightness doesn't count
+
+
+def _cosines() -> npt.NDArray[np.float32]:
+    n = len(_OFFSETS)
+    waves = np.cos(np.pi * (np.arange(n) + 0.5) * np.arange(FREQUENCIES + 1)[:, None] / n)
+    waves[0] /= np.sqrt(2)
+    rows = [np.outer(waves[v], waves[u]).ravel() for u, v in _frequencies()]
+    return np.asarray(np.stack(rows, 1), np.float32)
+
+
+_COSINES = _cosines()
+
+
+def _spectra(image: npt.NDArray[np.float32], points: npt.NDArray[np.int8]) -> npt.NDArray[np.float16]:
+    """The discrete cosine transform of each window, of length 1 so that contrast doesn't count."""
+    smooth = cv2.GaussianBlur(image, (0, 0), 2.5)
+    rows = points[:, 1, None, None] + _OFFSETS[:, None]
+    columns = points[:, 0, None, None] + _OFFSETS[None, :]
+    spectra = smooth[rows, columns].reshape(len(points), -1) @ _COSINES
+    return (spectra / np.maximum(np.linalg.norm(spectra, axis=1, keepdims=True), 1e-6)).astype(np.float16)
+
+
+def _turned(image: npt.NDArray, turn: int) -> npt.NDArray:
+    image = np.rot90(image, turn % 4)
+    return image[:, ::-1] if turn >= 4 else image
+
+
+def _turned_points(points: npt.NDArray, turn: int) -> npt.NDArray[np.int16]:
+    """Where (x, y) comes to lie when its image is `_turned`."""
+    x, y = points[:, 0].astype(np.int16), points[:, 1].astype(np.int16)
+    for _ in range(turn % 4):
+        x, y = y, np.int16(SIDE - 1) - x
+    return np.stack([np.int16(SIDE - 1) - x if turn >= 4 else x, y], 1)
+
+
+def _turned_spectra(spectra: npt.NDArray, turn: int) -> npt.NDArray[np.float32]:
+    """The spectra of the windows `_turned`: a mirror changes signs, a quarter turn swaps axes as well."""
+    frequencies = _frequencies()
+    u, v = np.array(frequencies).T
+    swapped = np.array([frequencies.index((b, a)) for a, b in frequencies])
+    spectra = spectra.astype(np.float32)
+    for _ in range(turn % 4):
+        spectra = spectra[:, swapped] * (-1.0) ** v
+    return np.asarray(spectra * (-1.0) ** u if turn >= 4 else spectra, np.float32)
+
+
+def _searches(
+    spectra: npt.NDArray, first: int, *, progress: bool
+) -> Iterator[tuple[int, npt.NDArray, npt.NDArray[np.float32], int]]:
+    """Looks up the windows from `first` on under each turn; yields (turn, neighbours, cosines, start).
+
+    Where all are looked up, a turn by three quarters is left out: the pair is found from its other side.
+    """
+    chunk = 100_000
+    index = _inverted_file(spectra)
+    for start in range(0, len(spectra), chunk):
+        index.add(spectra[start : start + chunk].astype(np.float32))
+    turns = (0, 1, 2, 3, 4, 5, 6, 7) if first else (0, 1, 2, 4, 5, 6, 7)
+    jobs = [(turn, start) for turn in turns for start in range(first, len(spectra), chunk)]
+    for turn, start in track(jobs, len(jobs), "looking for twins", unit="batches", progress=progress):
+        alike, near = _nearest(index, _turned_spectra(spectra[start : start + chunk], turn))
+        yield turn, near, alike, start
+
+
+def _inverted_file(spectra: npt.NDArray) -> Any:
+    """Returns an empty inverted file whose lists are found through a graph, in time that hardly grows."""
+    dims = spectra.shape[1]
+    lists = int(np.clip(len(spectra) // LIST_LENGTH, 1, MOST_LISTS))
+    sample = np.random.default_rng(0).permutation(len(spectra))[: SAMPLES_PER_LIST * lists]
+    means: Any = faiss.Kmeans(
+        dims, lists, niter=6, spherical=True,
+        min_points_per_centroid=1, max_points_per_centroid=SAMPLES_PER_LIST,
+    )  # fmt: skip
+    means.train(spectra[sample].astype(np.float32))
+    graph: Any = faiss.IndexHNSWFlat(dims, 16, faiss.METRIC_INNER_PRODUCT)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # several would link the graph in an order of chance
+    graph.add(means.centroids)
+    faiss.omp_set_num_threads(threads)
+    index = faiss.IndexIVFFlat(graph, dims, lists, faiss.METRIC_INNER_PRODUCT)
+    index.nprobe = PROBES
+    return index
+
+
+def _nearest(
+    index: Any, queries: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Cosines and positions of each query's neighbours, list by list: a list is read once from memory."""
+    distances, lists = index.quantizer.search(queries, PROBES)
+    order = np.argsort(lists[:, 0], kind="stable")
+    alike, near = np.empty((len(queries), NEIGHBOURS), np.float32), np.empty((len(queries), NEIGHBOURS), int)
+    alike[order], near[order] = index.search_preassigned(
+        queries[order], NEIGHBOURS, lists[order], distances[order]
+    )
+    return alike, near
+
+
+def _one_way(places: npt.NDArray) -> npt.NDArray:
+    """Turns places round where the first image has the larger position, so that a pair is named one way."""
+    back = places["first"] > places["second"]
+    turned = places.copy()
+    turned["first"][back], turned["second"][back] = places["second"][back], places["first"][back]
+    for turn in np.unique(places["turn"][back]):
+        rows = np.nonzero(back & (places["turn"] == turn))[0]
+        inverse = _inverse(int(turn))
+        # x' = R x + s, so x = R⁻¹ x' - R⁻¹ s: the linear part of the turn alone is what the shift gets.
+        shift = np.stack([places["x"][rows], places["y"][rows]], 1)
+        origin = _turned_points(np.zeros((1, 2), np.int16), inverse)
+        shift = origin - _turned_points(shift, inverse)
+        turned["turn"][rows], turned["x"][rows], turned["y"][rows] = inverse, shift[:, 0], shift[:, 1]
+    return turned
+
+
+def _inverse(turn: int) -> int:
+    """A mirrored turn undoes itself; a plain one is undone by the rest of the full turn."""
+    return turn if turn >= 4 else -turn % 4
+
+
+def _likeliest(places: npt.NDArray) -> npt.NDArray:
+    """The `PLACES_PER_PAIR` most alike different places of each pair."""
+    order = np.lexsort((-places["alike"], places["second"], places["first"]))
+    places = places[order]
+    new = np.ones(len(places), bool)
+    new[1:] = (places["first"][1:] != places["first"][:-1]) | (places["second"][1:] != places["second"][:-1])
+    starts = np.maximum.accumulate(np.where(new, np.arange(len(places)), 0))
+    return places[np.arange(len(places)) - starts < PLACES_PER_PAIR]
+
+
+def same_file(contents: Sequence[str]) -> list[Twin]:
+    """Pairs of positions with the same content hash, each with the first that has it."""
+    first: dict[str, int] = {}
+    twins = []
+    for position, content in enumerate(contents):
+        if content in first:
+            twins.append(Twin(first[content], position, 1.0))
+        first.setdefault(content, position)
+    return twins

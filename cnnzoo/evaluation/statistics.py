@@ -1,0 +1,114 @@
+"""How sure a comparison is: intervals and paired tests for images that are not independent of each other."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest, permutation_test
+
+Groups = Sequence[Any] | npt.NDArray
+
+RESAMPLES = 2000
+
+PERMUTATIONS = 9999
+
+LEVEL = 0.95
+
+FEW_GROUPS = 5
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Returns Wilson's 95 % interval (1927) of a share, for independent trials."""
+    interval = binomtest(successes, trials).proportion_ci(confidence_level=LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def bootstrap_interval(values: npt.NDArray, groups: Groups, *, seed: int = 0) -> tuple[float, float]:
+    """Returns the 95 % percentile interval of the mean of `values` by a bootstrap over groups and seeds.
+
+    Both are drawn anew with replacement (two-way cluster bootstrap; Owen 2007, Davison and Hinkley 1997):
+    images of one group fall together, and another initialisation is as much chance as another photograph.
+    Over a dozen groups or less such an interval is too narrow.
+
+    Args:
+        values: (seeds, images), for example 1 where the run was right and 0 where it was wrong.
+        groups: (images,) the group of each.
+        seed: of the drawing.
+    """
+    rng = np.random.default_rng(seed)
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    count = int(numbers.max()) + 1
+    sums = np.stack([np.bincount(numbers, weights=row, minlength=count) for row in values])
+    sizes = np.bincount(numbers, minlength=count)
+    means = np.empty(RESAMPLES)
+    for i in range(RESAMPLES):
+        chosen = rng.integers(0, count, count)
+        runs = rng.integers(0, len(sums), len(sums))
+        means[i] = sums[runs][:, chosen].sum() / (sizes[chosen].sum() * len(sums))
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def accuracy_interval(right: npt.NDArray, groups: Groups) -> tuple[float, float]:
+    """Returns a 95 % interval of the mean accuracy over seeds, for images of `groups`.
+
+    For one seed and no two images of a group it is Wilson's. Else the bootstrap's, but never narrower than
+    Wilson's. With mistakes in fewer than `FEW_GROUPS` groups, or hardly anything but mistakes, there is
+    little to resample: Wilson's for as many trials as groups then.
+
+    Args:
+        right: (seeds, images) whether the run was right.
+        groups: (images,) the group of each.
+    """
+    accuracy = float(right.mean())
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    alone = len(np.unique(numbers)) == right.shape[1]
+    share = right.mean(axis=0)
+    rare = min(len(np.unique(numbers[share < 1])), len(np.unique(numbers[share > 0])))
+    trials = len(np.unique(numbers)) if rare < FEW_GROUPS else right.shape[1]
+    wilson_low, wilson_high = wilson_interval(round(accuracy * trials), trials)
+    if accuracy in (0.0, 1.0) or (len(right) == 1 and alone):
+        return wilson_low, wilson_high
+    low, high = bootstrap_interval(right, groups)
+    return min(low, wilson_low), max(high, wilson_high)
+
+
+def paired_p_value(first: npt.NDArray, second: npt.NDArray, groups: Groups, *, seed: int = 0) -> float:
+    """Returns the two-sided p-value of "both are right as often" on the same images.
+
+    For one seed and discordant images of different groups this is McNemar's exact test (1947). Else whole
+    groups change sign, in a permutation test of the difference that each group shows (the mean over the
+    seeds), exact where there are few.
+
+    Args:
+        first, second: (seeds, images) 1 where the run was right, 0 where it was wrong.
+        groups: (images,) the group of each.
+        seed: of the permutations, where they are too many to list.
+    """
+    difference = first.mean(axis=0) - second.mean(axis=0)
+    discordant = np.flatnonzero(difference)
+    if not len(discordant):
+        return 1.0
+    _, numbers = np.unique(np.asarray(groups)[discordant], return_inverse=True)
+    sums = np.bincount(numbers, weights=difference[discordant])
+    if len(first) == len(second) == 1 and len(sums) == len(discordant):
+        return float(binomtest(int((sums > 0).sum()), len(sums)).pvalue)
+    sums = sums[np.abs(sums) > 1e-12]
+    if len(sums) < 2:
+        return 1.0
+    result = permutation_test(
+        (sums,), np.sum, permutation_type="samples", n_resamples=PERMUTATIONS,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return float(result.pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns the p-values corrected for their number (Holm 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    count = len(order)
+    corrected = np.empty(count)
+    steps = np.asarray(p_values, float)[order] * (count - np.arange(count))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return [float(p) for p in corrected]
