@@ -14,6 +14,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 # The versions that may be used; a change needs the packages that `requires-python` and the extras name.
 lock: $(READY)

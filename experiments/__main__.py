@@ -6,7 +6,8 @@ from argparse import RawDescriptionHelpFormatter
 from importlib import import_module
 
 from cnnzoo import __version__
-from experiments.commands import Parser, exit_code
+from experiments.cli.arguments import Parser
+from experiments.cli.process import exit_code
 
 COMMANDS = {
     "compare": "train recipes on a folder of images and compare accuracy, time and size",

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
-from experiments.commands import Parser, called, exit_code, quiet_stderr
-from experiments.text import human_count
+from experiments.cli.arguments import Parser
+from experiments.cli.process import called, exit_code, quiet_stderr
+from experiments.style.text import human_count
 
 if TYPE_CHECKING:
     from cnnzoo.models.registry import ModelInfo

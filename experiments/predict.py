@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
-from experiments.commands import Parser, called, exit_code, quiet_stderr
+from experiments.cli.arguments import Parser
+from experiments.cli.process import called, exit_code, quiet_stderr
 
 if TYPE_CHECKING:
     from cnnzoo.deploy.classifier import Prediction
@@ -100,12 +101,12 @@ def _write_csv(path: Path, verdicts: "Sequence[Prediction]", class_names: Sequen
 
 def _draw(path: Path, verdicts: "Sequence[Prediction]") -> None:
     from cnnzoo.data.images import read_image, resize_image
-    from experiments import pictures
+    from experiments.style.contact_sheet import draw_sheet
 
     shown = [verdict for verdict in verdicts if not verdict.error][:FIGURE_IMAGES]
     if not shown:
         raise InputError(f"{path}: not drawn, none of the files is an image")
-    pictures.draw(
+    draw_sheet(
         path,
         [resize_image(read_image(verdict.path), 227) for verdict in shown],
         [f"{verdict.path.name[:22]}\n{verdict.class_name} {verdict.probability:.3f}" for verdict in shown],

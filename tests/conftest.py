@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments.environment import describe_environment
+from experiments.runs.environment import describe_environment
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.commands import exit_code
+from experiments.cli.process import exit_code
 from experiments.compare import main
-from experiments.records import read_records
+from experiments.runs.records import read_records
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,13 +8,13 @@ from parity import OURS, models
 
 import cnnzoo
 from cnnzoo.models.catalogue import model_info
-from experiments import recipes
-from experiments.markup import markdown
 from experiments.models import HEADER, table_row
-from experiments.recipes import RECIPES
-from experiments.records import latest_records, read_records
-from experiments.results import render
-from experiments.table import make_rows, write_csv
+from experiments.recipes import published as recipes
+from experiments.recipes.published import RECIPES
+from experiments.reporting.comparison import Comparison
+from experiments.reporting.results_page import render
+from experiments.reporting.tables.csv_table import write_csv
+from experiments.reporting.tables.markdown import markdown
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,18 +25,17 @@ def table_lines(text):
     return [line for line in text.splitlines() if line.startswith("| ")]
 
 
-def committed_rows(name):
-    folder = METU / name
-    return make_rows(latest_records(read_records(folder)), list(RECIPES), folder)
+def committed(name):
+    return Comparison.of([METU / name])
 
 
 @pytest.mark.parametrize("name", ["grouped", "random", "few_labels"])
 def test_the_committed_tables_are_what_their_records_give(name, tmp_path):
-    rows = committed_rows(name)
-    write_csv(tmp_path / "comparison.csv", rows)
+    comparison = committed(name)
+    write_csv(tmp_path / "comparison.csv", comparison)
     command = f"python -m experiments.report {METU / name}"
     assert (tmp_path / "comparison.csv").read_text() == (METU / name / "comparison.csv").read_text(), command
-    assert markdown(rows) == (METU / name / "comparison.md").read_text(), command
+    assert markdown(comparison) == (METU / name / "comparison.md").read_text(), command
 
 
 def test_the_text_of_the_results_is_what_their_records_give():
@@ -52,7 +51,7 @@ def test_the_readme_shows_the_committed_table_and_what_it_concludes():
     assert text.splitlines()[0] in README
 
 
-@pytest.mark.parametrize("row", committed_rows("grouped"), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", committed("grouped").rows, ids=lambda row: row.name)
 def test_a_recipes_docstring_quotes_the_committed_accuracy(row):
     assert f"test {row.average('test_accuracy'):.4f}" in getattr(recipes, row.name).__doc__
 

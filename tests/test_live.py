@@ -12,13 +12,16 @@ from test_records import EPOCH, RECORD
 
 from cnnzoo.training.config import Phase, TrainConfig
 from cnnzoo.training.progress import Progress
-from experiments import compare, events
-from experiments.jobs import Job, time_left, usual_seconds
-from experiments.live import Live, fitting, rough_time
-from experiments.recipe import Recipe
-from experiments.records import run_name
-from experiments.run import RunSpec
-from experiments.views import JsonLines, Lines, View
+from experiments.live.jobs import Job, time_left, usual_seconds
+from experiments.live.json_lines import JsonLines
+from experiments.live.plain import Lines
+from experiments.live.terminal import Live, fitting, rough_time
+from experiments.live.view import View
+from experiments.recipes.recipe import Recipe
+from experiments.runs import child as events
+from experiments.runs.dispatch import run_missing
+from experiments.runs.records import read_records
+from experiments.runs.spec import DataFacts, RunSpec
 
 NOW = Progress(
     phase=0,
@@ -37,8 +40,6 @@ NOW = Progress(
 def spec(recipe="three_conv", seed=0, *, epochs=15, out="out"):
     config = TrainConfig(phases=(Phase(epochs=epochs),))
     return RunSpec(
-        identity=f"{recipe}{seed}",
-        run_name=run_name(recipe, seed, {}),
         recipe=Recipe(recipe, "three_conv", 128, 64, config, pretrained=False),
         seed=seed,
         epochs=None,
@@ -52,7 +53,7 @@ def spec(recipe="three_conv", seed=0, *, epochs=15, out="out"):
         out=str(out),
         command="python",
         demonstration=False,
-        data={"images": {"train": {"a": 70, "b": 70}}},
+        data=DataFacts(images={"train": {"a": 70, "b": 70}}),
     )
 
 
@@ -292,19 +293,19 @@ def test_lines_without_a_terminal(capsys):
 
 def test_what_a_run_prints_goes_to_its_log_and_events_come_through(tmp_path):
     code = (
-        "import os, sys; from experiments import events; tell = events.claim_stdout();"
+        "import os, sys; from experiments.runs import child as events; tell = events.claim_stdout();"
         "print('printed'); sys.stdout.flush(); os.write(1, b'native\\n'); os.write(2, b'warned\\n');"
         "tell(events.stage('testing')); os.kill(os.getpid(), 9)"
     )
     heard = []
-    ended = events.listen([sys.executable, "-c", code], heard.append, tmp_path / "run.log")
+    ended = events.follow([sys.executable, "-c", code], heard.append, tmp_path / "run.log")
     assert (ended, heard) == (-9, [{"event": "stage", "text": "testing"}])
     assert (tmp_path / "run.log").read_text().split() == ["printed", "native", "warned"]
 
 
 def test_a_silent_run_leaves_no_log_and_stray_lines_go_there(tmp_path):
     for code, expected in (("pass", None), ("print('[1, 2]')", "[1, 2]\n")):
-        assert events.listen([sys.executable, "-c", code], pytest.fail, tmp_path / "run.log") == 0
+        assert events.follow([sys.executable, "-c", code], pytest.fail, tmp_path / "run.log") == 0
         found = (tmp_path / "run.log").read_text() if (tmp_path / "run.log").exists() else None
         assert found == expected
 
@@ -320,7 +321,7 @@ def test_a_run_ends_with_its_listener(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        events.listen([sys.executable, "-c", code], interrupt, tmp_path / "run.log")
+        events.follow([sys.executable, "-c", code], interrupt, tmp_path / "run.log")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -331,8 +332,8 @@ def test_a_killed_run_is_a_row_with_the_reason_and_its_log(tmp_path, monkeypatch
     killed.write_text("#!/bin/sh\necho 'cannot allocate' >&2\nkill -9 $$\n")
     killed.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(killed))
-    compare._run_missing([spec(out=tmp_path)], tmp_path, View())
-    (record,) = compare.read_records(tmp_path)
+    run_missing(jobs_for(spec(out=tmp_path)), [], tmp_path, View())
+    (record,) = read_records(tmp_path)
     log = tmp_path / "logs" / "three_conv-seed0.log"
     reason = f"failed: killed by signal 9, out of memory perhaps; {log} has what it printed"
     assert record.status == reason

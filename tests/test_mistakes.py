@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.data.pipeline import ImageSet
 from cnnzoo.evaluation.calibration import Decision
 from cnnzoo.evaluation.scores import score
-from experiments.mistakes import SIDE, Verdicts, galleries, save_pictures, some_of_each_kind
-from experiments.records import mistakes_file
-from experiments.table import make_rows
+from experiments.reporting.mistakes import Decisions, galleries
+from experiments.reporting.rows import make_rows
+from experiments.runs.evidence import SIDE, save_pictures
+from experiments.runs.records import mistakes_file
+from experiments.style.contact_sheet import some_of_each_kind
 from tests.test_verdict import run, with_mistakes
 
 
@@ -23,9 +26,14 @@ def rows_of(folder, *records):
     return make_rows(records, None, folder)
 
 
+def mistakes_of(rows):
+    """The mistakes of each row, in the order of the rows."""
+    return list(galleries([Decisions(row) for row in rows]).values())
+
+
 def test_mistakes_of_more_seeds_come_first_and_are_counted(tmp_path):
     records = [run(tmp_path, "a", with_mistakes(3, 8), seed=0), run(tmp_path, "a", with_mistakes(8), seed=1)]
-    (found,) = galleries(rows_of(tmp_path, *records))
+    (found,) = mistakes_of(rows_of(tmp_path, *records))
     assert [(m.path, m.actual, m.predicted, m.seeds) for m in found] == [
         ("8.jpg", "Negative", "Positive", 2),
         ("3.jpg", "Positive", "Negative", 1),
@@ -37,23 +45,23 @@ def test_mistakes_of_more_seeds_come_first_and_are_counted(tmp_path):
 
 def test_what_no_recipe_gets_right_is_hard_and_what_the_audit_doubts_is_doubtful(tmp_path):
     first = run(tmp_path, "a", with_mistakes(3, 8))
-    audit = {"label_accuracy": 0.99, "suspects": ["8.jpg"]}
+    audit = AuditFacts(0, 0, 0, 0, 0, 0, {}, 1, label_accuracy=0.99, oddities=0, suspects=("8.jpg",))
     other = run(tmp_path, "b", with_mistakes(8, 9))
-    other = replace(other, data={**other.data, "audit": audit})
-    ours, theirs = galleries(rows_of(tmp_path, first, other))
+    other = replace(other, data=replace(other.data, audit=audit))
+    ours, theirs = mistakes_of(rows_of(tmp_path, first, other))
     # The audit is of the data: what one row's record says of it holds for the other's.
     assert {m.path: (m.hard, m.doubtful) for m in ours} == {"3.jpg": (False, False), "8.jpg": (True, True)}
     assert {m.path: m.hard for m in theirs} == {"8.jpg": True, "9.jpg": False}
-    weak = replace(other, data={**other.data, "audit": {**audit, "label_accuracy": 0.8}})
-    assert not any(m.doubtful for m in galleries(rows_of(tmp_path, weak))[0])
-    assert not any(m.hard for m in galleries(rows_of(tmp_path, first))[0])
+    weak = replace(other, data=replace(other.data, audit=replace(audit, label_accuracy=0.8)))
+    assert not any(m.doubtful for m in mistakes_of(rows_of(tmp_path, weak))[0])
+    assert not any(m.hard for m in mistakes_of(rows_of(tmp_path, first))[0])
 
 
 def test_the_confusion_is_that_of_the_chosen_threshold(tmp_path):
     made = run(tmp_path, "a", with_mistakes(1))
     point = {"threshold": 0.2, "test_recall": 1.0, "test_precision": 0.9, "wanted_recall": 0.99}
     result = replace(made.result, operating_point=point, temperature=1.0)
-    made = replace(made, result=result, data={**made.data, "positive": "Positive"})
+    made = replace(made, result=result, data=replace(made.data, positive="Positive"))
     scores = np.random.default_rng(0).uniform(0.001, 0.999, 1000)
     labels = np.arange(1000) % 2
     lines = ["path,group,actual,predicted,p_Negative,p_Positive"]
@@ -64,7 +72,7 @@ def test_the_confusion_is_that_of_the_chosen_threshold(tmp_path):
     ]
     (tmp_path / "predictions" / made.predictions_file()).write_text("\n".join(lines))
     (row,) = rows_of(tmp_path, made)
-    assert Verdicts(row).confusion == confusion_matrix(labels, scores >= 0.2).tolist()
+    assert Decisions(row).confusion == confusion_matrix(labels, scores >= 0.2).tolist()
 
 
 def test_a_run_leaves_pictures_of_its_most_confident_mistakes(tmp_path):
@@ -111,7 +119,7 @@ def test_the_picture_is_of_a_run_that_came_to_the_verdict_shown(tmp_path):
         file.parent.mkdir(exist_ok=True)
         # The first run's picture is of another verdict than that of the two that got it wrong.
         file.write_text(json.dumps({"8.jpg": [f"image {seed}", f"map {seed}"]}))
-    ((mistake,),) = galleries(rows_of(tmp_path, *records))
+    ((mistake,),) = mistakes_of(rows_of(tmp_path, *records))
     assert (mistake.image, mistake.map) == ("image 1", "map 1")
 
 
@@ -120,9 +128,9 @@ def test_what_is_hard_is_judged_within_one_test_set(tmp_path):
     (tmp_path / "y").mkdir()
     here = run(tmp_path / "x", "a", with_mistakes(3))
     there = run(tmp_path / "y", "b", with_mistakes(3))
-    there = replace(there, data={**there.data, "fingerprint": "e" * 64})
+    there = replace(there, data=replace(there.data, fingerprint="e" * 64))
     rows = [*rows_of(tmp_path / "x", here), *rows_of(tmp_path / "y", there)]
-    assert [m.hard for found in galleries(rows) for m in found] == [False, False]
+    assert [m.hard for found in mistakes_of(rows) for m in found] == [False, False]
 
 
 def test_each_kind_of_mistake_has_its_turn():

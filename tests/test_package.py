@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments import __main__ as command
-from experiments.commands import to_type
+from experiments.cli.process import to_type
 
 ROOT = Path(__file__).parents[1]
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")

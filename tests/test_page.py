@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.training.config import Epoch
-from experiments.records import append_record, mistakes_file
-from experiments.report import write_report
+from experiments.reporting.write import write_report
+from experiments.runs.records import append_record, mistakes_file
 from tests.test_verdict import run, with_mistakes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -27,14 +28,12 @@ def picture(seed, side=128):
 
 def finish(folder, made, **data):
     """Adds what a whole run has: an audit, a positive class, pictures of its mistakes."""
-    audit = {"images": 3000, "twins": 900, "identical": 20, "random_split_leaked": 70, "groups": 800}
-    audit |= {"random_split_test": 300, "ordered": {"Positive": 30}, "label_accuracy": 0.99, "oddities": 4}
-    audit |= {"label_suspects": 1, "suspects": [SUSPECT]}
-    made = replace(
-        made, data={**made.data, "audit": audit, "positive": "Positive", "others": {}, **data},
-        result=replace(made.result, model_bytes=2_000_000),
+    audit = AuditFacts(
+        images=3000, twins=900, identical=20, random_split_leaked=70, groups=800, random_split_test=300,
+        ordered={"Positive": 30}, label_accuracy=0.99, oddities=4, label_suspects=1, suspects=(SUSPECT,),
     )  # fmt: skip
-    made = replace(made, data={**made.data, "split": {**made.data["split"], "leaked": 0}})
+    data = replace(made.data, **{"audit": audit, "positive": "Positive", **data})
+    made = replace(made, data=data, result=replace(made.result, model_bytes=2_000_000))
     (folder / "mistakes").mkdir(exist_ok=True)
     pictures = {f"{i}.jpg": [picture(i), picture(i + 1)] for i in range(12)}
     (folder / mistakes_file(made.run_name, made.identity)).write_text(json.dumps(pictures))
@@ -45,7 +44,7 @@ def finish(folder, made, **data):
 def folder(tmp_path_factory):
     """Three recipes of two seeds each, and one that failed."""
     out = tmp_path_factory.mktemp("out")
-    costs = {"slow": (900.0, 9e6), "quick": (20.0, 1e5), "middling": (100.0, 1e6)}
+    costs = {"slow": (900.0, 9_000_000), "quick": (20.0, 100_000), "middling": (100.0, 1_000_000)}
     for seed in (0, 1):
         for name, wrong in (("slow", (3, 5)), ("quick", range(3, 9)), ("middling", (4, 5))):
             seconds, parameters = costs[name]
@@ -152,7 +151,7 @@ def test_several_folders_stand_side_by_side(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     append_record(other, run(other, "quick", with_mistakes(1)))
-    rows = write_report(tmp_path, [folder, other])
+    rows = write_report(tmp_path, [folder, other]).rows
     label = folder.name
     assert [row.name for row in rows] == [
         f"{label}/slow", f"{label}/quick", f"{label}/middling", f"{label}/broken", "other/quick"
@@ -188,7 +187,7 @@ def page_of_many():
                 made = replace(
                     made,
                     identity=f"{number:02}{seed:02}{number:04}",
-                    data={**made.data, "positive": "class 1"},
+                    data=replace(made.data, positive="class 1"),
                 )
                 accuracy = write_predictions(out / "predictions" / made.predictions_file(), rng, classes)
                 numbers = {"history": history, "test_images": 2000, "test_accuracy": accuracy}

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from cnnzoo.data.audit.examine import audit_manifest
+from cnnzoo.data.audit.groups_csv import read_groups
 from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.errors import InputError
 from experiments import audit
-from experiments.commands import exit_code
-from experiments.compare import main, parse_arguments
-from experiments.plan import prepare_data, read_groups
+from experiments.cli.process import exit_code
+from experiments.compare import main
+from experiments.runs.data_plan import DataRequest, prepare_data
 
 
 def write_tiles(folder, counts, seed=0):
@@ -37,10 +38,9 @@ def tiles(tmp_path_factory):
     return folder
 
 
-def options(tiles, out, *arguments):
-    chosen = parse_arguments(["--data", str(tiles), "--out", str(out), *arguments])
+def request(tiles, out, **asked):
     (out / "logs").mkdir(parents=True)
-    return chosen
+    return DataRequest(str(tiles), out, **asked)
 
 
 def sides_of(part, manifest):
@@ -50,17 +50,17 @@ def sides_of(part, manifest):
 
 def test_turned_copies_stay_on_one_side_unless_the_split_is_random(tiles, tmp_path):
     manifest = build_manifest(tiles, progress=False)
-    plan = prepare_data(options(tiles, tmp_path / "grouped"), [None])
+    plan = prepare_data(request(tiles, tmp_path / "grouped"))
     sides = sides_of(plan.parts[0], manifest)
     for name in ("crack", "sound"):
         for i in range(10):
             pair = {f"{name}/{20 + i:03}.png", f"{name}/{30 + i:03}.jpg"}
             assert sum(pair <= side for side in sides.values()) == 1
-    assert plan.parts[0].data["split"]["leaked"] == 0
-    assert plan.parts[0].data["audit"]["twins"] == 40
+    assert plan.parts[0].data.split.leaked == 0
+    assert plan.parts[0].data.audit.twins == 40
 
-    random = prepare_data(options(tiles, tmp_path / "random", "--split", "random"), [None])
-    leaked = random.parts[0].data["split"]["leaked"]
+    random = prepare_data(request(tiles, tmp_path / "random", split="random"))
+    leaked = random.parts[0].data.split.leaked
     sides = sides_of(random.parts[0], manifest)
     pairs = [(f"{n}/{20 + i:03}.png", f"{n}/{30 + i:03}.jpg") for n in ("crack", "sound") for i in range(10)]
     both = [p for a, b in pairs for p, q in ((a, b), (b, a)) if p in sides["test"] and q in sides["train"]]
@@ -69,7 +69,7 @@ def test_turned_copies_stay_on_one_side_unless_the_split_is_random(tiles, tmp_pa
 
 def test_sizes_share_the_test_images(tiles, tmp_path):
     manifest = build_manifest(tiles, progress=False)
-    plan = prepare_data(options(tiles, tmp_path / "out"), [10, None])
+    plan = prepare_data(request(tiles, tmp_path / "out", train_sizes=(10, None)))
     few, all_of_them = (sides_of(part, manifest) for part in plan.parts)
     assert few["test"] == all_of_them["test"]
     assert len(few["train"]) == 10
@@ -83,12 +83,12 @@ def test_groups_from_a_file_are_kept_whole(tiles, tmp_path):
         writer = csv.writer(opened)
         writer.writerow(["path", "group"])
         writer.writerows([image.path, f"wall {i % 20}"] for i, image in enumerate(manifest.images))
-    plan = prepare_data(options(tiles, tmp_path / "out", "--groups", str(file)), [None])
+    plan = prepare_data(request(tiles, tmp_path / "out", groups=file))
     sides = sides_of(plan.parts[0], manifest)
     for wall in range(20):
         members = {image.path for i, image in enumerate(manifest.images) if i % 20 == wall}
         assert sum(bool(members & side) for side in sides.values()) == 1
-    assert plan.parts[0].data["split"]["kind"] == "given groups"
+    assert plan.parts[0].data.split.kind == "given groups"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_groups_from_a_file_are_kept_whole(tiles, tmp_path):
 def test_a_file_of_groups_that_does_not_fit_is_one_line(tiles, tmp_path, text, message):
     file = tmp_path / "groups.csv"
     file.write_text(text)
-    with pytest.raises(InputError, match=r"--groups .*groups\.csv") as raised:
+    with pytest.raises(InputError, match=r"groups .*groups\.csv") as raised:
         read_groups(file, build_manifest(tiles, progress=False))
     assert message in str(raised.value)
     with pytest.raises(InputError, match="No such file"):
@@ -116,17 +116,17 @@ def test_another_folder_is_described_and_its_twins_counted(tiles, tmp_path):
     other = write_tiles(tmp_path / "other", {"crack": 12, "sound": 12}, seed=1)
     image = cv2.imread(str(tiles / "crack" / "000.png"))
     cv2.imwrite(str(other / "crack" / "copy.jpg"), image[:, ::-1].copy())
-    plan = prepare_data(options(tiles, tmp_path / "out", "--also", str(other)), [None])
-    described = plan.parts[0].data["others"]["other"]
-    assert described["images"] == {"crack": 13, "sound": 12}
-    assert described["twins"] == 1
-    assert len(plan.others[0]["groups"]) == 25
+    plan = prepare_data(request(tiles, tmp_path / "out", also=(other,)))
+    described = plan.parts[0].data.others["other"]
+    assert described.images == {"crack": 13, "sound": 12}
+    assert described.twins == 1
+    assert len(plan.others[0].groups) == 25
 
 
 def test_another_folder_needs_the_same_classes(tiles, tmp_path):
     other = write_tiles(tmp_path / "other", {"cracked": 3, "sound": 3})
     with pytest.raises(InputError, match="its classes are cracked, sound; those of --data are crack, sound"):
-        prepare_data(options(tiles, tmp_path / "out", "--also", str(other)), [None])
+        prepare_data(request(tiles, tmp_path / "out", also=(other,)))
 
 
 @pytest.mark.parametrize(

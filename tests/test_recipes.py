@@ -7,7 +7,8 @@ import pytest
 import cnnzoo
 from cnnzoo.errors import InputError
 from cnnzoo.training.config import Phase
-from experiments.recipes import RECIPES, find_recipes
+from experiments.recipes.lookup import find_recipes
+from experiments.recipes.published import RECIPES
 
 
 def test_the_five_projects_and_our_own_are_there_by_name():

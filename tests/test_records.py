@@ -4,7 +4,8 @@ import pytest
 
 from cnnzoo.errors import InputError
 from cnnzoo.training.config import Epoch
-from experiments.records import (
+from experiments.runs.records import (
+    VERSION,
     RunRecord,
     RunResult,
     append_record,
@@ -13,6 +14,7 @@ from experiments.records import (
     read_records,
     to_json,
 )
+from experiments.runs.spec import DataFacts
 
 EPOCH = Epoch(
     phase=0,
@@ -26,7 +28,7 @@ EPOCH = Epoch(
 )
 NUMBERS = dict.fromkeys(
     (name for name in RunResult.__dataclass_fields__ if name not in ("history", "per_class", "confusion")), 1
-)
+) | {"operating_point": None, "others": {}, "robustness": {}}
 RESULT = RunResult(**NUMBERS, history=[EPOCH], per_class={"a|é": {"recall": 1.0}}, confusion=[[1, 0], [0, 1]])
 RECORD = RunRecord(
     identity="1234",
@@ -39,7 +41,7 @@ RECORD = RunRecord(
     command="python",
     demonstration=False,
     config={},
-    data={"class_names": ["a|é", "line\nbreak"]},
+    data=DataFacts(class_names=("a|é", "line\nbreak")),
     environment={},
     result=RESULT,
 )
@@ -74,3 +76,21 @@ def test_a_retried_failure_is_replaced_by_what_came_of_it():
 def test_a_folder_without_runs_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"experiments\.compare"):
         read_records(tmp_path)
+
+
+def test_a_record_of_a_newer_version_is_passed_over_with_a_word(tmp_path):
+    append_record(tmp_path, RECORD)
+    append_record(tmp_path, replace(RECORD, seed=1, version=VERSION + 1))
+    said = []
+    assert [record.seed for record in read_records(tmp_path, said.append)] == [0]
+    assert len(said) == 1
+    assert f"line 2: passed over: a record of version {VERSION + 1}, which a newer cnnzoo wrote" in said[0]
+
+
+def test_a_whole_line_that_is_no_record_is_passed_over_with_a_word(tmp_path):
+    append_record(tmp_path, RECORD)
+    with (tmp_path / "runs.jsonl").open("a") as file:
+        file.write(to_json(RECORD).replace('"seed": 0', '"seed": "zero"') + "\n")
+    said = []
+    assert len(read_records(tmp_path, said.append)) == 1
+    assert "seed" in said[0]

@@ -10,11 +10,15 @@ import pytest
 
 from cnnzoo.errors import InputError
 from cnnzoo.training.config import Epoch
-from experiments.figures import pareto_front
-from experiments.markup import latex, markdown
-from experiments.records import RunRecord, RunResult, append_record
-from experiments.report import main, write_report
-from experiments.table import make_rows
+from experiments.report import main
+from experiments.reporting.charts.cost import pareto_front
+from experiments.reporting.comparison import Comparison
+from experiments.reporting.rows import make_rows
+from experiments.reporting.tables.latex import latex
+from experiments.reporting.tables.markdown import markdown
+from experiments.reporting.write import write_report
+from experiments.runs.records import RunRecord, RunResult, append_record
+from experiments.runs.spec import DataFacts, LeftOut, SplitFacts
 
 CLASSES = ["<script>alert(1)</script>", "a|b,\nc"]
 
@@ -36,7 +40,9 @@ def result(accuracy=0.9, *, classes=2, phases=(2, 1)):
     ]
     names = [f"class {i}" for i in range(classes)] if classes != 2 else CLASSES
     scores = {"precision": 0.75, "recall": accuracy, "f1": 0.8, "support": 50}
-    numbers = dict.fromkeys(RunResult.__dataclass_fields__, 1.5)
+    numbers = {
+        name: 2 if field.type is int else 1.5 for name, field in RunResult.__dataclass_fields__.items()
+    }
     numbers |= {"test_accuracy": accuracy, "test_images": 100, "total_params": 538_753, "train_seconds": 20.0}
     numbers |= {"operating_point": None, "others": {}, "robustness": {}}
     confusion = [[50 - 5 * (i != j) if i == j else 5 for j in range(classes)] for i in range(classes)]
@@ -50,7 +56,7 @@ def record(
 ):
     names = [f"class {i}" for i in range(classes)] if classes != 2 else CLASSES
     images = {side: dict.fromkeys(names, 50) for side in ("train", "validation", "test")}
-    split = {"kind": "random", "fractions": [0.7, 0.2, 0.1], "seed": 0}
+    split = SplitFacts(kind="random", fractions=(0.7, 0.2, 0.1))
     return RunRecord(
         identity=f"{recipe}-{seed}-{data}",
         recipe=recipe,
@@ -62,16 +68,15 @@ def record(
         command="python -m experiments.compare --data 'my photos'",
         demonstration=demonstration,
         config={"config": {"phases": [{"epochs": 3}]}},
-        data={
-            "name": "tiles",
-            "root": "tiles",
-            "fingerprint": data or "f" * 64,
-            "class_names": names,
-            "images": images,
-            "bad": [{"path": "a/<b>.jpg", "reason": "cut off"}],
-            "limit": None,
-            "split": split,
-        },
+        data=DataFacts(
+            name="tiles",
+            root="tiles",
+            fingerprint=data or "f" * 64,
+            class_names=tuple(names),
+            images=images,
+            bad=(LeftOut("a/<b>.jpg", "cut off"),),
+            split=split,
+        ),
         environment={
             "device": "CPU",
             "processor": "some",
@@ -86,6 +91,10 @@ def record(
         },
         result=result(accuracy, classes=classes) if status == "ok" else None,
     )
+
+
+def compared(records):
+    return Comparison(tuple(make_rows(records)))
 
 
 def write(folder, *records):
@@ -147,7 +156,7 @@ def test_rows_follow_the_order_asked_for_and_other_data_is_a_row_of_its_own(tmp_
 
 
 def test_markdown_stays_one_table_whatever_the_names(tmp_path):
-    text = markdown(make_rows([record(demonstration=True), record("a|b")]))
+    text = markdown(compared([record(demonstration=True), record("a|b")]))
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 4
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1
@@ -218,9 +227,7 @@ def test_a_folder_without_runs_is_an_input_error(tmp_path):
 
 
 def test_latex_is_a_table_whose_text_is_escaped():
-    rows = make_rows(
-        [record("three_conv"), record("50%_of_#1 & {more}\\"), record("bad", status="failed: ~")]
-    )
+    rows = compared([record("three_conv"), record("50%_of_#1 & {more}\\"), record("bad", status="failed: ~")])
     lines = latex(rows).splitlines()
     assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
     body = [line for line in lines if line.endswith(r"\\")]
@@ -260,7 +267,7 @@ def test_the_folder_may_be_named_twice_only_by_mistake(tmp_path):
 
 def test_odd_names_end_no_report(tmp_path):
     made = record(data="c" * 64)
-    odd = replace(made, data={**made.data, "bad": [{"path": "caf\udce9.jpg", "reason": "cut off"}]})
+    odd = replace(made, data=replace(made.data, bad=(LeftOut("caf\udce9.jpg", "cut off"),)))
     write(tmp_path, odd, record("lr0.0012"), record("_hidden"), record("data"), record("a[/b]"))
     page = (tmp_path / "report.html").read_text()
     assert "caf?.jpg" in page
@@ -273,7 +280,7 @@ def test_folders_whose_names_look_alike_in_file_names_stay_apart(tmp_path):
     for name in ("run 1", "run_1"):
         (tmp_path / name).mkdir()
         append_record(tmp_path / name, record())
-    rows = write_report(tmp_path, [tmp_path / "run 1", tmp_path / "run_1"])
+    rows = write_report(tmp_path, [tmp_path / "run 1", tmp_path / "run_1"]).rows
     assert len({row.anchor for row in rows}) == 2
     page = (tmp_path / "report.html").read_text()
     assert all(page.count(f'id="model-{row.anchor}"') == 1 for row in rows)
@@ -300,8 +307,8 @@ def test_a_network_without_its_pretrained_weights_says_how_it_was_trained():
         "learning_rate": 1e-4,
     }  # as records of the first versions have it
     config = {"pretrained": True, "config": {"phases": [old]}}
-    text = markdown(make_rows([replace(record("mobilenet_v2_160"), config=config)]))
+    text = markdown(compared([replace(record("mobilenet_v2_160"), config=config)]))
     assert "all layers, 3 epochs of Adam at 0.0001 (constant)" in text
     config["config"]["phases"] = [old | {"schedule": "cosine", "optimizer": "adamw"}]
-    text = markdown(make_rows([replace(record("mobilenet_v2_160"), config=config)]))
+    text = markdown(compared([replace(record("mobilenet_v2_160"), config=config)]))
     assert "all layers, 3 epochs of AdamW at 0.0001 (cosine)" in text

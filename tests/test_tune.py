@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,15 @@ keras_tuner = pytest.importorskip("keras_tuner")
 
 import cnnzoo  # noqa: E402
 from cnnzoo.training.search import HyperParameters, sample  # noqa: E402
-from experiments import oracles, tune, workers  # noqa: E402
-from experiments.commands import exit_code  # noqa: E402
-from experiments.recipe import Recipe  # noqa: E402
-from experiments.recipes import find_recipes  # noqa: E402
-from experiments.search_figure import shares_explained  # noqa: E402
-from experiments.spaces import declared, recipe_from  # noqa: E402
-from experiments.trials import TrialRecord, TrialResult, ranked, read_trials  # noqa: E402
+from experiments import tune  # noqa: E402
+from experiments.cli.process import exit_code  # noqa: E402
+from experiments.recipes.lookup import find_recipes  # noqa: E402
+from experiments.recipes.recipe import Recipe  # noqa: E402
+from experiments.runs.child import Answer  # noqa: E402
+from experiments.search import oracles, workers  # noqa: E402
+from experiments.search.figure import shares_explained  # noqa: E402
+from experiments.search.records import TrialRecord, TrialResult, ranked, read_trials  # noqa: E402
+from experiments.search.space import declared, recipe_from  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 # What keras-tuner and scikit-learn say of themselves.
@@ -62,19 +65,17 @@ def stub(monkeypatch, tmp_path, image_folder):
     def search(losses, *arguments):
         remaining = iter(losses)
 
-        def run(self, spec_file, trial_id):
-            spec = json.loads(spec_file.read_text())
+        def answer(module, spec, file, **_):
             loss = next(remaining)
-            seen.append((trial_id, spec["recipe"]))
+            seen.append((file.stem.removeprefix("trial-"), json.loads(json.dumps(asdict(spec.recipe)))))
             if isinstance(loss, BaseException):
                 raise loss
             if loss is None:
-                return "exit code 3"
+                return Answer("", "exit code 3")
             outcome = {"status": "ok", "environment": {}, "result": vars(result(loss))}
-            spec_file.with_suffix(".outcome.json").write_text(json.dumps(outcome))
-            return ""
+            return Answer(json.dumps(outcome), "exit code 0")
 
-        monkeypatch.setattr(workers.TrialTuner, "_run_process", run)
+        monkeypatch.setattr(workers, "ask", answer)
         common = ["--data", str(image_folder), "--model", "three_conv"]
         return exit_code(lambda: tune.main([*common, *map(str, arguments)]))
 

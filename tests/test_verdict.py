@@ -9,14 +9,19 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from cnnzoo.data.sources import synthetic
-from experiments import markup
-from experiments.markup import markdown
-from experiments.page import SHARED_CURVES
-from experiments.records import append_record
-from experiments.report import write_report
-from experiments.row_figures import row_charts
-from experiments.table import csv_row, make_rows
-from experiments.verdict import learning_curves, verdicts
+from experiments.reporting import sentences as markup
+from experiments.reporting.charts.row import row_charts
+from experiments.reporting.charts.shared import learning_curves
+from experiments.reporting.comparison import Comparison
+from experiments.reporting.mistakes import Decisions
+from experiments.reporting.page import SHARED_CURVES
+from experiments.reporting.rows import make_rows
+from experiments.reporting.tables.csv_table import csv_row
+from experiments.reporting.tables.markdown import markdown
+from experiments.reporting.verdict import verdicts
+from experiments.reporting.write import write_report
+from experiments.runs.records import append_record
+from experiments.runs.spec import OtherFacts
 from tests.test_report import record
 
 NAMES = ["Negative", "Positive"]
@@ -26,7 +31,7 @@ IMAGES = 1000
 def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=None, **numbers):
     """A finished run whose verdicts on `IMAGES` test images are right where `right` says so."""
     made = record(recipe, seed)
-    split = {**made.data["split"], "train_size": train_size}
+    split = replace(made.data.split, train_size=train_size)
     images = {side: dict.fromkeys(NAMES, 50) for side in ("train", "validation", "test")}
     if train_size:
         images["train"] = dict.fromkeys(NAMES, train_size // 2)
@@ -38,7 +43,7 @@ def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=
         made,
         identity=f"{recipe}-{seed}-{train_size}",
         config={**made.config, "model": network or recipe},
-        data={**made.data, "class_names": NAMES, "images": images, "split": split},
+        data=replace(made.data, class_names=tuple(NAMES), images=images, split=split),
         result=result,
     )
     labels = np.arange(len(right)) % 2
@@ -63,6 +68,10 @@ def rows_of(folder, *records):
     return make_rows(records, None, folder)
 
 
+def compared(folder, *records):
+    return Comparison(tuple(rows_of(folder, *records)))
+
+
 def judged(folder, *records):
     return verdicts(rows_of(folder, *records))
 
@@ -77,7 +86,7 @@ def test_a_clear_winner_is_taken_with_the_reason(tmp_path):
     assert verdict.chosen.name == "good"
     assert verdict.sentence.startswith("Take good: accuracy 0.9950 (")
     assert "the next, bad, has 6.20 percentage points less (p < 0.001)" in verdict.sentence
-    assert verdict.sentence in markdown(rows_of(tmp_path, *records))
+    assert verdict.sentence in markdown(compared(tmp_path, *records))
 
 
 def test_of_recipes_that_cannot_be_told_apart_the_cheapest_is_taken(tmp_path):
@@ -180,13 +189,13 @@ def test_without_predictions_there_is_a_table_but_no_verdict(tmp_path):
     made = run(tmp_path, "a", with_mistakes(1))
     (tmp_path / "predictions" / made.predictions_file()).unlink()
     assert judged(tmp_path, made) == []
-    assert "0.9990" in markdown(rows_of(tmp_path, made))
+    assert "0.9990" in markdown(compared(tmp_path, made))
 
 
 def test_a_demonstration_recommends_too_and_says_what_it_is(tmp_path):
     made = run(tmp_path, "a", with_mistakes(1))
-    assert "demonstration" not in markdown(rows_of(tmp_path, made))
-    shown = markdown(rows_of(tmp_path, replace(made, demonstration=True)))
+    assert "demonstration" not in markdown(compared(tmp_path, made))
+    shown = markdown(compared(tmp_path, replace(made, demonstration=True)))
     assert shown.startswith("A demonstration on drawn tiles of 64 pixels")
     assert "`cnnzoo compare --data DIR`" in shown
     assert "Only a was tested" in shown
@@ -227,7 +236,7 @@ def test_another_data_set_named_test_hides_no_column(tmp_path):
     others = {"test": {"accuracy": 0.5, "auroc": 0.5, "images": 2}}
     made = replace(
         made,
-        data={**made.data, "others": {"test": {"fingerprint": "x"}}},
+        data=replace(made.data, others={"test": OtherFacts(fingerprint="x")}),
         result=replace(made.result, others=others),
     )
     (row,) = rows_of(tmp_path, made)
@@ -240,10 +249,10 @@ def test_the_precision_curve_of_a_weak_model_lies_within_its_axes(tmp_path):
     from matplotlib.figure import Figure
 
     weak = run(tmp_path, "weak", with_mistakes(*range(300)))
-    weak = replace(weak, data={**weak.data, "positive": "Positive"})
+    weak = replace(weak, data=replace(weak.data, positive="Positive"))
     (row,) = rows_of(tmp_path, weak)
     figure = Figure()
-    row_charts(row)["precision"](figure)
+    row_charts(Decisions(row))["precision"](figure)
     (axes,) = figure.axes
     # 150 of 500 of each class are wrong: precision and recall are 0.7.
     assert axes.get_xlim()[0] < 0.7 > axes.get_ylim()[0]

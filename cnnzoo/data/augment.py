@@ -15,7 +15,6 @@ from cnnzoo.errors import InputError
 # They keep these draws apart from those of the order, which share seed and epoch.
 _GEOMETRY_STREAM = 1
 _LOOKS_STREAM = 2
-
 _LEAST_BLUR = 0.25  # a Gaussian narrower than this, in pixels, changes no 8-bit image
 _NOISE_VALUES = 1 << 20
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from cnnzoo.bars import track
@@ -85,17 +86,23 @@ class Manifest:
             InputError: no such file, or not one that `save` wrote.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            return Manifest(
-                root=Path(content["root"]),
-                class_names=tuple(content["class_names"]),
-                images=tuple(ImageRecord(*values) for values in content["images"]),
-                bad=tuple(BadFile(**bad) for bad in content["bad"]),
-            )
+            content = msgspec.convert(json.loads(Path(path).read_text(encoding="utf-8")), _Saved)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise InputError(f"{path}: no manifest; make it again with build_manifest") from error
+        images = tuple(ImageRecord(*values) for values in content.images)
+        return Manifest(Path(content.root), content.class_names, images, content.bad)
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A manifest in its file: of an image the values of its record alone, since there are many."""
+
+    root: str
+    class_names: tuple[str, ...]
+    images: tuple[tuple[str, int, int, int, str, str], ...]
+    bad: tuple[BadFile, ...]
 
 
 def build_manifest(

@@ -137,9 +137,9 @@ def _deal_groups(
         if missing:
             raise InputError(
                 f"class {manifest.class_names[min(missing)]!r} has no {name} images: its groups are too few "
-                "or too large; {random}, or {groups}",
+                "or too large; {random}, or {regroup}",
                 random="split at random",
-                groups="give smaller groups",
+                regroup="give smaller groups",
             )
     return Split(*(_indices(side) for side in sides))
 

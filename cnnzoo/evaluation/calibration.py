@@ -10,7 +10,6 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import precision_recall_curve
 
 BINS = 15
-
 _TINY = 1e-7  # float32 probabilities reach 0
 
 

@@ -16,7 +16,6 @@ from keras import KerasTensor, ops
 from cnnzoo.errors import InputError
 
 _BATCH = 32  # images at a time; hundreds may be asked about
-
 _OPACITY = 0.6  # of the highest place of a map: what lies below stays visible
 
 # They may make many places of one, all alike.

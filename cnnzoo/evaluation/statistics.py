@@ -10,11 +10,8 @@ from scipy.stats import binomtest, permutation_test
 Groups = Sequence[Any] | npt.NDArray
 
 RESAMPLES = 2000
-
 PERMUTATIONS = 9999
-
 LEVEL = 0.95
-
 FEW_GROUPS = 5
 
 

@@ -14,7 +14,6 @@ Head = Literal["softmax", "sigmoid"]
 # the 0.99 and 0.999 of keras.applications, inference mode still sees mostly the initial ones. No weight
 # depends on it, and with pretrained weights batch norm stays in inference mode.
 BATCH_NORM_MOMENTUM = 0.9
-
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
 # Of pixels in [0, 1], as PyTorch's models and the DenseNet of keras.applications have them.

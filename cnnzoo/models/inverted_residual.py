@@ -8,7 +8,6 @@ from keras import KerasTensor, layers
 from cnnzoo.models.blocks import conv_norm_act, stochastic_depth
 
 EPSILON = 1e-3
-
 _RELU_LIMITS = {"relu": None, "relu6": 6.0}
 
 

@@ -14,7 +14,6 @@ from keras.src.utils import file_utils
 from cnnzoo.models.weights import PublishedFile
 
 USUAL_SIZE = 224
-
 _LOCK = threading.RLock()
 
 

@@ -17,7 +17,6 @@ from cnnzoo.training.fused import fused_kernels
 from cnnzoo.training.progress import Progress, Report, reporting
 
 WARM_UP = 0.05  # share of the steps over which a cosine schedule rises
-
 REPORT_SECONDS = 0.4  # between two reports within an epoch
 
 __all__ = ["Epoch", "FitResult", "Phase", "Progress", "TrainConfig", "fit", "loss_for"]

@@ -5,10 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
-
 from cnnzoo.training.config import Epoch
 
 
@@ -88,6 +84,10 @@ def reporting(progress: bool | Report) -> Iterator[Report | None]:
 
 
 def _on_terminal() -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[numbers]}")
     bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)

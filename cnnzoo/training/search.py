@@ -17,9 +17,7 @@ from cnnzoo.training.config import Phase, TrainConfig
 from cnnzoo.training.fit import compile_phase
 
 HEAD_SHARE = 3  # one epoch in three trains the head alone before the backbone is tuned
-
 SMALLEST_IMAGE = 64
-
 CRACK_NET_BUDGET = 130_000  # parameters
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import cnnzoo
 from cnnzoo.training.config import Phase
-from experiments.recipes import RECIPES
+from experiments.recipes.published import RECIPES
 
 IMAGES_PER_CLASS, ROUNDS, EPOCHS = 600, 3, 3
 

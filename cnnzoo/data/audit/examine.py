@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.bars import track
-from cnnzoo.data.audit.findings import TRUSTED_ACCURACY, Audit, Oddity, Suspect, audit_file
+from cnnzoo.data.audit.findings import Audit, Oddity, Suspect, audit_file
 from cnnzoo.data.audit.groups import components, find_runs, join
+from cnnzoo.data.audit.summary import TRUSTED_ACCURACY
 from cnnzoo.data.audit.texture import texture_features
 from cnnzoo.data.audit.twins import SIDE, Twin, TwinIndex, same_file
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.data.manifest import Manifest
 
 FOLDS = 5
-
 OUTLIER = 5.0  # modified z-score (Iglewicz and Hoaglin 1993: 3.5)
 
 _LARGE = 512  # pixels; a larger image is shrunk before its focus is measured

@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
+
 from cnnzoo.data.audit.twins import Twin
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 from cnnzoo.files import cache_dir, write_whole
 
 VERSION = 3  # of what an audit finds: older ones in the cache are not read
-TRUSTED_ACCURACY = 0.95  # out of fold, from which on doubts about labels are worth showing
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,7 @@ class Audit:
     @staticmethod
     def load(path: Path) -> "Audit":
         """Reads what `save` wrote."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Audit(
-            twins=tuple(Twin(**{**twin, "shift": tuple(twin["shift"])}) for twin in values["twins"]),
-            groups=tuple(values["groups"]),
-            ordered=values["ordered"],
-            suspects=tuple(Suspect(**suspect) for suspect in values["suspects"]),
-            label_accuracy=values["label_accuracy"],
-            oddities=tuple(Oddity(**oddity) for oddity in values["oddities"]),
-        )
+        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), Audit)
 
 
 def audit_file(manifest: Manifest) -> Path:

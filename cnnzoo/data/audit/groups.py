@@ -11,7 +11,6 @@ from cnnzoo.data.audit.twins import Twin
 from cnnzoo.data.manifest import Manifest
 
 MIN_ORDERED = 50  # images of a class, for its order to be judged
-
 ORDER_CORRELATION = 0.2  # of neighbours' colour statistics, from which on a class counts as ordered
 
 

@@ -21,45 +21,26 @@ import numpy.typing as npt
 from cnnzoo.bars import track
 
 SIDE = 96  # pixels of the thumbnails that everything here works on
-
 WINDOW = 16  # pixels from a key point to the border of its window
-
 STEP = 4  # pixels between the samples of a window
-
 KEY_POINTS = 24  # at most, in an image
-
 FREQUENCIES = 7  # of a window: those (u, v) with u + v up to it
 
 MIN_CONTRAST = 0.3  # gray levels; a flatter window says nothing
-
 NEIGHBOURS = 8  # alike windows looked at
-
 MIN_ALIKE = 0.97  # cosine between two windows
-
 MIN_TWIN = 0.6  # correlation of the fine textures: unlike pairs stay under 0.55, twins over 0.64
-
 MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirrored copy is found
-
 NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
-
 MIN_OVERLAP = 0.3  # share of the image
-
 ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
-
 PLACES_PER_PAIR = 2
-
 LIST_LENGTH = 100  # windows in a list of the inverted file, on average
-
 MOST_LISTS = 8192
-
 SAMPLES_PER_LIST = 32  # windows that the lists' centres are found from
-
 PROBES = 3  # lists looked through
-
 SEARCH_RADIUS = 2  # pixels around the place that the windows name
-
 _BAND_SCALE = 40  # the fine texture is kept in int8, in steps of 1/40 of its local deviation
-
 _OFFSETS = np.arange(-WINDOW, WINDOW + 1, STEP)
 
 

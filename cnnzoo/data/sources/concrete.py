@@ -14,9 +14,7 @@ import numpy.typing as npt
 Gray = npt.NDArray[np.float32]
 
 TILE = 227  # pixels, as in the METU images: what follows counts things on so much wall
-
 _SCALE = 3  # cracks are drawn that much larger, then averaged down
-
 _MEAN_STEP = 5.0  # pixels between the corners of a crack
 
 

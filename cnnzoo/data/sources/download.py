@@ -14,9 +14,7 @@ from cnnzoo.errors import InputError, one_line
 from cnnzoo.files import sha256_of
 
 TIMEOUT = 10.0  # seconds without an answer
-
 ATTEMPTS = 5  # connections that may break off in one call
-
 CHUNK = 1 << 18
 
 

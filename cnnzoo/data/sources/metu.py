@@ -22,13 +22,10 @@ from cnnzoo.errors import InputError
 from cnnzoo.files import cache_dir, sha256_of
 
 PAGE = "https://data.mendeley.com/datasets/5y9wdsg2zt/2"
-
 ARCHIVE = "Concrete Crack Images for Classification.rar"
-
 CLASSES = ("Negative", "Positive")
 
 LARGEST_IMAGE = 1_000_000  # bytes; the real ones have some thousand
-
 IMAGE_MEMBER = re.compile(r"(?:[^/]+/)*(Negative|Positive)/([^/]+\.jpe?g)", re.IGNORECASE)
 
 

@@ -16,9 +16,7 @@ from cnnzoo.errors import InputError
 from cnnzoo.files import cache_dir
 
 VERSION = 2  # of the drawing: tiles of another one are never mixed in
-
 TILE = 64  # pixels: small, so that all recipes learn in minutes; a crack is as wide as in a larger tile
-
 CLASSES = ("Negative", "Positive")
 
 

@@ -10,7 +10,6 @@ from cnnzoo.models.registry import register_model
 from cnnzoo.models.transfer import transfer_model
 
 EPSILON = 1.001e-5
-
 BOTTLENECK = 4  # times the growth rate: channels that the 1x1 convolution leaves to the 3x3 one
 
 

@@ -15,7 +15,6 @@ from cnnzoo.models.registry import register_model
 from cnnzoo.models.transfer import transfer_model
 
 SOURCE = "Howard et al., Searching for MobileNetV3, ICCV 2019"
-
 URL = "https://arxiv.org/abs/1905.02244"
 
 

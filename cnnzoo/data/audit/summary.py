@@ -1,0 +1,77 @@
+"""What an audit found, in numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnnzoo.errors import InputError
+
+if TYPE_CHECKING:
+    from cnnzoo.data.audit.findings import Audit
+    from cnnzoo.data.audit.twins import Twin
+    from cnnzoo.data.manifest import Manifest
+    from cnnzoo.data.splits import Split
+
+SPLIT_SEED = 0  # one split for every seed and recipe: all are tested on the same images
+TRUSTED_ACCURACY = 0.95  # out of fold, from which on doubts about labels are worth showing
+
+
+@dataclass(frozen=True)
+class AuditFacts:
+    """What an audit found, in numbers for a record.
+
+    `twins` of the `images` show what another one shows, `identical` ones are copies of a file.
+    `random_split_leaked` of `random_split_test` test images would have a twin in training. `ordered` has the
+    length of the runs of each class in the order of its photographs, `suspects` the paths of the images with
+    doubtful labels, which count from a `label_accuracy` of `TRUSTED_ACCURACY` on.
+    """
+
+    images: int
+    groups: int
+    identical: int
+    twins: int
+    random_split_leaked: int
+    random_split_test: int
+    ordered: dict[str, int]
+    label_suspects: int
+    label_accuracy: float | None
+    oddities: int
+    suspects: tuple[str, ...] = ()
+
+    @property
+    def labels_judged(self) -> bool:
+        """Whether the classifier behind the doubts about labels is good enough for them to count."""
+        return (self.label_accuracy or 0) >= TRUSTED_ACCURACY
+
+
+def summary(manifest: "Manifest", audit: "Audit") -> AuditFacts:
+    """Counts what the audit of a manifest found."""
+    plain = random_split(manifest)
+    return AuditFacts(
+        images=len(manifest.images),
+        groups=len(set(audit.groups)),
+        identical=_in_pairs(audit, lambda twin: twin.score == 1),
+        twins=_in_pairs(audit, lambda twin: True),
+        random_split_leaked=len(audit.leaked(plain)) if plain else 0,
+        random_split_test=len(plain.test) if plain else 0,
+        ordered=audit.ordered,
+        label_suspects=len(audit.suspects),
+        suspects=tuple(manifest.images[suspect.image].path for suspect in audit.suspects),
+        label_accuracy=audit.label_accuracy,
+        oddities=len(audit.oddities),
+    )
+
+
+def random_split(manifest: "Manifest") -> "Split | None":
+    """The split that knows no groups; None where there are too few images for one."""
+    from cnnzoo.data.splits import split_manifest
+
+    try:
+        return split_manifest(manifest, groups=list(range(len(manifest.images))), seed=SPLIT_SEED)
+    except InputError:
+        return None
+
+
+def _in_pairs(audit: "Audit", wanted: "Callable[[Twin], bool]") -> int:
+    """The number of images that a wanted pair names."""
+    return len({image for twin in audit.twins if wanted(twin) for image in (twin.first, twin.second)})

@@ -1,0 +1,1 @@
+"""What the audit command says, draws and writes."""

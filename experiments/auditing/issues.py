@@ -1,0 +1,50 @@
+"""issues.csv: a line for each thing that an audit found."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from cnnzoo.data.audit.findings import Audit
+    from cnnzoo.data.audit.twins import Twin
+    from cnnzoo.data.manifest import Manifest
+
+
+class Issue(NamedTuple):
+    """A line of issues.csv. `twin` is the other image of a pair, `suggestion` the likelier class."""
+
+    path: str
+    kind: str
+    score: float | str
+    twin: str = ""
+    suggestion: str = ""
+
+
+def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(lines)
+
+
+def issues_of(manifest: "Manifest", audit: "Audit") -> Iterator[Issue]:
+    def path(i: int) -> str:
+        return str(manifest.root / manifest.images[i].path)
+
+    for bad in manifest.bad:
+        yield Issue(str(manifest.root / bad.path), "unreadable", "", suggestion=bad.reason)
+    for suspect in audit.suspects:
+        suggested = manifest.class_names[suspect.suggested]
+        yield Issue(path(suspect.image), "label", round(suspect.given_probability, 4), suggestion=suggested)
+    for twin in audit.twins:
+        labels = {manifest.images[i].label for i in (twin.first, twin.second)}
+        same = "identical" if twin.score == 1 else "near_duplicate"
+        yield issue_of_pair(manifest, manifest, twin, same if len(labels) == 1 else "twin_in_other_class")
+    for oddity in audit.oddities:
+        yield Issue(path(oddity.image), oddity.kind, round(oddity.score, 2))
+
+
+def issue_of_pair(first: "Manifest", second: "Manifest", twin: "Twin", kind: str) -> Issue:
+    a, b = first.images[twin.first], second.images[twin.second]
+    return Issue(str(first.root / a.path), kind, round(twin.score, 4), str(second.root / b.path))

@@ -1,0 +1,104 @@
+"""Options that several commands share, and their checks."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cnnzoo.errors import InputError
+from experiments.cli.process import USAGE_ERROR
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"error: {message}; see {self.prog} --help\n")
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which images there are and how they are split."""
+    parser.add_argument(
+        "--data", default="synthetic", help="synthetic (default), metu (downloads it), or a folder per class"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("grouped", "random"),
+        default="grouped",
+        help="grouped (default): images of one photograph stay on one side; random: as public projects do it",
+    )
+    parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="FILE.csv",
+        help="columns path,group instead of the groups that are found",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="images per class, at most")
+    parser.add_argument("--skip-bad", action="store_true", help="leave unreadable files out, and list them")
+
+
+def data_values(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_data_options` and `--out` gave, as a `DataRequest` takes it."""
+    names = ("data", "out", "split", "groups", "limit", "skip_bad")
+    return {name: getattr(options, name) for name in names}
+
+
+def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
+    """Checks the options that count something; None stands for no limit.
+
+    Raises:
+        InputError: one is below 1.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name} {value}: it must be at least 1")
+
+
+def check_groups(options: argparse.Namespace) -> None:
+    """Checks that given groups are used.
+
+    Raises:
+        InputError: the split is a random one.
+    """
+    if options.groups is not None and options.split == "random":
+        raise InputError("--groups: a random split keeps no groups together; leave one of the two out")
+
+
+def make_folders(out: Path, names: Iterable[str]) -> None:
+    """Makes the folders that a command writes to, below `--out`.
+
+    Raises:
+        InputError: that is no place to write to.
+    """
+    try:
+        for name in names:
+            (out / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written to") from None
+
+
+def read_train_sizes(text: str) -> tuple[int | None, ...]:
+    """Numbers of training images, None for all of them, the largest last."""
+    try:
+        sizes = [None if part == "all" else int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--train-sizes {text}: numbers of images or `all`, separated by commas, are wanted"
+        ) from None
+    if len(set(sizes)) < len(sizes) or any(size is not None and size < 1 for size in sizes):
+        raise InputError(f"--train-sizes {text}: each must be at least 1 and stand there once")
+    return tuple(sorted(sizes, key=lambda size: (size is None, size or 0)))
+
+
+def read_seeds(text: str) -> list[int]:
+    """Whole numbers from 0 on, each once."""
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--seeds {text}: whole numbers separated by commas are wanted, as in 0,1,2"
+        ) from None
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds {text}: each seed must be 0 or more and stand there once")
+    return seeds

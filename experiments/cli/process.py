@@ -1,0 +1,94 @@
+"""What every command does alike: an input error is one line on stderr and exit code 2."""
+
+import os
+import shlex
+import shutil
+import site
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+
+from cnnzoo.errors import InputError
+
+ROOT = Path(__file__).parents[1]  # where our packages lie
+
+USAGE_ERROR = 2
+# What stands in a message for an argument of the library.
+OPTIONS = {
+    "data": "--data",
+    "groups": "--groups",
+    "limit": "--limit",
+    "name": "--data",
+    "random": "use --split random",
+    "regroup": "--groups FILE.csv with smaller groups",
+    "skip_bad": "--skip-bad",
+    "train_size": "--train-sizes",
+    "weights": "--weights MODEL=FILE",
+}
+
+INTERRUPTED = 130
+
+
+def called(name: str) -> str:
+    """What a command of ours is called, the way that this one was started."""
+    return f"cnnzoo {name}" if Path(sys.argv[0]).name == "cnnzoo" else f"python -m experiments.{name}"
+
+
+def to_type(name: str) -> str:
+    """What to type, here and now, to start a command of ours; a `cnnzoo` not on the PATH has its folder."""
+    program, *rest = called(name).split(" ", 1)
+    path = Path(sys.argv[0] if program == "cnnzoo" else sys.executable).absolute()
+    found = shutil.which(program)
+    if found is None or Path(found).absolute() != path:
+        here = Path.cwd()
+        program = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return " ".join([shlex.quote(program), *rest])
+
+
+def own_module(module: str, *arguments: object) -> list[str]:
+    """The command that runs a module of ours; with `own_environment`, whatever the current folder holds."""
+    return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+def own_environment() -> dict[str, str]:
+    """The environment in which `own_module` finds our packages, also where they aren't installed."""
+    if str(ROOT) in site.getsitepackages():
+        return dict(os.environ)
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *([others] if others else [])])}
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Drops what native code writes to stderr: TensorFlow greets on import whatever its log level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """Runs `command` and returns its exit code, or that of what stopped it."""
+    # A file name may hold what the terminal's encoding lacks; that must not end a run.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return command()
+    except InputError as error:
+        print(f"error: {error.told(OPTIONS)}", file=sys.stderr)
+        return USAGE_ERROR
+    except BrokenPipeError:
+        # The reader of a pipe went away (… | head): nothing is wrong, and nobody is left to tell.
+        sys.stdout = None
+        return 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED

@@ -1,0 +1,1 @@
+"""What a comparison shows while it runs."""

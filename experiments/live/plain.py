@@ -1,0 +1,32 @@
+"""Without a terminal: a line as a run starts and ends."""
+
+import sys
+
+from experiments.live.jobs import Job
+from experiments.live.view import People
+from experiments.runs import child
+from experiments.runs.records import RunRecord
+
+
+class Lines(People):
+    """Without a terminal: a line as a run starts and ends, and on stderr one per epoch."""
+
+    def already_done(self, job: Job, record: RunRecord) -> None:
+        super().already_done(job, record)
+        self.say(f"{job.title}: already done")
+
+    def started(self, job: Job) -> None:
+        super().started(job)
+        self.say(f"{job.title}: starts from {job.spec.weights} weights")
+
+    def read(self, event: child.Event) -> None:
+        self.say(child.data_line(event))
+
+    def epoch(self, job: Job) -> None:
+        assert job.progress is not None
+        print(job.progress.line(), file=sys.stderr, flush=True)
+
+    def ended(self, job: Job, record: RunRecord) -> None:
+        super().ended(job, record)
+        if record.result is not None:
+            self.say(f"{job.title}: test accuracy {record.result.test_accuracy:.4f}")

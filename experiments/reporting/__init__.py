@@ -1,0 +1,1 @@
+"""From records to tables, charts, verdicts and the page; nothing here trains."""

@@ -1,0 +1,170 @@
+"""The test images that a recipe gets wrong: pictures of the worst from the run, a gallery for the report."""
+
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
+
+from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
+from experiments.reporting.rows import Row
+from experiments.runs.records import RunResult, mistakes_file
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that at least one run of a row gets wrong.
+
+    `seeds` of the row's runs call it `predicted`, with `probability` in the mean, after calibration.
+    `doubtful`: the audit finds its label likely wrong. `hard`: no run of the whole comparison gets it right.
+    `image` and `map` are JPEGs in base64, empty where no run left them: the picture, and where in it the
+    verdict comes from (Grad-CAM).
+    """
+
+    path: str
+    actual: str
+    predicted: str
+    probability: float
+    seeds: int
+    doubtful: bool
+    hard: bool
+    image: str = ""
+    map: str = ""
+
+    @property
+    def kind(self) -> str:
+        return f"{self.actual} taken for {self.predicted}"
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What the runs of a row decide on its test images: with the temperature and the threshold of each."""
+
+    row: Row
+
+    @cached_property
+    def probabilities(self) -> list[npt.NDArray[np.float64]]:
+        """(images, classes), calibrated, for each seed; empty without predictions."""
+        pairs = zip(self.row.predictions, self.row.results, strict=False)
+        return [with_temperature(each.probabilities, result.temperature) for each, result in pairs]
+
+    @cached_property
+    def decided(self) -> list[npt.NDArray[np.int64]]:
+        """(images,) class ids for each seed."""
+        names, positive = self.row.class_names, self.row.first.data.positive
+        return [
+            decide(probabilities, names, _decision(result, positive))
+            for probabilities, result in zip(self.probabilities, self.row.results, strict=False)
+        ]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        return self.row.predictions[0].labels
+
+    @property
+    def threshold(self) -> float | None:
+        """The mean over the seeds of the threshold behind the verdicts; None where one has none."""
+        points = [result.operating_point for result in self.row.results]
+        if not self.decided or any(point is None for point in points):
+            return None
+        return self.row.operating("threshold")
+
+    @property
+    def confusion(self) -> list[list[int]]:
+        """Counts over all seeds, a line per actual class: of the verdicts, else of the records."""
+        count = len(self.row.class_names)
+        if not self.decided:
+            return np.sum([result.confusion for result in self.row.results], axis=0).tolist()
+        labels = np.tile(self.labels, len(self.decided))
+        return confusion_matrix(labels, np.concatenate(self.decided), labels=range(count)).tolist()
+
+    @property
+    def by_class(self) -> list[tuple[str, float | None, float, int]]:
+        """Name, precision, recall and number of images of each class; no precision where none is found."""
+        counts = np.array(self.confusion)
+        found, actual, right = counts.sum(axis=0), counts.sum(axis=1), counts.diagonal()
+        return [
+            (name, right[i] / found[i] if found[i] else None, right[i] / max(1, actual[i]), int(actual[i]))
+            for i, name in enumerate(self.row.class_names)
+        ]
+
+    @cached_property
+    def wrong(self) -> npt.NDArray[np.bool_]:
+        """(seeds, images)."""
+        return np.stack([verdict != self.labels for verdict in self.decided])
+
+    @property
+    def always_wrong(self) -> set[str]:
+        """The test images that every run gets wrong."""
+        return {self.row.predictions[0].paths[i] for i in np.flatnonzero(np.all(self.wrong, axis=0))}
+
+
+def _decision(result: RunResult, positive: str) -> Decision:
+    point = result.operating_point or {}
+    return Decision(result.temperature, positive, point.get("threshold"))
+
+
+def _pictures(row: Row) -> list[dict[str, list[str]]]:
+    """The pictures that each run of a row left, by image."""
+    found: list[dict[str, list[str]]] = []
+    for record in row.finished:
+        path = (row.folder or Path()) / mistakes_file(record.run_name, record.identity)
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            found.append({})
+    return found
+
+
+def galleries(decisions: Sequence[Decisions]) -> dict[str, list[Mistake]]:
+    """Returns the mistakes of each row by its name: of the most seeds first, of them the most confident."""
+    tested = [decided for decided in decisions if decided.row.predictions]
+    always: dict[Hashable, list[set[str]]] = {}
+    for decided in tested:
+        always.setdefault(decided.row.test_set, []).append(decided.always_wrong)
+    hard = {key: set.intersection(*sets) for key, sets in always.items() if len(sets) > 1}
+    suspects: dict[str, set[str]] = {}
+    for decided in decisions:
+        data = decided.row.first.data
+        found = data.audit.suspects if data.audit and data.audit.labels_judged else ()
+        suspects.setdefault(data.fingerprint, set()).update(found)
+    galleries: dict[str, list[Mistake]] = {decided.row.name: [] for decided in decisions}
+    for decided in tested:
+        row = decided.row
+        galleries[row.name] = _gallery(
+            decided, suspects[row.first.data.fingerprint], hard.get(row.test_set, set())
+        )
+    return galleries
+
+
+def _gallery(verdicts: Decisions, suspects: set[str], hard: set[str]) -> list[Mistake]:
+    row = verdicts.row
+    pictures, paths, names = _pictures(row), row.predictions[0].paths, row.class_names
+    found = []
+    for i in np.flatnonzero(verdicts.wrong.any(axis=0)):
+        votes = [int(verdict[i]) for verdict in verdicts.decided if verdict[i] != verdicts.labels[i]]
+        predicted = max(sorted(set(votes)), key=votes.count)
+        # A map speaks of one verdict: it must be that of a run that came to it.
+        runs = [
+            run for run, verdict in zip(pictures, verdicts.decided, strict=True) if verdict[i] == predicted
+        ]
+        found_pictures = [run[paths[i]] for run in runs if paths[i] in run]
+        image, map_ = max(found_pictures, key=lambda pair: bool(pair[1]), default=["", ""])
+        found.append(
+            Mistake(
+                path=paths[i],
+                actual=names[verdicts.labels[i]],
+                predicted=names[predicted],
+                probability=float(np.mean([p[i, predicted] for p in verdicts.probabilities])),
+                seeds=votes.count(predicted),
+                doubtful=paths[i] in suspects,
+                hard=paths[i] in hard,
+                image=image,
+                map=map_,
+            )
+        )
+    return sorted(found, key=lambda mistake: (-mistake.seeds, -mistake.probability, mistake.path))

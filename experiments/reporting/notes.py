@@ -1,0 +1,72 @@
+"""What a reader must know before comparing a row with the others."""
+
+from collections.abc import Sequence
+
+from experiments.recipes.published import RECIPES
+from experiments.reporting.rows import Row
+from experiments.style.text import plain
+
+OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
+
+
+def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
+    """What a reader must know before comparing this row with the others."""
+    notes = []
+    most = max((other.images("train") for other in rows if _same_source(row, other)), default=0)
+    limit = row.first.data.limit
+    if row.images("train") < 0.99 * most:
+        option = f" (--limit {limit})" if limit else ""
+        notes.append(f"trained on {row.images('train'):,} of {most:,} images{option}")
+    elif any(not _same_source(row, other) for other in rows):
+        notes.append(f"trained on {row.images('train'):,} images of {plain(row.first.data.name)}")
+    split = row.first.data.split
+    if any(other.first.data.split.kind != split.kind for other in rows):
+        notes.append(f"{split.kind} split")
+    if split.leaked:
+        notes.append(f"{split.leaked:,} test images show what a training image shows")
+    if schedule := _random_weights_schedule(row):
+        notes.append(schedule)
+    usual = _usual_epochs(row)
+    if usual and planned_epochs(row) != usual and not schedule:
+        notes.append(f"{planned_epochs(row)} epochs at most, its recipe has {usual}")
+    wanted = row.operating("wanted_recall")
+    if wanted is not None:
+        notes.append(
+            f"at the threshold for a recall of {wanted:g}: recall {row.operating('test_recall'):.4f}, "
+            f"precision {row.operating('test_precision'):.4f}"
+        )
+    twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
+    if not usual and any(planned_epochs(other) != planned_epochs(row) for other in twins):
+        notes.append(f"at most {planned_epochs(row)} epochs")
+    if row.status != "ok":
+        notes.append(row.status)
+    return notes
+
+
+def _random_weights_schedule(row: Row) -> str:
+    """How a network was trained that its recipe starts from pretrained weights; empty where it did."""
+    phases = row.first.config.get("config", {}).get("phases", [])
+    if row.first.weights != "random" or not row.first.config.get("pretrained") or len(phases) != 1:
+        return ""
+    (phase,) = phases
+    schedule = phase.get("schedule", "constant")  # not in records of the first versions
+    return (
+        f"from random weights in place of pretrained ones: all layers, {phase['epochs']} epochs of "
+        f"{OPTIMIZER_NAMES[phase['optimizer']]} at {phase['learning_rate']:g} ({schedule})"
+    )
+
+
+def _same_source(row: Row, other: Row) -> bool:
+    return row.first.data.name == other.first.data.name
+
+
+def _usual_epochs(row: Row) -> str:
+    """The epochs of the recipe that the row is named by, as in `10 + 10`; empty where it is none of ours."""
+    recipe = RECIPES.get(row.first.recipe)
+    return " + ".join(str(phase.epochs) for phase in recipe.config.phases) if recipe else ""
+
+
+def planned_epochs(row: Row) -> str:
+    """The epochs of each phase, as in `10 + 10`."""
+    phases = row.first.config.get("config", {}).get("phases", [])
+    return " + ".join(str(phase["epochs"]) for phase in phases)

@@ -1,0 +1,108 @@
+"""results/README.md from its template and the records beside it."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnzoo.data.audit.summary import AuditFacts
+from experiments.reporting.comparison import Comparison
+from experiments.reporting.rows import Row
+from experiments.reporting.sentences import audit_lines
+from experiments.reporting.tables.markdown import markdown
+from experiments.style.text import human_time, interval_of, number
+
+FOLDER = Path(__file__).parents[2] / "results"
+
+TEMPLATE = "README.md.j2"
+MEASUREMENTS = "audit/measurements.jsonl"
+WRONG_LABELS = "crack_net/wrong_labels.csv"
+
+
+class Results:
+    """The runs of one folder below results/, as the template asks for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.comparison = Comparison.of([folder])
+        self.rows = self.comparison.rows
+
+    def __getitem__(self, name: str) -> Row:
+        return {row.name: row for row in self.rows}[name]
+
+    @property
+    def table(self) -> str:
+        """The table of comparison.md."""
+        return "\n".join(line for line in markdown(self.comparison).splitlines() if line.startswith("| "))
+
+    @property
+    def sentence(self) -> str:
+        """What the comparison concludes."""
+        return self.comparison.conclusions[0]
+
+    @property
+    def audit(self) -> AuditFacts | None:
+        return self.rows[0].first.data.audit
+
+    @property
+    def audit_line(self) -> str:
+        return audit_lines(self.rows)[0]
+
+
+def render(folder: Path = FOLDER) -> str:
+    """Returns results/README.md: every number in it comes from the records."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "time": human_time, "interval": interval_of}
+    return environment.get_template(TEMPLATE).render(
+        results=lambda name: Results(folder / name),
+        measured=lambda test: _measured(folder, test),
+        wrong_labels=_read_csv(folder / WRONG_LABELS),
+        set_right=_set_right,
+        mistakes=_mistakes,
+        trials=lambda name: _read_csv(folder / name / "trials.csv"),
+    )
+
+
+def _measured(folder: Path, test: str) -> list[dict[str, Any]]:
+    """What a slow test measured, from `pytest --record`."""
+    lines = (folder / MEASUREMENTS).read_text(encoding="utf-8").splitlines()
+    return [values for line in lines if (values := json.loads(line))["test"] == test]
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _set_right(row: Row, wrong: Sequence[dict[str, str]]) -> list[float]:
+    """The test accuracy of each seed with the wrong labels set right."""
+    names = row.first.data.class_names
+    right = {entry["path"]: names.index(entry["right"]) for entry in wrong}
+    return [
+        float(np.mean([
+            right.get(path, label) == best
+            for path, label, best in zip(
+                seed.paths, seed.labels, seed.probabilities.argmax(axis=1), strict=True
+            )
+        ]))
+        for seed in row.predictions
+    ]  # fmt: skip
+
+
+def _mistakes(row: Row) -> dict[str, int]:
+    """Each test image that a seed got wrong, by its published label, and by how many seeds; most first."""
+    count: Counter[str] = Counter()
+    for seed in row.predictions:
+        count.update(path for path, right in zip(seed.paths, seed.right, strict=True) if not right)
+    return dict(sorted(count.items(), key=lambda item: (-item[1], item[0])))

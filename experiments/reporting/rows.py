@@ -1,0 +1,231 @@
+"""Records → rows: one row for all seeds of a recipe on the same data, with the same settings and weights."""
+
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, median
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnzoo.files import file_stem
+from experiments.runs.predictions import Predictions, read_predictions
+from experiments.runs.records import RunRecord, RunResult
+from experiments.style.text import interval_of, plain
+
+# Machines are noisy: what another program did during one seed should not show.
+TIMES = {"train_seconds", "first_epoch_seconds", "seconds_per_epoch", "images_per_second", "start_seconds",
+         "decode_seconds", "tracing_seconds", "validation_seconds", "test_seconds", "cpu_seconds",
+         "ms_per_image_1", "ms_per_image_32"}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """All runs that differ in their seed alone, the latest of each; `name` is unique among the rows.
+
+    `folder` is what `compare` wrote; without it, or without its predictions, intervals are Wilson's.
+    """
+
+    name: str
+    records: tuple[RunRecord, ...]
+    folder: Path | None = None
+
+    @property
+    def anchor(self) -> str:
+        """The name as part of a file's name, or of an address in the page."""
+        return file_stem(self.name)
+
+    @property
+    def first(self) -> RunRecord:
+        """The record that speaks for what all share: recipe, data, settings, weights."""
+        return self.records[0]
+
+    @cached_property
+    def finished(self) -> tuple[RunRecord, ...]:
+        """The runs that have a result."""
+        return tuple(record for record in self.records if record.ok and record.result)
+
+    @cached_property
+    def results(self) -> tuple[RunResult, ...]:
+        """The results of the finished runs."""
+        return tuple(record.result for record in self.finished if record.result)
+
+    @property
+    def status(self) -> str:
+        """`ok`, `failed: REASON` or `1 of 3 failed: REASON`; different reasons are joined."""
+        failed = [record for record in self.records if not record.ok]
+        if not failed:
+            return "ok"
+        reasons = dict.fromkeys(plain(record.status.removeprefix("failed: ")) for record in failed)
+        share = "" if len(failed) == len(self.records) else f"{len(failed)} of {len(self.records)} "
+        return f"{share}failed: {'; '.join(reasons)}"
+
+    def average(self, field: str) -> float | None:
+        """The mean over the finished seeds of a number of `RunResult`, of a time the median; or None."""
+        values = [value for result in self.results if (value := getattr(result, field)) is not None]
+        return median(values) if field in TIMES and values else _mean(values)
+
+    def deviation(self, field: str) -> float | None:
+        """The standard deviation over the finished seeds; None for fewer than two."""
+        values = [getattr(result, field) for result in self.results]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+    def class_mean(self, class_name: str, score: str) -> float | None:
+        """The mean over the finished seeds of a class's `precision`, `recall`, `f1` or `support`."""
+        scores = [result.per_class.get(class_name, {}).get(score) for result in self.results]
+        return _mean([value for value in scores if value is not None])
+
+    @cached_property
+    def predictions(self) -> tuple[Predictions, ...]:
+        """The verdicts of each finished seed on the same test images; empty where a file is missing."""
+        return self.read()
+
+    def read(self, other: str = "") -> tuple[Predictions, ...]:
+        """The verdicts of each finished seed, on its test images or another data set; empty without files."""
+        if self.folder is None:
+            return ()
+        found = [read_predictions(self.folder, record, other) for record in self.finished]
+        whole = tuple(each for each in found if each is not None)
+        same = len({each.paths for each in whole}) == 1
+        return whole if same and len(whole) == len(self.finished) else ()
+
+    def other_recall(self, name: str, class_name: str) -> float | None:
+        """The mean over the finished seeds of a class's recall on another data set."""
+        found = [result.others.get(name, {}).get("recall", {}).get(class_name) for result in self.results]
+        return _mean([value for value in found if value is not None])
+
+    @cached_property
+    def other_intervals(self) -> dict[str, tuple[float, float] | None]:
+        """The 95 % interval of the accuracy on each other data set; None without predictions."""
+        from cnnzoo.evaluation.statistics import accuracy_interval
+
+        found = {name: self.read(name) for name in self.other_names}
+        return {
+            name: accuracy_interval(np.stack([one.right for one in each]), each[0].groups) if each else None
+            for name, each in found.items()
+        }
+
+    @property
+    def test_set(self) -> Hashable:
+        """What rows tested on the same images share; only for a row that has predictions."""
+        return self.first.data.fingerprint, self.predictions[0].paths
+
+    @cached_property
+    def tested(self) -> tuple[npt.NDArray[np.float64], tuple[str, ...]] | None:
+        """(seeds, images) 1 where the run was right, and each image's group; None without predictions."""
+        if not self.predictions:
+            return None
+        return np.stack([each.right for each in self.predictions]), self.predictions[0].groups
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean accuracy: by groups and seeds where the predictions are at hand."""
+        from cnnzoo.evaluation.statistics import accuracy_interval, wilson_interval
+
+        accuracy = self.average("test_accuracy")
+        if accuracy is None:
+            return None
+        if self.tested is not None:
+            return accuracy_interval(*self.tested)
+        images = self.results[0].test_images
+        return wilson_interval(round(accuracy * images), images)
+
+    def other(self, name: str, score: str) -> float | None:
+        """The mean over the finished seeds of `accuracy`, `auroc` … on another data set."""
+        values = [result.others.get(name, {}).get(score) for result in self.results]
+        return _mean([value for value in values if value is not None])
+
+    @property
+    def test_groups(self) -> int | None:
+        """The number of groups that the test images come from."""
+        return len(set(self.tested[1])) if self.tested else None
+
+    @property
+    def other_names(self) -> list[str]:
+        return list(self.first.data.others)
+
+    def robustness(self, kind: str) -> float | None:
+        """The mean test accuracy over the strengths of a corruption and the finished seeds."""
+        return _mean([fmean(r.robustness[kind]) for r in self.results if kind in r.robustness])
+
+    def operating(self, field: str) -> float | None:
+        """The mean over the finished seeds of a number of the operating point."""
+        points = [result.operating_point for result in self.results if result.operating_point]
+        return _mean([point[field] for point in points])
+
+    def images(self, side: str) -> int:
+        """The number of images in `train`, `validation` or `test`."""
+        return self.first.data.count(side)
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.first.data.class_names)
+
+    @property
+    def epochs(self) -> float | None:
+        """Epochs trained, the mean over the seeds."""
+        return _mean([len(result.history) for result in self.results])
+
+    def environment(self, key: str) -> str:
+        """The values of `key` over all runs, joined where they differ."""
+        values = [str(r.environment[key]) for r in self.records if r.environment.get(key) not in (None, "")]
+        return ", ".join(dict.fromkeys(values))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """The mean; equal values come back as they are, so that whole numbers stay whole."""
+    if not values:
+        return None
+    return values[0] if len(set(values)) == 1 else fmean(values)
+
+
+def make_rows(
+    records: Sequence[RunRecord], recipes: Sequence[str] | None = None, folder: Path | None = None
+) -> list[Row]:
+    """Groups records into rows, in the order of `recipes`, then in the order that they were written in."""
+    groups: dict[str, list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault(_group(record), []).append(record)
+    order = {recipe: i for i, recipe in enumerate(dict.fromkeys(recipes or ()))}
+    rows: list[Row] = []
+    taken: set[str] = set()  # names as parts of file names
+    for group in sorted(groups.values(), key=lambda group: order.get(group[0].recipe, len(order))):
+        name = _row_name(group[0], taken)
+        taken.add(file_stem(name))
+        # Of one seed the latest: another --recall or --robustness is no other seed.
+        seeds = {record.seed: record for record in group}
+        rows.append(Row(name, tuple(seeds[seed] for seed in sorted(seeds)), folder))
+    return rows
+
+
+def _row_name(record: RunRecord, taken: set[str]) -> str:
+    """The recipe, with the number of training images where they were asked to be few; unique."""
+    size = record.data.split.train_size
+    name = f"{record.recipe}-{size}" if size else record.recipe
+    return unique_name(name, taken)
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """Returns `name`, or it with a number, so that as part of a file's name it is none of `taken`."""
+    names = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
+    return next(name for name in names if file_stem(name) not in taken)
+
+
+def _group(record: RunRecord) -> str:
+    shared = [
+        record.recipe,
+        record.data.fingerprint,
+        asdict(record.data.split),
+        {name: other.fingerprint for name, other in record.data.others.items()},
+        record.data.positive,
+        record.config,
+        record.weights,
+    ]
+    return json.dumps(shared, sort_keys=True)
+
+
+def interval_text(row: Row) -> str:
+    """The interval of the test accuracy as `0.9883 to 0.9958`; empty where there is none."""
+    return interval_of(row.interval)

@@ -1,0 +1,1 @@
+"""The comparison as a table: terminal, Markdown, LaTeX, CSV."""

@@ -1,0 +1,46 @@
+"""All that a comparison writes, from the records of its runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.files import write_whole
+from experiments.reporting.comparison import Comparison
+from experiments.reporting.tables.csv_table import FIRST_COLUMNS, csv_row, write_csv
+from experiments.reporting.tables.latex import latex
+from experiments.reporting.tables.markdown import markdown
+from experiments.reporting.tables.terminal import WRITTEN, draw_table
+from experiments.runs.records import RUNS_FILE
+
+
+def write_report(out: Path, folders: Sequence[Path] = ()) -> Comparison:
+    """Writes comparison.csv, .md and .tex, figures/*.svg and report.html into `out`.
+
+    A pure function of `folders`, by default `out` itself: the runs in them, and the pictures that the runs
+    left, which may be missing.
+
+    Raises:
+        InputError: a folder holds no runs.
+    """
+    from experiments.reporting.charts.draw import draw_figures
+    from experiments.reporting.page import page
+
+    comparison = Comparison.of(folders or [out])
+    write_csv(out / "comparison.csv", comparison)
+    charts = draw_figures(out / "figures", comparison)
+    draw_table(out / "figures" / "table.svg", comparison)
+    write_whole(out / "comparison.md", markdown(comparison))
+    write_whole(out / "comparison.tex", latex(comparison))
+    write_whole(out / "report.html", page(comparison, charts))
+    return comparison
+
+
+def summary(comparison: Comparison, out: Path) -> dict[str, Any]:
+    """What a script may want of a comparison that is written: its rows, its conclusions, its files."""
+    columns = (*FIRST_COLUMNS, "ms_per_image_32")
+    rows = [(row.name, csv_row(row, [])) for row in comparison.rows]
+    return {
+        "rows": [{"name": name, **{column: line[column] for column in columns}} for name, line in rows],
+        "recommendation": comparison.conclusions,
+        "written": [str(out / name) for name in (RUNS_FILE, *WRITTEN) if (out / name).exists()],
+    }

@@ -1,0 +1,244 @@
+"""What a comparison trains and tests on: checked images, their audit, groups, splits and other surfaces.
+
+One way: find the folder, check its images, audit them, split them, save what each run reads.
+"""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cnnzoo.data.audit.groups_csv import read_groups
+from cnnzoo.data.audit.summary import SPLIT_SEED, summary
+from cnnzoo.errors import InputError
+from cnnzoo.files import file_stem, write_whole
+from experiments.cli.process import to_type
+from experiments.cli.say import Say, say
+from experiments.runs.spec import SIDES, DataFacts, LeftOut, Other, OtherFacts, SplitFacts
+
+if TYPE_CHECKING:
+    from cnnzoo.data.audit.findings import Audit
+    from cnnzoo.data.audit.twins import Twin
+    from cnnzoo.data.manifest import Manifest
+    from cnnzoo.data.splits import Split
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What a user asks for.
+
+    Attributes:
+        data: "synthetic", "metu" or a folder per class.
+        out: folder for the results, in which `logs` exists.
+        split: "grouped" keeps the images of a photograph on one side, "random" does not.
+        groups: a CSV file of groups to use in place of those that are found.
+        limit: images per class, at most.
+        skip_bad: leave unreadable files out.
+        positive: the positive class; None for the last by name.
+        also: other folders with the same classes, to test on.
+        train_sizes: numbers of training images, None for all of them; a part of the plan for each.
+    """
+
+    data: str
+    out: Path
+    split: Literal["grouped", "random"] = "grouped"
+    groups: Path | None = None
+    limit: int | None = None
+    skip_bad: bool = False
+    positive: str | None = None
+    also: tuple[Path, ...] = ()
+    train_sizes: tuple[int | None, ...] = (None,)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One size of the training set: the file with its split, and the record's part on data."""
+
+    split_file: Path
+    data: DataFacts
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """What all runs share, and a part for each size of the training set."""
+
+    manifest_file: Path
+    others: tuple[Other, ...]
+    parts: tuple[Part, ...]
+
+
+def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
+    """Checks and audits the images once for all runs, and splits them.
+
+    Raises:
+        InputError: the data, or what is asked of them, can't be used.
+    """
+    from cnnzoo.data.manifest import build_manifest
+    from cnnzoo.data.sources.find import find_data
+
+    folder = find_data(request.data, limit=request.limit)
+    manifest = build_manifest(folder, limit=request.limit, skip_bad=request.skip_bad)
+    positive = _positive(request, manifest)
+    audit = audited(manifest, say)
+    groups = read_groups(request.groups, manifest) if request.groups else list(audit.groups)
+    found = summary(manifest, audit)
+    say(
+        f"audit: {found.twins:,} of {found.images:,} images show what another one shows; "
+        f"{found.groups:,} groups; {to_type('audit')} {folder} names them"
+    )
+    split, described = _split(manifest, audit, groups, request, say)
+    manifest_file = _save_manifest(request.out, manifest)
+    others = [_other(path, request, manifest, say) for path in _apart(request.also)]
+    shared = DataFacts(
+        name=request.data if request.data in ("synthetic", "metu") else folder.resolve().name,
+        root=str(folder),
+        fingerprint=manifest.fingerprint,
+        class_names=manifest.class_names,
+        bad=tuple(LeftOut(bad.path, bad.reason) for bad in manifest.bad),
+        limit=request.limit,
+        positive=positive,
+        others={other.name: facts for other, facts in others},
+        audit=found,
+    )
+    parts = [
+        _part(size, shared, manifest, audit, groups, split, described, request.out)
+        for size in request.train_sizes
+    ]
+    return DataPlan(manifest_file, tuple(other for other, _ in others), tuple(parts))
+
+
+def _positive(request: DataRequest, manifest: "Manifest") -> str:
+    positive = request.positive or manifest.class_names[-1]
+    if positive not in manifest.class_names:
+        raise InputError(f"--positive {positive}: the classes are {', '.join(manifest.class_names)}")
+    return positive
+
+
+def _part(
+    size: int | None,
+    shared: DataFacts,
+    manifest: "Manifest",
+    audit: "Audit",
+    groups: Sequence[int],
+    split: "Split",
+    described: SplitFacts,
+    out: Path,
+) -> Part:
+    from cnnzoo.data.splits import few
+
+    side = split if size is None else few(split, manifest, size, seed=SPLIT_SEED)
+    leaked = len(audit.leaked(side))
+    about = replace(described, train_size=size, train_images=len(split.train), leaked=leaked)
+    file = _save_split(out, manifest, side, groups, about)
+    return Part(file, replace(shared, images=_counts(manifest, side), split=about))
+
+
+def audited(manifest: "Manifest", say: Say = say) -> "Audit":
+    """Audits in a process of its own, which gives the memory back."""
+    from cnnzoo.data.audit.examine import audit_manifest
+    from cnnzoo.data.audit.findings import Audit, audit_file
+
+    if audit_file(manifest).exists():
+        return Audit.load(audit_file(manifest))
+    say(f"auditing {len(manifest.images):,} images of {manifest.root}, once")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(audit_manifest, manifest).result()
+
+
+def _split(
+    manifest: "Manifest", audit: "Audit", groups: Sequence[int], request: DataRequest, say: Say
+) -> tuple["Split", SplitFacts]:
+    from cnnzoo.data.splits import DEFAULT_FRACTIONS, split_manifest
+
+    random = request.split == "random"
+    own = list(range(len(manifest.images)))
+    split = split_manifest(manifest, groups=own if random else groups, seed=SPLIT_SEED)
+    leaked = len(audit.leaked(split))
+    if leaked:
+        cure = (
+            "--split grouped keeps them together"
+            if random
+            else "your --groups put them into different groups"
+        )
+        say(
+            f"{leaked:,} of {len(split.test):,} test images show what a training image shows ({cure})",
+            warning=True,
+        )
+    return split, SplitFacts(
+        kind="random" if random else "given groups" if request.groups else "grouped",
+        fractions=DEFAULT_FRACTIONS,
+        seed=SPLIT_SEED,
+        groups="" if random else sha256(json.dumps(list(groups)).encode()).hexdigest()[:12],
+        leaked=leaked,
+    )
+
+
+def _apart(folders: Sequence[Path]) -> Sequence[Path]:
+    """Checks that the other folders can be told apart by their names, as columns and files are."""
+    seen: set[str] = set()
+    for folder in folders:
+        name = folder.resolve().name
+        if file_stem(name) in seen:
+            raise InputError(f"--also {folder}: two folders are named {name!r}, or nearly so; rename one")
+        seen.add(file_stem(name))
+    return folders
+
+
+def _other(folder: Path, request: DataRequest, manifest: "Manifest", say: Say) -> tuple[Other, OtherFacts]:
+    """A data set of `--also`: what a run reads, and what the record says of it."""
+    from cnnzoo.data.manifest import build_manifest
+
+    other = build_manifest(folder, skip_bad=request.skip_bad)
+    if other.class_names != manifest.class_names:
+        raise InputError(
+            f"--also {folder}: its classes are {', '.join(other.class_names)}; those of --data are "
+            f"{', '.join(manifest.class_names)}; rename its folders"
+        )
+    groups = audited(other, say).groups
+    seen = len({twin.second for twin in _twins_across(manifest, other)})
+    if seen:
+        say(f"{seen:,} images of {folder} show what images of the data show", warning=True)
+    file = _save_manifest(request.out, other)
+    return Other(folder.resolve().name, str(file), groups), OtherFacts(
+        root=str(folder),
+        fingerprint=other.fingerprint,
+        images=other.counts(),
+        groups=len(set(groups)),
+        twins=seen,
+    )
+
+
+def _twins_across(manifest: "Manifest", other: "Manifest") -> "list[Twin]":
+    from cnnzoo.data.audit.examine import twins_between
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(twins_between, manifest, other).result()
+
+
+def _counts(manifest: "Manifest", split: "Split") -> dict[str, dict[str, int]]:
+    return {
+        side: {
+            name: sum(manifest.images[i].label == label for i in getattr(split, side))
+            for label, name in enumerate(manifest.class_names)
+        }
+        for side in SIDES
+    }
+
+
+def _save_manifest(out: Path, manifest: "Manifest") -> Path:
+    file = out / "logs" / f"manifest-{manifest.fingerprint[:16]}.json"
+    manifest.save(file)
+    return file
+
+
+def _save_split(
+    out: Path, manifest: "Manifest", split: "Split", groups: Sequence[int], about: SplitFacts
+) -> Path:
+    key = sha256(json.dumps([manifest.fingerprint, asdict(about)], sort_keys=True).encode()).hexdigest()[:16]
+    file = out / "logs" / f"split-{key}.json"
+    write_whole(file, json.dumps({**asdict(split), "groups": list(groups)}))
+    return file

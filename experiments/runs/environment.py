@@ -1,0 +1,78 @@
+"""What a result depends on besides its settings: versions, device, machine, commit."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import cnnzoo
+from experiments.cli.process import quiet_stderr
+
+
+def describe_environment() -> dict[str, Any]:
+    """Returns versions, backend, device, machine and git commit; imports the backend."""
+    import keras
+
+    return {
+        "cnnzoo": cnnzoo.__version__,
+        "python": platform.python_version(),
+        "tensorflow": version("tensorflow"),
+        "keras": version("keras"),
+        "backend": keras.backend.backend(),
+        "device": _device(keras.backend.backend()),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "git_commit": _git_commit(),
+    }
+
+
+def _device(backend: str) -> str:
+    """Names the GPU that the backend computes on, or says CPU."""
+    if backend == "jax":
+        import jax
+
+        kinds = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    elif backend == "torch":
+        import torch
+
+        kinds = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    else:
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        kinds = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+    return ", ".join(kinds) or "CPU"
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _git_commit() -> str:
+    """The commit of the code that runs, with -dirty where files differ from it; empty outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def start_backend() -> dict[str, Any]:
+    """Imports what the run computes with, and returns the environment."""
+    with quiet_stderr():
+        import keras
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")  # it warns of every new batch shape
+        if keras.backend.backend() != "tensorflow":
+            # tf.data needs no GPU, and TensorFlow would take its memory from the backend that does.
+            tf.config.set_visible_devices([], "GPU")
+        return describe_environment()

@@ -1,0 +1,120 @@
+"""What a run measures of its trained model: test images, other surfaces, corrupted images, calibration."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnzoo.data.corruptions import CANVAS, STRENGTHS, corrupt
+from cnnzoo.data.images import load_images, resize_image
+from cnnzoo.data.manifest import Manifest
+from cnnzoo.data.pipeline import Datasets, ImageSet, load_image_set
+from cnnzoo.evaluation.calibration import (
+    Decision,
+    calibration_error,
+    decide,
+    fit_temperature,
+    threshold_for_recall,
+    with_temperature,
+)
+from cnnzoo.evaluation.scores import Scores, auroc, average_precision, evaluate
+from experiments.runs.spec import Other
+
+ROBUSTNESS_IMAGES = 300  # of the test images: 30 corruptions of each
+
+
+def fit_decision(
+    validation: Scores, class_names: Sequence[str], positive: str, recall: float | None
+) -> Decision:
+    """Chooses temperature and threshold on the validation images."""
+    temperature = fit_temperature(validation.labels, validation.probabilities)
+    if recall is None:
+        return Decision(temperature=temperature)
+    label = list(class_names).index(positive)
+    calibrated = with_temperature(validation.probabilities, temperature)
+    threshold = threshold_for_recall(validation.labels == label, calibrated[:, label], recall)
+    return Decision(temperature, positive, threshold)
+
+
+def operating_point(
+    sides: dict[str, Scores], class_names: Sequence[str], decision: Decision, recall: float | None
+) -> dict[str, float] | None:
+    """What the threshold gives on each side: recall and precision of the positive class, accuracy."""
+    if decision.threshold is None or recall is None:
+        return None
+    label = list(class_names).index(decision.positive)
+    point = {"wanted_recall": recall, "threshold": decision.threshold}
+    for side, scores in sides.items():
+        calibrated = with_temperature(scores.probabilities, decision.temperature)
+        verdicts = decide(calibrated, class_names, decision)
+        actual, found = scores.labels == label, verdicts == label
+        point[f"{side}_recall"] = float(found[actual].mean())
+        point[f"{side}_precision"] = float(actual[found].mean()) if found.any() else 0.0
+        point[f"{side}_accuracy"] = float((verdicts == scores.labels).mean())
+    return point
+
+
+def probability_scores(test: Scores, decision: Decision, positive: int) -> dict[str, Any]:
+    """The numbers of `RunResult` that rest on the test images' probabilities."""
+    calibrated = with_temperature(test.probabilities, decision.temperature)
+    return {
+        "auroc": _finite(auroc(test.labels, test.probabilities)),
+        "average_precision": _finite(average_precision(test.labels, test.probabilities, positive)),
+        "temperature": decision.temperature,
+        "calibration_error": calibration_error(test.labels, calibrated),
+        "calibration_error_raw": calibration_error(test.labels, test.probabilities),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def score_other(
+    model: Any, other: Other, data: Datasets, positive: int
+) -> tuple[dict[str, Any], Scores, ImageSet]:
+    """Evaluates `model` on a data set that it never trained on."""
+    manifest = Manifest.load(other.manifest)
+    images = load_image_set(manifest, image_size=data.test.images.shape[1], batch_size=data.test.batch_size)
+    scores = evaluate(model, images)
+    return (
+        {
+            "images": len(images),
+            "accuracy": scores.accuracy,
+            "auroc": _finite(auroc(scores.labels, scores.probabilities)),
+            "average_precision": _finite(average_precision(scores.labels, scores.probabilities, positive)),
+            "recall": dict(zip(manifest.class_names, scores.recall.tolist(), strict=True)),
+            "confusion": scores.confusion.tolist(),
+        },
+        scores,
+        images,
+    )
+
+
+def robustness(model: Any, data: Datasets) -> dict[str, list[float]]:
+    """Test accuracy under each corruption at five strengths, on at most 300 test images."""
+    count = len(data.test)
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[:ROBUSTNESS_IMAGES])
+    paths = [data.manifest.root / data.test.paths[i] for i in chosen]
+    originals, labels = load_images(paths, CANVAS), data.test.labels[chosen]
+    found = {"none": [_accuracy(model, data.test, originals, labels)]}
+    for kind, strengths in STRENGTHS.items():
+        found[kind] = [
+            _accuracy(model, data.test, _corrupted(originals, kind, strength), labels)
+            for strength in range(1, len(strengths) + 1)
+        ]
+    return found
+
+
+def _corrupted(images: npt.NDArray[np.uint8], kind: str, strength: int) -> npt.NDArray[np.uint8]:
+    return np.stack([corrupt(image, kind, strength, seed=i) for i, image in enumerate(images)])
+
+
+def _accuracy(
+    model: Any, like: ImageSet, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]
+) -> float:
+    resized = np.stack([resize_image(image, like.images.shape[1]) for image in images])
+    paths = tuple(str(i) for i in range(len(labels)))
+    return evaluate(model, ImageSet(resized, labels, paths, like.batch_size)).accuracy

@@ -1,0 +1,66 @@
+"""The verdicts of a run on each image, written by the run and read by the report."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from experiments.runs.records import RunRecord
+
+if TYPE_CHECKING:
+    from cnnzoo.data.pipeline import ImageSet
+    from cnnzoo.evaluation.scores import Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """n images: path, group, true class id, (n, classes) probabilities."""
+
+    paths: tuple[str, ...]
+    groups: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+
+    @property
+    def right(self) -> npt.NDArray[np.float64]:
+        """(n,) 1 where the most probable class is the true one, else 0."""
+        return (self.probabilities.argmax(axis=1) == self.labels).astype(float)
+
+
+def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predictions | None:
+    """Returns a run's test images, or those of another data set; None where the file is missing."""
+    names = record.data.class_names
+    path = folder / "predictions" / record.predictions_file(other)
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            lines = list(csv.DictReader(file))
+        found = Predictions(
+            paths=tuple(line["path"] for line in lines),
+            groups=tuple(line["group"] for line in lines),
+            labels=np.array([names.index(line["actual"]) for line in lines]),
+            probabilities=np.array([[float(line[f"p_{name}"]) for name in names] for line in lines]),
+        )
+    except (OSError, KeyError, ValueError):
+        return None
+    if record.result is None:
+        return None
+    images = record.result.others.get(other, {}).get("images") if other else record.result.test_images
+    return found if len(lines) == images else None
+
+
+def write_predictions(
+    path: Path, images: "ImageSet", scores: "Scores", class_names: Sequence[str], groups: Sequence[int]
+) -> None:
+    """Writes a row per image: path, group, actual and predicted class, raw probabilities."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)])
+        for image, group, label, best, row in zip(
+            images.paths, groups, scores.labels, scores.predicted, scores.probabilities, strict=True
+        ):
+            shown = (f"{p:.6f}" for p in row)
+            writer.writerow([image, group, class_names[label], class_names[best], *shown])

@@ -1,0 +1,148 @@
+"""What one run is asked to do, and on which data, in values that fit a JSON file."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from cnnzoo.data.audit.summary import AuditFacts
+from experiments.recipes.recipe import Recipe
+
+SIDES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """How the images were split: `kind` is "grouped", "given groups" or "random".
+
+    `groups` is a hash of the groups, `leaked` the number of test images with a twin in training, `train_size`
+    the number of training images that was asked for, None for all of the `train_images` that there are.
+    """
+
+    kind: str = ""
+    fractions: tuple[float, ...] = ()
+    seed: int = 0
+    groups: str = ""
+    leaked: int = 0
+    train_size: int | None = None
+    train_images: int = 0
+
+
+@dataclass(frozen=True)
+class OtherFacts:
+    """A data set that no run trains on: images by class, groups, and twins of images of the data."""
+
+    root: str = ""
+    fingerprint: str = ""
+    images: dict[str, int] = field(default_factory=dict)
+    groups: int = 0
+    twins: int = 0
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is no usable image, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a run was trained and tested on.
+
+    `images` counts by side of the split, then class. `limit` is the number of images a class that was asked
+    for, `positive` the positive class, `others` the other data sets by name.
+    """
+
+    name: str = ""
+    root: str = ""
+    fingerprint: str = ""
+    class_names: tuple[str, ...] = ()
+    bad: tuple[LeftOut, ...] = ()
+    limit: int | None = None
+    positive: str = ""
+    others: dict[str, OtherFacts] = field(default_factory=dict)
+    audit: AuditFacts | None = None
+    images: dict[str, dict[str, int]] = field(default_factory=dict)
+    split: SplitFacts = SplitFacts()
+
+    def count(self, side: str) -> int:
+        """The number of images in `train`, `validation` or `test`."""
+        return sum(self.images.get(side, {}).values())
+
+
+@dataclass(frozen=True)
+class Other:
+    """A data set that no run trains on: its name, its manifest's file and a group for each image."""
+
+    name: str
+    manifest: str
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What one run needs to know; a JSON file between `compare` and `runs.train`.
+
+    `weights_file` is empty for random weights, `weights` is how the record names them. `split` is a file with
+    the indices of each side and the group of every image of the manifest. `name` is the stem of the run's
+    files where it is not the usual one.
+    """
+
+    recipe: Recipe
+    seed: int
+    epochs: int | None
+    weights: str
+    weights_file: str
+    manifest: str
+    split: str
+    others: tuple[Other, ...]
+    recall: float | None
+    robustness: bool
+    out: str
+    command: str
+    demonstration: bool
+    data: DataFacts
+    name: str = ""
+
+    def resolved_recipe(self) -> Recipe:
+        """The recipe as this run trains it: epochs capped, with a schedule for random weights."""
+        recipe = self.recipe.capped(self.epochs)
+        return recipe if self.weights_file or not recipe.pretrained else recipe.from_random_weights()
+
+    @property
+    def run_name(self) -> str:
+        """The stem of every file that this run writes."""
+        return self.name or usual_name(self.recipe.name, self.seed, self.data)
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of all that decides a run's outcome; two runs that share it need not both be made."""
+        parts = {
+            "recipe": self.resolved_recipe().as_dict(),
+            "name": self.recipe.name,
+            "seed": self.seed,
+            "weights": self.weights,
+            "data": self.data.fingerprint,
+            "split": asdict(self.data.split),
+            "others": {name: other.fingerprint for name, other in self.data.others.items()},
+            "positive": self.data.positive,
+            "recall": self.recall,
+            "robustness": self.robustness,
+        }
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @staticmethod
+    def load(path: Path) -> "RunSpec":
+        """Reads what `compare` wrote."""
+        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), RunSpec)
+
+
+def usual_name(recipe: str, seed: int, data: DataFacts) -> str:
+    """Returns `recipe-seedN`, with the number of training images where they were asked to be few."""
+    size = data.split.train_size
+    return f"{recipe}-{size}-seed{seed}" if size else f"{recipe}-seed{seed}"

@@ -1,0 +1,77 @@
+"""What each recipe starts from: random, published or given weights."""
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from multiprocessing import get_context
+from pathlib import Path
+
+from cnnzoo.errors import InputError
+from cnnzoo.files import sha256_of
+from experiments.cli.process import quiet_stderr
+from experiments.cli.say import Say, say
+from experiments.recipes.recipe import Recipe
+
+
+def given_weights(pairs: Sequence[str], recipes: Sequence[Recipe]) -> dict[str, str]:
+    """Reads `--weights MODEL=FILE`: the file, or "random", by model.
+
+    Raises:
+        InputError: a pair is none, or names a model without pretrained weights or no file.
+    """
+    given = {}
+    models = sorted({recipe.model for recipe in recipes if recipe.pretrained})
+    for pair in pairs:
+        model, equals, file = pair.partition("=")
+        if not equals or not file:
+            raise InputError(f"--weights {pair}: MODEL=FILE is wanted, as in mobilenet_v2=weights.h5")
+        if model not in models:
+            raise InputError(f"--weights {pair}: no chosen recipe takes weights for {model!r}; {models} do")
+        if file != "random" and not Path(file).is_file():
+            raise InputError(f"--weights {pair}: no such file")
+        given[model] = file
+    return given
+
+
+def starting_weights(
+    recipes: Sequence[Recipe], given: dict[str, str], say: Say = say
+) -> dict[str, tuple[str, str]]:
+    """Returns how the record names what a recipe starts from, and its file: none for random weights."""
+    weights = {recipe.name: ("random", "") for recipe in recipes}
+    out_of_reach: set[str] = set()
+    # Keras, which fetches, stays out of this process: its memory would be held through all runs.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for recipe in recipes:
+            file = given.get(recipe.model, "")
+            if not recipe.pretrained or file == "random" or recipe.model in out_of_reach:
+                continue
+            if file:
+                weights[recipe.name] = (
+                    f"{Path(file).name} (sha256 {sha256_of(file)[:12]})",
+                    str(Path(file).resolve()),
+                )
+                continue
+            try:
+                fetched = pool.submit(_fetch_weights, recipe).result()
+                weights[recipe.name] = "imagenet", str(fetched)
+            except InputError as error:
+                # One answer speaks for all files of a model: a network that hangs is not asked again.
+                out_of_reach.add(recipe.model)
+                why = error.told({"weights": f"--weights {recipe.model}=FILE"})
+                say(
+                    f"{recipe.model}: random weights instead of ImageNet's, and all layers trained: {why}",
+                    warning=True,
+                )
+    return weights
+
+
+def _fetch_weights(recipe: Recipe) -> Path:
+    with quiet_stderr():
+        import keras  # noqa: F401
+
+        from cnnzoo.models.catalogue import download_published
+    shape = (recipe.image_size, recipe.image_size, 3)
+    # Keras shows how far a download is on stdout, which may be for JSON alone.
+    with redirect_stdout(sys.stderr):
+        return download_published(recipe.model, input_shape=shape, **recipe.arguments)

@@ -1,0 +1,201 @@
+"""One (recipe, seed) in one process: `python -m experiments.runs.train SPEC.json` trains and tests once.
+
+`runs.dispatch` starts this; a process per run gives all memory back, on a GPU too.
+"""
+
+import json
+import resource
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnzoo.errors import one_line
+from experiments.cli.process import exit_code
+from experiments.recipes.recipe import Recipe
+from experiments.runs import child
+from experiments.runs.environment import start_backend
+from experiments.runs.evidence import save_evidence
+from experiments.runs.predictions import write_predictions
+from experiments.runs.records import RunRecord, RunResult, predictions_file, record_for, to_json
+from experiments.runs.spec import RunSpec
+
+if TYPE_CHECKING:
+    import keras
+
+    from cnnzoo.data.pipeline import Datasets
+    from cnnzoo.evaluation.calibration import Decision
+    from cnnzoo.evaluation.scores import Scores
+    from cnnzoo.training.fit import FitResult
+
+FEW_IMAGES_EPOCH = 1000  # images that pass in an epoch where there are fewer
+
+
+def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
+    """Trains and tests one recipe and tells how far it is; a failure comes back as a record that says why."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    environment: dict[str, Any] = {}
+    try:
+        clock = time.perf_counter()
+        environment = start_backend()
+        result = _train_and_test(spec, start_seconds=time.perf_counter() - clock, tell=tell)
+        return record_for(spec, status="ok", started=started, environment=environment, result=result)
+    except Exception as error:
+        child.note_error(Path(spec.out, "logs", f"{spec.run_name}.error.txt"))
+        status = f"failed: {one_line(error)}"
+        return record_for(spec, status=status, started=started, environment=environment)
+
+
+def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datasets", dict[str, int]]:
+    """Returns the images of the split and the group of each by path."""
+    from cnnzoo.data.manifest import Manifest
+    from cnnzoo.data.pipeline import load_datasets
+    from cnnzoo.data.splits import Split
+
+    manifest = Manifest.load(Path(spec.manifest))
+    sides = json.loads(Path(spec.split).read_text(encoding="utf-8"))
+    groups = {image.path: group for image, group in zip(manifest.images, sides.pop("groups"), strict=True)}
+    split = Split(**{side: tuple(indices) for side, indices in sides.items()})
+    data = load_datasets(
+        manifest,
+        image_size=recipe.image_size,
+        batch_size=recipe.batch_size,
+        split=split,
+        progress=False,
+    )
+    tell(child.data(len(data.train), data.storage, data.decode_seconds))
+    return data, groups
+
+
+def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) -> RunResult:
+    import keras
+
+    import cnnzoo
+    from cnnzoo.evaluation.scores import evaluate
+    from experiments.runs import measure
+
+    recipe, out = spec.resolved_recipe(), Path(spec.out)
+    tell(child.stage("reading images"))
+    data, groups = _load_data(spec, recipe, tell)
+    data = _long_epochs(data, spec)
+    tell(child.stage("building the model"))
+    keras.utils.set_random_seed(spec.seed)
+    model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
+    tell(child.stage("training"))
+    fitted = cnnzoo.fit(
+        model,
+        data,
+        replace(recipe.config, seed=spec.seed),
+        log_dir=out / "logs" / spec.run_name,
+        progress=lambda now: tell(child.progress(now)),
+    )
+    tell(child.stage("testing"))
+    validation, test = evaluate(model, data.validation), evaluate(model, data.test)
+    decision = measure.fit_decision(validation, data.class_names, spec.data.positive, spec.recall)
+    model_file = out / "models" / f"{spec.run_name}.keras"
+    cnnzoo.save_model(model, model_file, class_names=data.class_names, decision=decision)
+    write_predictions(
+        out / "predictions" / predictions_file(spec.run_name, spec.identity),
+        data.test, test, data.class_names, [groups[path] for path in data.test.paths],
+    )  # fmt: skip
+    trained = _training_part(model, fitted, data, validation)
+    result = RunResult(
+        **trained,
+        **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
+        start_seconds=start_seconds,
+        model_bytes=model_file.stat().st_size,
+        **_usage(),
+    )
+    save_evidence(spec, model, data, test, decision)
+    return result
+
+
+def _long_epochs(data: "Datasets", spec: RunSpec) -> "Datasets":
+    """Few training images, where `--train-sizes` asked for few, come several times in an epoch.
+
+    Else 50 images would train for one step an epoch, and the schedule rather than the labels would fail.
+    """
+    if not spec.data.split.train_size:
+        return data
+    times = -(-min(FEW_IMAGES_EPOCH, spec.data.split.train_images) // len(data.train))
+    return replace(data, train=data.train.repeated(times)) if times > 1 else data
+
+
+def _training_part(
+    model: "keras.Model", fitted: "FitResult", data: "Datasets", validation: "Scores"
+) -> dict[str, Any]:
+    epochs = fitted.history
+    return {
+        "total_params": model.count_params(),
+        "trainable_params": fitted.trainable_params,
+        "val_accuracy_before": fitted.val_accuracy_before,
+        "val_accuracy": validation.accuracy,
+        "history": list(epochs),
+        "best_epoch": fitted.best_epoch,
+        "train_seconds": fitted.seconds,
+        "tracing_seconds": fitted.tracing_seconds,
+        "first_epoch_seconds": epochs[0].seconds,
+        "seconds_per_epoch": len(data.train) / fitted.images_per_second,
+        "images_per_second": fitted.images_per_second,
+        "decode_seconds": data.decode_seconds,
+        "validation_seconds": sum(epoch.validation_seconds for epoch in epochs),
+    }
+
+
+def _test_part(
+    model: "keras.Model",
+    data: "Datasets",
+    sides: dict[str, "Scores"],
+    decision: "Decision",
+    spec: RunSpec,
+) -> dict[str, Any]:
+    from cnnzoo.evaluation.speed import milliseconds_per_image
+    from experiments.runs import measure
+
+    names, test = data.class_names, sides["test"]
+    positive = names.index(spec.data.positive)
+    others = {}
+    for other in spec.others:
+        others[other.name], scores, images = measure.score_other(model, other, data, positive)
+        file = predictions_file(spec.run_name, spec.identity, other.name)
+        write_predictions(Path(spec.out) / "predictions" / file, images, scores, names, other.groups)
+    return {
+        "test_accuracy": test.accuracy,
+        "test_accuracy_low": test.low,
+        "test_accuracy_high": test.high,
+        "test_loss": test.loss,
+        "test_images": len(data.test),
+        "test_seconds": test.seconds,
+        "per_class": {
+            name: {
+                "precision": float(test.precision[i]),
+                "recall": float(test.recall[i]),
+                "f1": float(test.f1[i]),
+                "support": int(test.confusion[i].sum()),
+            }
+            for i, name in enumerate(names)
+        },
+        "confusion": test.confusion.tolist(),
+        **measure.probability_scores(test, decision, positive),
+        "operating_point": measure.operating_point(sides, names, decision, spec.recall),
+        "others": others,
+        "robustness": measure.robustness(model, data) if spec.robustness else {},
+        "ms_per_image_1": milliseconds_per_image(model, batch_size=1),
+        "ms_per_image_32": milliseconds_per_image(model, batch_size=32),
+    }
+
+
+def _usage() -> dict[str, Any]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": usage.ru_maxrss / 1024}
+
+
+def main() -> int:
+    """Serves `runs.dispatch`. Returns the exit code."""
+    return child.serve(RunSpec.load, lambda spec, tell: to_json(run(spec, tell)))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,1 @@
+"""Searching hyper-parameters with keras-tuner: `start` sets a search up, each trial is a process."""

@@ -1,0 +1,67 @@
+"""A search's progress: a record and a line as each trial ends."""
+
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from keras_tuner.engine.trial import Trial
+
+from experiments.search.records import TrialRecord, TrialResult, append_trial, ranked, read_trials
+from experiments.search.space import searched
+from experiments.style.text import human_time
+
+
+class Journal:
+    """Called with each trial that ends: appends its record and says how far the search has come."""
+
+    def __init__(self, out: Path, *, trials: int) -> None:
+        self.out, self.trials = out, trials
+        self.start = monotonic()
+        self.ended_here = 0
+
+    def greet(self) -> None:
+        """Says what is there already."""
+        done = len(read_trials(self.out))
+        if done:
+            print(f"{done} of {self.trials} trials are done already", flush=True)
+
+    def __call__(self, number: int, trial: Trial, outcome: dict[str, Any]) -> None:
+        """Records trial `number`, with what `workers.TrialTuner` left of it."""
+        result = TrialResult(**outcome.pop("result")) if outcome.get("result") else None
+        outcome.setdefault("status", "failed: its process left nothing")
+        missing = {
+            "worker": "",
+            "started": "",
+            "seconds": 0.0,
+            "recipe": {},
+            "environment": {},
+            "result": None,
+        }
+        record = TrialRecord(
+            trial=trial.trial_id,
+            number=number,
+            values=searched(trial.hyperparameters.values),
+            **{**missing, **outcome, "result": result},
+        )
+        append_trial(self.out, record)
+        self.ended_here += 1
+        self._tell(record)
+
+    def _tell(self, record: TrialRecord) -> None:
+        records = read_trials(self.out)
+        title = f"[{record.number}/{self.trials}]"
+        if record.result is None:
+            print(f"{title} {record.status}", file=sys.stderr, flush=True)
+            return
+        best = ranked(records)[0]
+        so_far = f"best so far {best.loss:.4f} (trial {best.number})"
+        if best.trial == record.trial:
+            so_far = "the best so far"
+        # By the wall clock, so that several workers count as what they are.
+        left = max(0, self.trials - len(records)) * (monotonic() - self.start) / self.ended_here
+        print(
+            f"{title} validation loss {record.loss:.4f}, accuracy {record.result.val_accuracy:.4f}, "
+            f"{human_time(record.seconds)}; {so_far}" + (f"; about {human_time(left)} left" if left else ""),
+            flush=True,
+        )

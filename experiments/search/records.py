@@ -1,0 +1,106 @@
+"""One trial, one line: the values that were drawn, the recipe they make, and what came of it."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cnnzoo.errors import one_line
+from cnnzoo.files import append_line
+from experiments.cli.say import say
+
+TRIALS_FILE = "trials.jsonl"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a finished trial measured, on validation images alone; times are seconds."""
+
+    val_loss: float
+    val_accuracy: float
+    epochs: int
+    best_epoch: int
+    train_seconds: float
+    total_params: int
+    trainable_params: int
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial of a search.
+
+    `number` counts from 1 in the order of starting; `status` is "ok" or "failed: REASON", with `result` None;
+    `values` are what keras-tuner drew, `recipe` what they make; `worker` says which process ran it; `seconds`
+    are those of its process, start and decoding included.
+    """
+
+    trial: str
+    number: int
+    status: str
+    worker: str
+    started: str
+    seconds: float
+    values: dict[str, Any]
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+    result: TrialResult | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+    @property
+    def loss(self) -> float:
+        """Validation loss, by which trials are ranked; infinite for a failure."""
+        return self.result.val_loss if self.result else float("inf")
+
+
+def append_trial(out: Path, record: TrialRecord) -> None:
+    """Adds a record to the folder's trials and has it on disk before it returns."""
+    append_line(out / TRIALS_FILE, json.dumps(asdict(record)))
+
+
+def read_trials(out: Path) -> list[TrialRecord]:
+    """Returns the last record of each trial, in the order of their numbers; a torn line is passed over."""
+    path = out / TRIALS_FILE
+    latest = {}
+    for line in path.read_text(encoding="utf-8").split("\n") if path.is_file() else []:
+        try:
+            record = msgspec.convert(json.loads(line), TrialRecord)
+        except msgspec.ValidationError as error:
+            say(f"{path}: a line is passed over: {one_line(error)}", warning=True)
+            continue
+        except ValueError:  # torn by a kill
+            continue
+        latest[record.trial] = record
+    return sorted(latest.values(), key=lambda record: record.number)
+
+
+def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Best first: by validation loss, which still tells trials apart when accuracy is near 1."""
+    return sorted(records, key=lambda record: (record.loss, record.number))
+
+
+def varied(records: Sequence[TrialRecord]) -> list[str]:
+    """Names of the values that differ between trials, in the order of the space."""
+    names = dict.fromkeys(name for record in records for name in record.values)
+    return [name for name in names if len({str(record.values.get(name)) for record in records}) > 1]
+
+
+def write_table(path: Path, records: Sequence[TrialRecord]) -> None:
+    """Writes a row per trial, best first, with every value, as raw numbers."""
+    names = list(dict.fromkeys(name for record in records for name in record.values))
+    measured = [field.name for field in fields(TrialResult)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", "status", *measured, "seconds", "worker", *names])
+        for record in ranked(records):
+            result = asdict(record.result) if record.result else {}
+            numbers = [result.get(name, "") for name in measured]
+            values = [record.values.get(name, "") for name in names]
+            writer.writerow([record.number, record.status, *numbers, record.seconds, record.worker, *values])

@@ -1,0 +1,72 @@
+"""What a search and each of its trials are asked to do."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from experiments.recipes.recipe import Recipe
+from experiments.runs.data_plan import DataRequest
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What a user asks for.
+
+    Attributes:
+        model: registered name.
+        data: the images, and the folder for the results.
+        tuner: "bayesian", "hyperband" or "random".
+        trials: at most.
+        epochs: of a trial, at most.
+        seed: of the search and of every training.
+        minutes: after which a trial is ended and counts as failed.
+        weights: pairs MODEL=FILE.
+    """
+
+    model: str
+    data: DataRequest
+    tuner: str = "bayesian"
+    trials: int = 20
+    epochs: int = 10
+    seed: int = 0
+    minutes: float = 60
+    weights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Search:
+    """What all trials of a search share; `weights` is a file, or "" for random ones, by image size."""
+
+    model: str
+    epochs: int
+    pretrained: bool
+    seed: int
+    weights: Mapping[int, str]
+    manifest: Path
+    sides: Path
+    out: Path
+    minutes: float
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """What a trial needs to know; a JSON file between `tune` and `search.trial`.
+
+    `weights_file` is empty for random weights, `log_dir` is for TensorBoard. `sides` is a file with the
+    indices of training and validation images in the manifest; it names no test image.
+    """
+
+    recipe: Recipe
+    seed: int
+    weights_file: str
+    manifest: str
+    sides: str
+    log_dir: str
+
+    @staticmethod
+    def load(path: Path) -> "TrialSpec":
+        """Reads what the search wrote."""
+        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), TrialSpec)

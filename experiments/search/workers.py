@@ -1,0 +1,171 @@
+"""Who runs a search's trials: this process, or workers on several machines that ask a chief for them."""
+
+import json
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from datetime import UTC, datetime
+from io import StringIO
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from cnnzoo.errors import InputError
+from experiments.runs.child import ask
+from experiments.search.oracles import OBJECTIVE, OUTCOME
+from experiments.search.space import recipe_from
+from experiments.search.spec import Search, TrialSpec
+
+PROJECT = "search"
+CHIEF_SECONDS = 300  # how long a worker waits for its chief to answer
+ABANDONED_SECONDS = 600  # how long a chief waits once no worker is left
+ADDRESS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+
+
+class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
+    """A tuner of keras-tuner that runs each trial in a process of its own."""
+
+    def __init__(self, oracle: keras_tuner.Oracle, search: Search) -> None:
+        self.plan = search
+        self.waiting = False
+        with redirect_stdout(StringIO()):  # it tells of reloading, by file
+            super().__init__(oracle, directory=str(search.out), project_name=PROJECT)
+        if not self._is_worker():
+            self.save()  # killed within the first trial, it goes on too
+
+    def pre_create_trial(self) -> None:
+        # An oracle that has nothing to give now is asked again, but not as fast as the network allows.
+        if self.waiting:
+            time.sleep(1)
+        self.waiting = True
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        self.waiting = False
+
+    def _try_run_and_update_trial(self, trial: Trial) -> None:
+        """Without the traceback that keras-tuner prints; what is no trial's fault ends the search."""
+        try:
+            self._run_and_update_trial(trial)
+            trial.status = TrialStatus.COMPLETED
+        except keras_tuner.errors.FailedTrialError as error:
+            trial.status, trial.message = TrialStatus.FAILED, str(error)
+
+    def run_trial(self, trial: Trial) -> dict[str, float]:
+        """Runs one trial, leaves its outcome for the oracle and returns the metrics that it is ranked by."""
+        started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+        outcome = self._outcome(trial)
+        outcome |= {"started": started, "seconds": time.monotonic() - clock, "worker": self.tuner_id}
+        if self._is_worker():
+            print(f"trial {trial.trial_id}: {outcome['status']}, {outcome['seconds']:.0f} s", flush=True)
+        trial.hyperparameters.values[OUTCOME] = json.dumps(outcome)
+        if outcome["result"] is None:
+            raise keras_tuner.errors.FailedTrialError(outcome["status"])
+        return {name: outcome["result"][name] for name in (OBJECTIVE, "val_accuracy")}
+
+    def _outcome(self, trial: Trial) -> dict[str, Any]:
+        plan = self.plan
+        recipe = recipe_from(
+            trial.hyperparameters, plan.model, epochs=plan.epochs, pretrained=plan.pretrained
+        )
+        name = f"trial-{trial.trial_id}"
+        spec = TrialSpec(
+            recipe=recipe,
+            seed=plan.seed,
+            weights_file=plan.weights.get(recipe.image_size, ""),
+            manifest=str(plan.manifest),
+            sides=str(plan.sides),
+            log_dir=str(plan.out / "logs" / name),
+        )
+        shutil.rmtree(spec.log_dir, ignore_errors=True)  # half a curve of a trial that was stopped
+        answer = ask(
+            "experiments.search.trial",
+            spec,
+            plan.out / "logs" / f"{name}.json",
+            waiting=lambda: self.oracle.get_trial(trial.trial_id),  # the chief sees that this worker lives
+            seconds=60 * plan.minutes,
+        )
+        if answer.record:
+            return {**json.loads(answer.record), "recipe": asdict(recipe)}
+        reason = f"took longer than --trial-minutes {plan.minutes:g}" if answer.too_long else answer.ended
+        return {"status": f"failed: {reason}", "environment": {}, "result": None, "recipe": asdict(recipe)}
+
+
+def role() -> str:
+    """Returns "alone", or "chief" or "worker" where keras-tuner's three variables are set.
+
+    Raises:
+        InputError: some of the three are set and some are not.
+    """
+    missing = [name for name in ADDRESS if not os.environ.get(name)]
+    if len(missing) == len(ADDRESS) or missing == list(ADDRESS[:2]):
+        return "alone"
+    if missing:
+        raise InputError(f"{', '.join(missing)}: not set; a chief and its workers need {', '.join(ADDRESS)}")
+    return "chief" if "chief" in os.environ[ADDRESS[2]] else "worker"
+
+
+def address() -> str:
+    """Returns where the chief listens, HOST:PORT."""
+    return f"{os.environ[ADDRESS[0]]}:{os.environ[ADDRESS[1]]}"
+
+
+def work_for_chief(tuner: TrialTuner, identity: str) -> None:
+    """Runs trials until the chief has no more.
+
+    Raises:
+        InputError: the chief doesn't answer, or searches with other settings.
+    """
+    import grpc
+    from keras_tuner.src.distribute import oracle_client
+
+    oracle_client.TIMEOUT = CHIEF_SECONDS
+    try:
+        space = tuner.oracle.get_space()
+        if identity not in [hp.value for hp in space.space if hp.name == "search/identity"]:
+            raise InputError(
+                f"the chief at {address()} searches with other options, images or versions; give it and its "
+                "workers the same command and data"
+            )
+        tuner.search()
+    except grpc.RpcError as error:
+        raise InputError(
+            f"the chief at {address()} does not answer ({error.code().name}); start it again with the same "
+            "command, then this worker"
+        ) from None
+
+
+def serve_workers(oracle: keras_tuner.Oracle) -> bool:
+    """Gives trials to workers until all are done; returns False where the workers all left before.
+
+    The same calls over gRPC as keras-tuner's own chief, which waits for ever for a worker that died.
+
+    Raises:
+        InputError: the address can't be listened on.
+    """
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+    server = grpc.server(ThreadPoolExecutor(max_workers=1))
+    servicer = OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    try:
+        server.add_insecure_port(address())
+    except RuntimeError:
+        raise InputError(f"{address()}: can't listen there; choose another KERASTUNER_ORACLE_PORT") from None
+    server.start()
+    try:
+        while True:
+            time.sleep(1)
+            oracle.take_back()
+            if oracle.everyone_left():
+                if servicer.stop_triggered:
+                    return True
+                if oracle.silence() > ABANDONED_SECONDS:
+                    return False
+    finally:
+        server.stop(grace=2).wait()

@@ -1,0 +1,1 @@
+"""How numbers, names, charts and contact sheets look."""

@@ -1,0 +1,62 @@
+"""Grids of photographs with a line under each: augmented samples, verdicts."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnzoo.errors import printable
+
+PLAIN = "#222222"
+WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines
+
+
+def draw_sheet(
+    path: Path,
+    images: Sequence[npt.NDArray[np.uint8]] | npt.NDArray[np.uint8],
+    titles: Sequence[str],
+    *,
+    columns: int = 6,
+    height: float = 2.15,
+) -> None:
+    """Writes a picture with a tile per image and its title above.
+
+    `height` is that of a tile with its title, in inches.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    wide, high = WIDTH * columns, height * rows
+    figure = Figure(figsize=(wide, high), dpi=100)
+    FigureCanvasAgg(figure)
+    for i, image in enumerate(images):
+        # Placed by hand: matplotlib's own layout takes minutes for hundreds of tiles.
+        left, bottom = WIDTH * (i % columns), high - height * (i // columns + 1)
+        inner = WIDTH - GAP, height - TITLE
+        axes = figure.add_axes(((left + GAP / 2) / wide, bottom / high, inner[0] / wide, inner[1] / high))
+        axes.imshow(image, aspect="equal")
+        axes.set_axis_off()
+        title = "\n".join(printable(line) for line in titles[i].split("\n"))
+        axes.set_title(title, fontsize=7.5, color=PLAIN)
+    figure.savefig(path)
+
+
+T = TypeVar("T")
+
+SHOWN = 24  # mistakes of a row, and pictures of a run
+
+
+def some_of_each_kind(items: Sequence[T], kinds: Sequence[Hashable]) -> list[T]:
+    """At most `SHOWN` in the order given: the first of each kind, then the second of each, and so on."""
+    seen: Counter[Hashable] = Counter()
+    turns = []
+    for place, kind in enumerate(kinds):
+        turns.append((seen[kind], place))
+        seen[kind] += 1
+    chosen = {place for _, place in sorted(turns)[:SHOWN]}
+    return [item for place, item in enumerate(items) if place in chosen]
