@@ -76,19 +76,6 @@ def test_any_number_of_channels_without_pretrained_weights(name, channels):
     assert np.isfinite(predict(model, np.full((1, 32, 48, channels), 200, np.uint8))).all()
 
 
-def test_three_conv_is_what_the_recipe_says():
-    model = create_model("three_conv")
-    kinds = [type(layer).__name__ for layer in model.layers]
-    assert kinds == [
-        *("InputLayer", "Rescaling"),
-        *(("Conv2D", "MaxPooling2D", "Dropout") * 3),
-        *("Flatten", "Dense", "Dense"),
-    ]
-    assert [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)] == [16, 32, 32]
-    assert model.layers[-1].units == 1
-    assert model.layers[-1].activation is keras.activations.sigmoid
-
-
 # Weight compatibility with keras.applications.
 
 
@@ -143,7 +130,7 @@ def test_the_comparison_notices_a_relu_without_its_limit(monkeypatch):
     weights = settled_weights(name, alpha)
     theirs = reference(name, 96, alpha)
     relu = keras.layers.ReLU
-    monkeypatch.setattr("cnnzoo.blocks.layers.ReLU", lambda limit, name: relu(name=name))
+    monkeypatch.setattr("cnnzoo.models.blocks.layers.ReLU", lambda limit, name: relu(name=name))
     mine = ours(name, 96, alpha)
     theirs.set_weights(weights)
     mine.set_weights(weights)

@@ -11,17 +11,6 @@ from experiments.recipes.lookup import find_recipes
 from experiments.recipes.published import RECIPES
 
 
-def test_the_five_projects_and_our_own_are_there_by_name():
-    assert list(RECIPES) == [
-        "three_conv",
-        "crack_net",
-        "mobilenet_v2_160",
-        "mobilenet_v2_160_finetuned",
-        "mobilenet_v2_180",
-        "resnet50_128",
-    ]
-
-
 def test_fine_tuning_starts_at_layer_100_of_the_keras_model():
     reference = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(160, 160, 3))
     tuned = RECIPES["mobilenet_v2_160_finetuned"].config.phases[1]

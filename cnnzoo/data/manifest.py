@@ -14,6 +14,7 @@ import numpy as np
 from cnnzoo.bars import track
 from cnnzoo.data.images import FORMATS, OTHER_SUFFIXES, decode_image
 from cnnzoo.errors import InputError, printable
+from cnnzoo.files import write_whole
 
 LISTED = 50  # bad files named in an error message; more than that nobody mends by hand
 IMAGE_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes} | set(OTHER_SUFFIXES)
@@ -76,7 +77,7 @@ class Manifest:
             "images": [list(vars(image).values()) for image in self.images],
             "bad": [asdict(bad) for bad in self.bad],
         }
-        Path(path).write_text(json.dumps(content), encoding="utf-8")
+        write_whole(Path(path), json.dumps(content))
 
     @staticmethod
     def load(path: str | Path) -> "Manifest":

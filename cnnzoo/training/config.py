@@ -20,7 +20,7 @@ class Phase:
         optimizer: one of `OPTIMIZERS`.
         learning_rate: constant over the phase, or where "cosine" gets to after its first steps.
         trainable: what of the model trains: "all", "head", a layer, a stage, or a share of the backbone's
-            layers, counted from its end; see `cnnzoo.transfer.set_trainable`.
+            layers, counted from its end; see `cnnzoo.models.transfer.set_trainable`.
         patience: stop after that many epochs without a lower validation loss; None never stops early.
         schedule: "constant"; or "cosine", which rises over the first twentieth of the steps and then falls
             to 0 along half a cosine (Loshchilov & Hutter 2016), so that stopping early cuts it short.

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnnzoo.files import replaced_whole
+
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
     from cnnzoo.data.audit.twins import Twin
@@ -22,7 +24,10 @@ class Issue(NamedTuple):
 
 
 def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        replaced_whole(path) as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(lines)

@@ -23,7 +23,6 @@ def three_conv() -> Recipe:
         batch_size=64,
         config=TrainConfig(phases=(Phase(epochs=15, patience=3),)),
         arguments={"brightness": 0.1},
-        reported="no figure",
         pretrained=False,
     )
 
@@ -43,7 +42,6 @@ def mobilenet_v2_160() -> Recipe:
             augmentation=FLIP_AND_ROTATION,
         ),
         arguments={"dropout": 0.3},
-        reported="test 0.9975 (70/20/10 split)",
     )
 
 
@@ -64,7 +62,6 @@ def mobilenet_v2_160_finetuned() -> Recipe:
         batch_size=32,
         config=TrainConfig(phases=(frozen, tuned), augmentation=FLIP_AND_ROTATION),
         arguments={"dropout": 0.3},
-        reported='"good", no figure',
     )
 
 
@@ -82,7 +79,6 @@ def mobilenet_v2_180() -> Recipe:
             phases=(Phase(epochs=5, learning_rate=1e-4, trainable="head"),), augmentation=FLIP_AND_ROTATION
         ),
         arguments={"dropout": 0.3},
-        reported="validation 0.9967, 0.9980, 0.9978, 0.9984, 0.9981 by epoch",
     )
 
 
@@ -102,7 +98,6 @@ def resnet50_128() -> Recipe:
             augmentation=Augmentation(horizontal_flip=True, vertical_flip=True, rotation=0.2),
         ),
         arguments={"dropout": 0.0},
-        reported="train 0.9987, validation 0.9995",
     )
 
 

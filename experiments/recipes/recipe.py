@@ -27,8 +27,7 @@ _PLAIN = (bool, int, float, str, NoneType)
 class Recipe:
     """A model with its arguments, its input size and how it is trained.
 
-    `pretrained` says that it starts from ImageNet weights; `reported` is the figure that its project
-    published.
+    `pretrained` says that it starts from ImageNet weights.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Recipe:
     image_size: int
     batch_size: int
     config: TrainConfig
-    reported: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = True
 
@@ -86,7 +84,7 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """What identifies the recipe's training, for the record."""
-        return {name: value for name, value in asdict(self).items() if name not in ("name", "reported")}
+        return {name: value for name, value in asdict(self).items() if name != "name"}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Recipe":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from cnnzoo.files import replaced_whole
 from experiments.runs.records import RunRecord
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def write_predictions(
     path: Path, images: "ImageSet", scores: "Scores", class_names: Sequence[str], groups: Sequence[int]
 ) -> None:
     """Writes a row per image: path, group, actual and predicted class, raw probabilities."""
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        replaced_whole(path) as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)])
         for image, group, label, best, row in zip(

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from cnnzoo.errors import one_line
-from cnnzoo.files import append_line
+from cnnzoo.files import append_line, replaced_whole
 from experiments.cli.say import say
 
 TRIALS_FILE = "trials.jsonl"
@@ -96,7 +96,7 @@ def write_table(path: Path, records: Sequence[TrialRecord]) -> None:
     """Writes a row per trial, best first, with every value, as raw numbers."""
     names = list(dict.fromkeys(name for record in records for name in record.values))
     measured = [field.name for field in fields(TrialResult)]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replaced_whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["trial", "status", *measured, "seconds", "worker", *names])
         for record in ranked(records):

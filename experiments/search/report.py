@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +29,7 @@ def report(request: SearchRequest, *, complete: bool) -> int:
     failed = [record for record in records if not record.ok]
     write_table(out / "trials.csv", records)
     if len(failed) < len(records):
-        Recipe.from_dict(ranked(records)[0].recipe).save(out / "best.json")
+        msgspec.convert(ranked(records)[0].recipe, Recipe).save(out / "best.json")
         figure = draw_search(out / "figures" / "importance.svg", records)
         write_hparams(out / "logs" / "hparams", records)
         print_trials(records)

@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnzoo.files import write_whole
 from experiments.style.text import shorten
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def save_chart(path: Path, draw: "Callable[[Figure], None]") -> Path:
         draw(figure)
         svg = StringIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    path.write_text(_smaller(svg.getvalue()), encoding="utf-8", errors="replace")
+    write_whole(path, _smaller(svg.getvalue()))
     return path
 
 

@@ -5,6 +5,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnzoo.files import write_whole
 from experiments.cli.process import to_type
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.rows import interval_text
@@ -96,4 +97,4 @@ def draw_table(path: Path, comparison: Comparison) -> None:
     svg = console.export_svg(title="cnnzoo", theme=DEFAULT_TERMINAL_THEME, unique_id="table")
     # Rich's own would fetch a font from the network; any other of fixed width does.
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
-    path.write_text(svg, encoding="utf-8", errors="replace")
+    write_whole(path, svg)
