@@ -13,7 +13,7 @@ from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.training.config import Epoch
 from experiments.reporting.write import write_report
 from experiments.runs.records import append_record, mistakes_file
-from tests.test_verdict import run, with_mistakes
+from tests.reporting.test_verdict import run, with_mistakes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SUSPECT = "5.jpg"
@@ -170,7 +170,7 @@ def test_twenty_models_of_five_seeds_and_ten_classes_stay_below_five_megabytes(t
 
 @pytest.fixture
 def page_of_many():
-    from tests.test_report import record
+    from tests.reporting.test_report import record
 
     def make(out, *, recipes, seeds, classes):
         rng = np.random.default_rng(0)

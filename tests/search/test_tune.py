@@ -29,7 +29,7 @@ from experiments.search.figure import shares_explained  # noqa: E402
 from experiments.search.records import TrialRecord, TrialResult, ranked, read_trials  # noqa: E402
 from experiments.search.space import declared, recipe_from  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # What keras-tuner and scikit-learn say of themselves.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:(currentThread|getName)\\(\\) is deprecated:DeprecationWarning"),

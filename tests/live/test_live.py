@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from test_records import EPOCH, RECORD
 
 from cnnzoo.training.config import Phase, TrainConfig
 from cnnzoo.training.progress import Progress
@@ -22,6 +21,7 @@ from experiments.runs import child as events
 from experiments.runs.dispatch import run_missing
 from experiments.runs.records import read_records
 from experiments.runs.spec import DataFacts, RunSpec
+from tests.runs.test_records import EPOCH, RECORD
 
 NOW = Progress(
     phase=0,

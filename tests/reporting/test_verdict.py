@@ -22,7 +22,7 @@ from experiments.reporting.verdict import verdicts
 from experiments.reporting.write import write_report
 from experiments.runs.records import append_record
 from experiments.runs.spec import OtherFacts
-from tests.test_report import record
+from tests.reporting.test_report import record
 
 NAMES = ["Negative", "Positive"]
 IMAGES = 1000

@@ -13,7 +13,7 @@ from cnnzoo.models.catalogue import create_model
 from cnnzoo.models.transfer import backbone_of, set_trainable
 
 SQUEEZENET_FILE = (
-    Path(__file__).parents[2] / "shared/weights/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    Path(__file__).parents[3] / "shared/weights/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
 
 

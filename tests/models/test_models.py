@@ -13,7 +13,7 @@ from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
 from cnnzoo.models.transfer import backbone_of
 from cnnzoo.models.weights import load_weights
 
-SHARED = Path(__file__).parents[2] / "shared" / "weights"
+SHARED = Path(__file__).parents[3] / "shared" / "weights"
 SHAPE = (64, 64, 3)
 
 

@@ -19,7 +19,7 @@ from experiments.reporting.rows import make_rows
 from experiments.runs.evidence import SIDE, save_pictures
 from experiments.runs.records import mistakes_file
 from experiments.style.contact_sheet import some_of_each_kind
-from tests.test_verdict import run, with_mistakes
+from tests.reporting.test_verdict import run, with_mistakes
 
 
 def rows_of(folder, *records):
