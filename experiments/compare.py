@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
 from experiments.cli.arguments import (
@@ -18,17 +19,14 @@ from experiments.cli.arguments import (
     read_train_sizes,
 )
 from experiments.cli.process import called, exit_code
-from experiments.live.choose import view_for
-from experiments.live.jobs import Job
-from experiments.live.json_lines import emit
-from experiments.live.view import View
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.published import RECIPES
 from experiments.recipes.recipe import Recipe
-from experiments.runs.data_plan import DataPlan, DataRequest, Part, prepare_data
-from experiments.runs.dispatch import named_apart, records_in, run_missing
-from experiments.runs.spec import RunSpec
-from experiments.runs.starting_weights import given_weights, starting_weights
+
+if TYPE_CHECKING:
+    from experiments.live.view import View
+    from experiments.runs.data_plan import DataPlan, DataRequest, Part
+    from experiments.runs.spec import RunSpec
 
 # A phase of the large networks; the small ones train as long as their recipes say.
 DEMONSTRATION_EPOCHS = {"random": 2, "pretrained": 5}
@@ -100,6 +98,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plans, runs what is missing, reports. Returns the exit code."""
     options = parse_arguments(arguments)
+    # Behind the options, so that --help answers at once; so it is in the functions below.
+    from experiments.live.choose import view_for
+    from experiments.live.json_lines import emit
+    from experiments.runs.dispatch import records_in
+
     with view_for(quiet=options.quiet, as_json=options.json) as view:
         specs = _run(options, view)
     from experiments.reporting.tables.terminal import print_table
@@ -114,8 +117,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if wanted <= {record.identity for record in records_in(options.out) if record.ok} else 1
 
 
-def _run(options: argparse.Namespace, view: View) -> list[RunSpec]:
+def _run(options: argparse.Namespace, view: "View") -> "list[RunSpec]":
     """Makes the runs that are missing; returns all that were asked for."""
+    from experiments.live.jobs import Job
+    from experiments.runs.data_plan import prepare_data
+    from experiments.runs.dispatch import named_apart, records_in, run_missing
+    from experiments.runs.starting_weights import given_weights, starting_weights
+
     recipes = _recipes(options)
     seeds, request = read_seeds(options.seeds), _request(options)
     _check_numbers(options)
@@ -150,7 +158,9 @@ def _demonstration(options: argparse.Namespace) -> bool:
     return options.data == "synthetic"
 
 
-def _request(options: argparse.Namespace) -> DataRequest:
+def _request(options: argparse.Namespace) -> "DataRequest":
+    from experiments.runs.data_plan import DataRequest
+
     return DataRequest(
         **data_values(options),
         positive=options.positive,
@@ -170,10 +180,12 @@ def _spec(
     recipe: Recipe,
     seed: int,
     weights: tuple[str, str],
-    part: Part,
-    plan: DataPlan,
+    part: "Part",
+    plan: "DataPlan",
     options: argparse.Namespace,
-) -> RunSpec:
+) -> "RunSpec":
+    from experiments.runs.spec import RunSpec
+
     return RunSpec(
         recipe=recipe,
         seed=seed,
