@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
 from cnnzoo.files import file_stem
+from experiments.auditing.findings import say_findings, say_leak
+from experiments.auditing.issues import Issue, issue_of_pair, issues_of, write_csv
+from experiments.auditing.sheets import draw_pairs, draw_sheets
 from experiments.cli.arguments import Parser
 from experiments.cli.process import called, exit_code
 
 if TYPE_CHECKING:
     from cnnzoo.data.manifest import Manifest
-from experiments.auditing.findings import say_findings, say_leak
-from experiments.auditing.issues import Issue, issue_of_pair, issues_of, write_csv
-from experiments.auditing.sheets import draw_pairs, draw_sheets
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -1,10 +1,10 @@
 """Every backbone that keras.applications offers, as `keras/NAME`; importing this module registers them.
 
-None is listed here: what Keras adds is there with it. A backbone is built by Keras's own function; its
-normalisation goes in front, its head is that of our other models.
+`keras_facts` lists them; what a newer Keras adds is added there, and a test says so. A backbone is built by
+Keras's own function; its normalisation goes in front, its head is that of our other models.
 """
 
-import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,43 +17,25 @@ from keras import layers
 
 from cnnzoo.errors import InputError, one_line
 from cnnzoo.models.blocks import BATCH_NORM_MOMENTUM, Head
-from cnnzoo.models.keras_facts import default_size, nothing_fetched, reference
+from cnnzoo.models.keras_facts import APPLICATIONS, Facts
 from cnnzoo.models.normalisation import normalisation_for
 from cnnzoo.models.registry import register_model
 from cnnzoo.models.transfer import transfer_model
-from cnnzoo.models.weights import PublishedFile, find_weights, load_weights
+from cnnzoo.models.weights import find_weights, load_weights
 
 PREFIX = "keras/"
 
 Application = Callable[..., keras.Model]
 
-# What every function of keras.applications that builds a network takes, and nothing else there does.
-_COMMON = {"include_top", "weights", "input_tensor", "input_shape", "pooling", "classes"}
 
-# What belongs to the top that is left out, or to the input: `transfer_model` sees to both.
-_NOT_OURS = {*_COMMON, "classifier_activation", "name", "include_preprocessing", "dropout", "dropout_rate"}
-
-
-def find_applications() -> dict[str, Application]:
-    """Returns the functions of keras.applications and its modules that build a network, by name."""
-    home = keras.applications
-    modules = [home, *(module for _, module in inspect.getmembers(home, inspect.ismodule))]
-    return {
-        name: function
-        for module in modules
-        for name, function in inspect.getmembers(module, inspect.isfunction)
-        if set(inspect.signature(function).parameters) >= _COMMON
-    }
-
-
-def preprocess_input_of(function: Application) -> Callable[..., Any]:
+def preprocess_input_of(name: str) -> Callable[..., Any]:
     """Returns the official `preprocess_input` that stands beside an application."""
-    module = function.__module__.rsplit(".", 1)[1]
+    module = _function(name).__module__.rsplit(".", 1)[1]
     return getattr(keras.applications, module).preprocess_input
 
 
 def build_backbone(
-    function: Application,
+    name: str,
     *,
     input_shape: tuple[int, int, int],
     weights: Path | None = None,
@@ -62,21 +44,23 @@ def build_backbone(
     """Builds an application without its top.
 
     Args:
-        function: of keras.applications.
+        name: of `APPLICATIONS`.
         input_shape: (height, width, channels).
-        weights: file of the network without its top.
-        **architecture: what else the function takes, such as `alpha`.
+        weights: file of the network without its top, for three channels.
+        **architecture: what else Keras's function takes, such as `alpha`.
 
     Returns:
         The model up to the features of rank 4, and the layers that Keras puts behind their pooling.
 
     Raises:
-        InputError: the function refuses an argument, or the weights don't fit.
+        InputError: Keras refuses an argument, or the weights don't fit.
     """
-    build = partial(function, include_top=False, pooling="avg", input_shape=input_shape, **architecture)
-    with _one_line_errors(function, input_shape):
-        pooled = build(weights=None) if weights is None else _build_for_weights(build)
+    build = partial(_function(name), include_top=False, pooling="avg", weights=None)
+    with _one_line_errors(name, input_shape):
+        pooled = build(input_shape=input_shape, **architecture)
     if weights is not None:
+        if deviation := APPLICATIONS[name].deviation:
+            pooled = _dividing_by_root_of(deviation, pooled)
         load_weights(pooled, weights)
     # Gates pool too: the last one is that of the features.
     position = max(
@@ -86,32 +70,38 @@ def build_backbone(
     return keras.Model(pooled.input, features, name=pooled.name), pooled.layers[position + 1 :]
 
 
-def _build_for_weights(build: Callable[..., keras.Model]) -> keras.Model:
-    """Builds what ImageNet's weights fit: EfficientNet has a layer more, without weights, for them alone."""
-    try:
-        with nothing_fetched():
-            return build(weights="imagenet")
-    except ValueError:
-        # Nothing is published for these arguments, but the file may be the user's own.
-        return build(weights=None)
+def _function(name: str) -> Application:
+    function: Application = getattr(keras.applications, name)
+    return function
+
+
+def _dividing_by_root_of(deviation: tuple[float, ...], network: keras.Model) -> keras.Model:
+    """Returns a copy with the layer behind the normalisation that Keras builds for weights="imagenet" alone.
+
+    It is a layer and no change of the normalisation's weights: what is saved from the copy is what it takes.
+    """
+    scale = [1 / math.sqrt(each) for each in deviation]
+
+    def call(layer: layers.Layer, *inputs: Any, **more: Any) -> Any:
+        outputs = layer(*inputs, **more)
+        return layers.Rescaling(scale)(outputs) if isinstance(layer, layers.Normalization) else outputs
+
+    return keras.models.clone_model(network, call_function=call)
 
 
 @contextmanager
-def _one_line_errors(function: Application, input_shape: tuple[int, int, int]) -> Iterator[None]:
+def _one_line_errors(name: str, input_shape: tuple[int, int, int]) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             # It warns of 4 channels, say, which is what was asked for.
             warnings.simplefilter("ignore")
             yield
     except (ValueError, TypeError) as error:
-        name = PREFIX + function.__name__
-        message = f"{name} can't be built for input_shape={input_shape}: {one_line(error)}"
+        message = f"{PREFIX}{name} can't be built for input_shape={input_shape}: {one_line(error)}"
         raise InputError(message) from error
 
 
-def _entry_point(function: Application) -> Callable[..., keras.Model]:
-    name = PREFIX + function.__name__
-
+def _entry_point(name: str, facts: Facts) -> Callable[..., keras.Model]:
     def build(
         *,
         input_shape: tuple[int, int, int] | None = None,
@@ -121,16 +111,15 @@ def _entry_point(function: Application) -> Callable[..., keras.Model]:
         head: Head = "softmax",
         **architecture: Any,
     ) -> keras.Model:
-        size = default_size(function) if input_shape is None else 0
-        shape = input_shape or (size, size, 3)
-        published = partial(_weights_file(function), input_shape=shape, **architecture)
-        file = find_weights(name, weights, channels=shape[2], published=published)
-        backbone, after_pooling = build_backbone(function, input_shape=shape, weights=file, **architecture)
+        shape = input_shape or (facts.size, facts.size, 3)
+        published = partial(facts.weights_file, input_shape=shape, **architecture)
+        file = find_weights(PREFIX + name, weights, channels=shape[2], published=published)
+        backbone, after_pooling = build_backbone(name, input_shape=shape, weights=file, **architecture)
         if file is None:
             _follow_statistics_faster(backbone)
         return transfer_model(
             backbone,
-            normalise=normalisation_for(preprocess_input_of(function), backbone),
+            normalise=normalisation_for(preprocess_input_of(name), backbone),
             num_classes=num_classes,
             dropout=dropout,
             head=head,
@@ -138,34 +127,8 @@ def _entry_point(function: Application) -> Callable[..., keras.Model]:
             neck=lambda pooled: reduce(lambda x, layer: layer(x), after_pooling, pooled),
         )
 
-    build.__doc__ = f"Builds `keras.applications.{function.__name__}` with a new head; see `transfer_model`."
-    return _with_arguments(build, function)
-
-
-def _weights_file(function: Application) -> Callable[..., PublishedFile]:
-    def pick(*, input_shape: tuple[int, int, int], **architecture: Any) -> PublishedFile:
-        build = partial(function, include_top=False, pooling="avg", weights="imagenet")
-        # Keras names the file when it has built the network, which is of no use here.
-        with _one_line_errors(function, input_shape), keras.device("cpu"), nothing_fetched() as asked:
-            build(input_shape=input_shape, **architecture)
-        if not asked:
-            raise InputError(f"keras.applications.{function.__name__} fetches no weights for these arguments")
-        return asked[0]
-
-    return _with_arguments(pick, function)
-
-
-def _with_arguments(ours: Callable[..., Any], function: Application) -> Callable[..., Any]:
-    """Gives a function that passes `**architecture` on the signature with these arguments named."""
-    own = [
-        parameter.replace(kind=parameter.KEYWORD_ONLY)
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.name not in _NOT_OURS
-    ]
-    signature = inspect.signature(ours)
-    common = [each for each in signature.parameters.values() if each.kind is each.KEYWORD_ONLY]
-    ours.__signature__ = signature.replace(parameters=[*common, *own])  # type: ignore[attr-defined]
-    return ours
+    build.__doc__ = f"Builds `keras.applications.{name}` with a new head; see `transfer_model`."
+    return build
 
 
 def _follow_statistics_faster(backbone: keras.Model) -> None:
@@ -174,18 +137,14 @@ def _follow_statistics_faster(backbone: keras.Model) -> None:
             layer.momentum = min(layer.momentum, BATCH_NORM_MOMENTUM)
 
 
-def _register(name: str, function: Application) -> None:
-    source, url, year = reference(function)
+for _name, _facts in APPLICATIONS.items():
     register_model(
-        name=PREFIX + name,
-        image_size=partial(default_size, function),
-        year=year,
-        source=source,
-        url=url,
-        weights_file=_weights_file(function),
+        name=PREFIX + _name,
+        image_size=_facts.size,
+        year=_facts.paper.year,
+        source=_facts.paper.source,
+        url=_facts.paper.url,
+        weights_file=_facts.weights_file,
         weights_licence="its makers'; see https://keras.io/api/applications",
-    )(_entry_point(function))
-
-
-for _name, _function in find_applications().items():
-    _register(_name, _function)
+        passed_on=_facts.arguments,
+    )(_entry_point(_name, _facts))

@@ -1,7 +1,7 @@
 """The one dict of architectures: a family registers its entry points; `catalogue` asks by name."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,28 +20,25 @@ class ModelInfo:
 
     Attributes:
         name: as in `create_model`.
-        default_size: side in pixels, or a function that finds it out; `image_size` gives it.
+        image_size: side in pixels that it takes by default.
         year: of the source.
         source: paper or project that it follows.
         url: of the source.
         weights_licence: of the published weights, empty where there are none.
         entry_point: function that builds it.
         weights_file: picks the published file; its arguments are some of the entry point's.
+        passed_on: arguments with their defaults that the entry point takes without naming them itself.
     """
 
     name: str
-    default_size: int | Callable[[], int]
+    image_size: int
     year: int
     source: str
     url: str
     weights_licence: str
     entry_point: Callable[..., "keras.Model"]
     weights_file: Callable[..., PublishedFile] | None
-
-    @cached_property
-    def image_size(self) -> int:
-        """Side in pixels that it takes by default."""
-        return self.default_size() if callable(self.default_size) else self.default_size
+    passed_on: Mapping[str, Any]
 
     @property
     def weights_available(self) -> bool:
@@ -51,7 +48,14 @@ class ModelInfo:
     @property
     def arguments(self) -> tuple[str, ...]:
         """Names that `create_model` takes for this model."""
-        return tuple(inspect.signature(self.entry_point).parameters)
+        return tuple(self.defaults)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The arguments with what each is when it is not given."""
+        parameters = inspect.signature(self.entry_point).parameters.values()
+        named = {each.name: each.default for each in parameters if each.kind is not each.VAR_KEYWORD}
+        return {**named, **self.passed_on}
 
     @property
     def parameters(self) -> int:
@@ -80,19 +84,19 @@ MODELS: dict[str, ModelInfo] = {}
 
 def register_model(
     *,
-    image_size: int | Callable[[], int],
+    image_size: int,
     year: int,
     source: str,
     name: str | None = None,
     url: str = "",
     weights_file: Callable[..., PublishedFile] | None = None,
     weights_licence: str = "",
+    passed_on: Mapping[str, Any] | None = None,
 ) -> Callable[[EntryPoint], EntryPoint]:
     """Returns the decorator that makes an entry point known under `name`, by default its own.
 
     The entry point takes keyword arguments only, `input_shape` and `num_classes` among them, and `weights` if
-    there can be any; it returns an uncompiled model that takes RGB in [0, 255]. An `image_size` that takes
-    time to find out may be a function. See `ModelInfo` for the rest.
+    there can be any; it returns an uncompiled model that takes RGB in [0, 255]. See `ModelInfo` for the rest.
 
     Raises:
         ValueError: the name is taken.
@@ -104,13 +108,14 @@ def register_model(
             raise ValueError(f"a model named {known_as!r} is registered already")
         MODELS[known_as] = ModelInfo(
             name=known_as,
-            default_size=image_size,
+            image_size=image_size,
             year=year,
             source=source,
             url=url,
             weights_licence=weights_licence,
             entry_point=entry_point,
             weights_file=weights_file,
+            passed_on=passed_on or {},
         )
         return entry_point
 

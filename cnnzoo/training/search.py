@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -162,13 +161,13 @@ def _crack_augmentation(hp: HyperParameters) -> Augmentation:
 def _arguments(hp: HyperParameters, name: str, *, pretrained: bool) -> dict[str, Any]:
     if name in _ARGUMENTS:
         return _ARGUMENTS[name](hp)
-    known = signature(model_info(name).entry_point).parameters
+    known = model_info(name).defaults
     found: dict[str, Any] = {}
     if "dropout" in known:
-        found["dropout"] = _step(hp, "dropout", 0.5, 0.1, default=known["dropout"].default)
+        found["dropout"] = _step(hp, "dropout", 0.5, 0.1, default=known["dropout"])
     for argument in ("alpha", "width"):
         # A published file fits one width.
-        usual = known[argument].default if argument in known else None
+        usual = known.get(argument)
         if isinstance(usual, int | float) and not pretrained:
             values = [type(usual)(usual * share) for share in (0.5, 0.75, 1)]
             found[argument] = hp.Choice(argument, values, default=usual)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from cnnzoo.data.audit.twins import Twin
     from cnnzoo.data.manifest import Manifest
 
-
 SHOWN = 24  # pictures on a contact sheet
 GROUPS_SHOWN = 50
 GROUP_PICTURES = 6

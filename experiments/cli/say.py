@@ -1,10 +1,7 @@
 """A line for people."""
 
 import sys
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    pass
+from typing import Protocol
 
 
 class Say(Protocol):

@@ -15,7 +15,6 @@ from cnnzoo.training.config import Phase, TrainConfig
 if TYPE_CHECKING:
     import keras
 
-
 RANDOM_WEIGHTS_RATE, RANDOM_WEIGHTS_BATCH = 4e-3, 32
 
 USUAL_SIZE, SMALLEST = 160, 32  # pixels: what most recipes take, and what every model takes at least

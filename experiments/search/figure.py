@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-
 COLUMNS = 4
 FEWEST = 10  # trials below which a share is noise
 MOST_GROUPS = 5

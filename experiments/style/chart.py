@@ -1,12 +1,8 @@
 """The style of all charts: colours, markers, legend, and SVG that is the same for the same numbers."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +12,6 @@ from experiments.style.text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
 
 FEW = 10  # images: the accuracy of fewer is mostly chance
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments.reporting.rows import Row
 from experiments.runs.spec import SIDES
+from experiments.style.chart import BLUE, COLOURS, GREY, INK, MARKERS, VERMILION, legend
 from experiments.style.text import human_count, shorten
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
-from experiments.style.chart import BLUE, COLOURS, GREY, INK, MARKERS, VERMILION, legend
 
 NAMED_POINTS = 6  # the names of more would cross each other
 ROUND_TIMES = [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)] + [

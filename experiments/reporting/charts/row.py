@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
 MARKS = 8  # of a learning curve
 CURVE_POINTS = 120  # of recall against precision: more are not seen, and cost bytes
 

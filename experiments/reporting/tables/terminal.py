@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-
 CONSOLE_WIDTH = 100
 WRITTEN = ("report.html", "comparison.csv", "comparison.md", "comparison.tex", "figures", "models")
 

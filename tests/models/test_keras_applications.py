@@ -4,8 +4,9 @@ import gc
 import re
 import shutil
 import warnings
+from contextlib import contextmanager
 from functools import partial
-from inspect import signature
+from inspect import getmembers, isfunction, ismodule, signature
 
 import keras
 import numpy as np
@@ -17,10 +18,11 @@ from cnnzoo.errors import InputError
 from cnnzoo.models import weights
 from cnnzoo.models.catalogue import create_model, download_published, list_models, model_info, published_file
 from cnnzoo.models.folding import frozen_twin
-from cnnzoo.models.keras_applications import build_backbone, find_applications
-from cnnzoo.models.keras_facts import default_size, nothing_fetched
+from cnnzoo.models.keras_applications import build_backbone
+from cnnzoo.models.keras_facts import APPLICATIONS
 from cnnzoo.models.normalisation import find_normalisation
 from cnnzoo.models.transfer import backbone_of, set_trainable
+from cnnzoo.models.weights import PublishedFile
 
 # One with [-1, 1], one with BGR minus the mean, one with mean and deviation, three that normalise inside, the
 # last of them with a layer behind the pooling.
@@ -43,7 +45,7 @@ def official(name, size, **arguments):
 def smallest_size(name):
     """The smallest size of at least 32 pixels that the network takes, from what the refusal says."""
     try:
-        build_backbone(find_applications()[name], input_shape=SHAPE)
+        build_backbone(name, input_shape=SHAPE)
     except InputError as error:
         return int(re.search(r"at least (\d+)x\1", str(error))[1])
     return 32
@@ -132,12 +134,12 @@ def test_all_that_keras_offers_is_there():
     assert list_models("*VGG*") == ["keras/VGG16", "keras/VGG19"]
 
 
-def test_sizes_and_sources_are_found_without_building(monkeypatch):
+def test_sizes_and_sources_are_known_without_building(monkeypatch):
     def build(*_, **__):
         raise AssertionError("a network is built")
 
     monkeypatch.setattr("keras.src.layers.Input", build)
-    sizes = {name: default_size.__wrapped__(function) for name, function in find_applications().items()}
+    sizes = {name: model_info(f"keras/{name}").image_size for name in find_applications()}
     assert sizes["EfficientNetB7"] == 600
     assert [sizes[f"EfficientNetV2{kind}"] for kind in ("B0", "B1", "B2", "B3", "S", "M", "L")] == [
         *(224, 240, 260, 300, 384, 480, 480)
@@ -146,7 +148,6 @@ def test_sizes_and_sources_are_found_without_building(monkeypatch):
     assert (sizes["MobileNetV3Small"], sizes["ConvNeXtBase"], sizes["VGG16"]) == (224, 224, 224)
     for name in list_models("keras/*"):
         info = model_info(name)
-        assert info.image_size == sizes[name.removeprefix("keras/")]
         assert info.url.startswith("https://") and 2014 <= info.year <= 2030, name
         assert info.source[0].isupper() and info.weights_licence and info.weights_available
 
@@ -162,9 +163,12 @@ def test_only_arguments_of_the_architecture_are_offered():
     assert model_info("keras/MobileNet").arguments == (*common, "alpha", "depth_multiplier")
     assert model_info("keras/MobileNetV3Large").arguments == (*common, "alpha", "minimalistic")
     assert model_info("keras/ResNet50").arguments == common
-    assert {
-        p.kind.name for p in signature(model_info("keras/MobileNet").entry_point).parameters.values()
-    } == {"KEYWORD_ONLY"}
+    assert model_info("keras/MobileNet").defaults == {
+        **{"input_shape": None, "num_classes": 2, "weights": None, "dropout": 0.0, "head": "softmax"},
+        **{"alpha": 1.0, "depth_multiplier": 1},
+    }
+    parameters = signature(model_info("keras/MobileNet").entry_point).parameters.values()
+    assert {each.kind.name for each in parameters} == {"KEYWORD_ONLY", "VAR_KEYWORD"}
     model = create_model("keras/MobileNet", input_shape=SHAPE, alpha=0.25, head="sigmoid", dropout=0.4)
     assert model.output_shape == (None, 1)
     assert model.get_layer("dropout").rate == 0.4
@@ -241,6 +245,150 @@ def test_every_kind_freezes_thaws_and_trains(name):
     assert len(model.trainable_weights) == everything
 
 
+# The table of `keras_facts` against the installed Keras. Where one of these fails with a newer Keras, bring
+# the table up to date: what Keras added is added to it, what Keras changed is changed in it.
+
+# What every function of keras.applications that builds a network takes, and nothing else there does.
+COMMON = {"include_top", "weights", "input_tensor", "input_shape", "pooling", "classes"}
+
+# What belongs to the top that is left out, or to the input: `transfer_model` sees to both.
+NOT_OURS = {*COMMON, "classifier_activation", "name", "include_preprocessing", "dropout", "dropout_rate"}
+
+
+def find_applications():
+    """The functions of keras.applications and its modules that build a network, by name."""
+    home = keras.applications
+    return {
+        name: function
+        for module in [home, *(module for _, module in getmembers(home, ismodule))]
+        for name, function in getmembers(module, isfunction)
+        if set(signature(function).parameters) >= COMMON
+    }
+
+
+@contextmanager
+def nothing_fetched():
+    """Lets Keras build what ImageNet's weights fit without these; yields the files that it asks for."""
+    asked = []
+
+    def get_file(fname, origin, *_, file_hash=None, **__):
+        asked.append(PublishedFile(origin, md5=file_hash, cached_as=fname))
+        return fname
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that some sizes share a file
+        patch.setattr(file_utils, "get_file", get_file)
+        patch.setattr(keras.Model, "load_weights", lambda *_, **__: None)
+        yield asked
+
+
+def size_in_keras(function):
+    """Where Keras refuses another size for the whole network it names it; MobileNetV3 has it documented."""
+    with nothing_fetched(), pytest.raises(ValueError) as refused:
+        function(weights="imagenet", input_shape=(1, 1, 3))
+    for text in (str(refused.value), function.__doc__):
+        if found := re.search(r"\((\d\d+), \1, 3\)", text):
+            return int(found[1])
+    return 224
+
+
+def paper_in_keras(function):
+    """Title with venue, address, and year of the first version on arXiv, as documented."""
+    text = " ".join(function.__doc__.split())
+    found = re.search(r"References?: ?-? ?\[(.*?)\] ?\( ?(\S+?)\)(?: ?\(([^()]*)\))?", text)
+    title, url, venue = found.groups()
+    year = 2000 + int(re.search(r"arxiv\.org/\w+/(\d\d)", url)[1])
+    return f"{title}, {venue}" if venue else title, url.replace("http://", "https://"), year
+
+
+def test_the_table_names_what_keras_offers():
+    missing, gone = (
+        find_applications().keys() - APPLICATIONS.keys(),
+        APPLICATIONS.keys() - find_applications(),
+    )
+    assert not missing, f"this Keras has {missing}: add them to cnnzoo/models/keras_facts.py"
+    assert not gone, f"this Keras lacks {gone}: take them out of cnnzoo/models/keras_facts.py"
+
+
+@pytest.mark.parametrize("name", sorted(APPLICATIONS))
+def test_the_table_has_the_facts_of_keras(name):
+    function, facts = find_applications()[name], APPLICATIONS[name]
+    assert facts.size == size_in_keras(function)
+    assert (facts.paper.source, facts.paper.url, facts.paper.year) == paper_in_keras(function)
+    parameters = signature(function).parameters
+    assert facts.arguments == {key: parameters[key].default for key in parameters if key not in NOT_OURS}
+    accepted = {key: each.default for key, each in signature(facts.weights_file).parameters.items()}
+    assert {key: default for key, default in accepted.items() if key != "input_shape"} == facts.arguments
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in FEW)) for name in sorted(APPLICATIONS)],
+)
+def test_the_table_has_the_file_and_the_layers_of_keras(name):
+    with nothing_fetched() as asked:
+        theirs, _ = official(name, 96, weights="imagenet")
+    file = published_file(f"keras/{name}", input_shape=(96, 96, 3), dropout=0.5)
+    assert [(file.file_name, file.url, file.md5)] == [(each.file_name, each.url, each.md5) for each in asked]
+    plain = [type(layer).__name__ for layer in official(name, 96)[0].layers]
+    deviation = APPLICATIONS[name].deviation
+    if deviation:
+        place = plain.index("Normalization") + 1
+        plain.insert(place, "Rescaling")
+        np.testing.assert_allclose(theirs.layers[place].scale, 1 / np.sqrt(deviation))
+        assert theirs.layers[place].offset == 0
+    assert [type(layer).__name__ for layer in theirs.layers] == plain
+    keras.backend.clear_session()
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "arguments"),
+    [
+        ("MobileNet", 128, {"alpha": 0.25}),
+        ("MobileNet", 192, {"alpha": 0.5}),
+        ("MobileNet", 96, {"alpha": 0.75}),
+        ("MobileNetV2", 96, {"alpha": 0.35}),
+        ("MobileNetV2", 160, {"alpha": 1.4}),
+        ("MobileNetV2", 100, {"alpha": 1}),
+        *(
+            (f"MobileNetV3{kind}", 64, arguments)
+            for kind in ("Small", "Large")
+            for arguments in ({"alpha": 0.75}, {"minimalistic": True})
+        ),
+    ],
+)
+def test_the_file_for_a_size_and_arguments_is_that_of_keras(name, size, arguments):
+    with nothing_fetched() as asked:
+        official(name, size, weights="imagenet", **arguments)
+    file = published_file(f"keras/{name}", input_shape=(size, size, 3), **arguments)
+    assert [(file.file_name, file.url, file.md5)] == [(each.file_name, each.url, each.md5) for each in asked]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("MobileNet", {"alpha": 0.3}),
+        ("MobileNet", {"alpha": 1.3}),
+        ("MobileNet", {"depth_multiplier": 2}),
+        ("MobileNetV2", {"alpha": 0.25}),
+        ("MobileNetV3Small", {"alpha": 0.5}),
+        ("MobileNetV3Large", {"alpha": 0.75, "minimalistic": True}),
+    ],
+)
+def test_no_file_is_published_where_keras_has_none(name, arguments):
+    with nothing_fetched(), pytest.raises(ValueError, match="imagenet weights"):
+        official(name, 96, weights="imagenet", **arguments)
+    with pytest.raises(InputError, match=f"no weights are published for .*{next(iter(arguments))} can be"):
+        published_file(f"keras/{name}", **arguments)
+
+
+def test_a_square_of_a_published_side_and_only_that_has_its_own_file():
+    shapes = [(160, 160, 3), (160, 128, 3), (161, 161, 3), (224, 224, 3)]
+    files = [published_file("keras/MobileNet", input_shape=shape).file_name for shape in shapes]
+    assert [name.split("_")[3] for name in files] == ["160", "224", "224", "224"]
+
+
 # Weights.
 
 
@@ -257,6 +405,10 @@ def test_a_file_gives_what_keras_makes_of_it_as_imagenet(name, tmp_path, monkeyp
     with nothing_fetched():
         source, _ = official(name, 32, weights="imagenet")
     liven(source, images(4, 32).astype(np.float32))
+    inside = next(layer for layer in source.layers if isinstance(layer, keras.layers.Normalization))
+    if inside.weights:
+        inside.set_weights([np.array(values) for values in ([0.485, 0.456, 0.406], [0.052, 0.050, 0.051], 0)])
+        inside.finalize_state()
     file = tmp_path / "notop.weights.h5"
     source.save_weights(file)
     monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: str(file))
@@ -270,30 +422,14 @@ def test_a_file_gives_what_keras_makes_of_it_as_imagenet(name, tmp_path, monkeyp
     assert not any(norm.trainable for norm in norms)
 
 
-@pytest.mark.parametrize(
-    "name", ["MobileNet", "MobileNetV3Small", pytest.param("NASNetMobile", marks=pytest.mark.slow)]
-)
-def test_the_published_file_is_the_one_that_keras_asks_for(name, monkeypatch):
-    asked = {}
-
-    def get_file(name, url, file_hash=None, **_):
-        asked.update(cached_as=name, url=url, md5=file_hash)
-        raise InterruptedError
-
-    monkeypatch.setattr(file_utils, "get_file", get_file)
-    with pytest.raises(InterruptedError), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        official(name, 64, weights="imagenet")
-    file = published_file(f"keras/{name}", input_shape=(64, 64, 3), dropout=0.5)
-    assert (file.file_name, file.url, file.md5) == (asked["cached_as"], asked["url"], asked["md5"])
-
-
-def test_asking_which_file_leaves_keras_as_it_was():
-    before = file_utils.get_file, keras.Model.load_weights
-    published_file("keras/MobileNet", alpha=0.25)
-    with pytest.raises(InputError):
-        published_file("keras/MobileNet", alpha=0.3)
-    assert (file_utils.get_file, keras.Model.load_weights) == before
+def test_what_is_saved_from_a_backbone_is_what_it_takes(tmp_path):
+    file = tmp_path / "mine.weights.h5"
+    backbone_of(create_model("keras/EfficientNetB0", input_shape=SHAPE)).save_weights(file)
+    first = create_model("keras/EfficientNetB0", input_shape=SHAPE, weights=file)
+    backbone_of(first).save_weights(tmp_path / "again.weights.h5")
+    second = create_model("keras/EfficientNetB0", input_shape=SHAPE, weights=tmp_path / "again.weights.h5")
+    x = images(2, 32)
+    np.testing.assert_array_equal(predict(pooled(first), x), predict(pooled(second), x))
 
 
 def test_a_file_in_the_cache_of_keras_is_used_without_a_network(keras_home, tmp_path):
