@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from cnnzoo.errors import InputError
 from cnnzoo.files import file_stem
-from experiments.auditing.findings import say_findings, say_leak
 from experiments.auditing.issues import Issue, issue_of_pair, issues_of, write_csv
+from experiments.auditing.sentences import say_findings, say_leak
 from experiments.auditing.sheets import draw_pairs, draw_sheets
 from experiments.cli.arguments import Parser
 from experiments.cli.process import called, exit_code

@@ -1,4 +1,4 @@
-"""What every command does alike: an input error is one line on stderr and exit code 2."""
+"""What every command does alike: its exit codes, its name and how it starts children; errors are one line."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]  # where our packages lie
 
 USAGE_ERROR = 2
 # What stands in a message for an argument of the library.
-OPTIONS = {
+OPTION_OF_ARGUMENT = {
     "data": "--data",
     "groups": "--groups",
     "limit": "--limit",
@@ -83,7 +83,7 @@ def exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
     except InputError as error:
-        print(f"error: {error.told(OPTIONS)}", file=sys.stderr)
+        print(f"error: {error.told(OPTION_OF_ARGUMENT)}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
         # The reader of a pipe went away (… | head): nothing is wrong, and nobody is left to tell.

@@ -1,4 +1,4 @@
-"""Which charts there are, and drawing them all."""
+"""Drawing all charts, those that `cost`, `shared` and `row` list; `page` says which of them it shows."""
 
 from collections.abc import Callable
 from pathlib import Path

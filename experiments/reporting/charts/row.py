@@ -22,18 +22,18 @@ MARKS = 8  # of a learning curve
 CURVE_POINTS = 120  # of recall against precision: more are not seen, and cost bytes
 
 
-def row_charts(verdicts: Decisions) -> "dict[str, Callable[[Figure], None]]":
+def row_charts(decisions: Decisions) -> "dict[str, Callable[[Figure], None]]":
     """Returns what draws each chart of a finished row that it has numbers for, by kind."""
-    row = verdicts.row
+    row = decisions.row
     charts: dict[str, Callable[[Figure], None]] = {
         field: partial(_curve, row=row, field=field) for field in ("accuracy", "loss")
     }
     if row.results[0].confusion:
-        charts["confusion"] = partial(_confusion, verdicts=verdicts)
-    if verdicts.decided:
-        charts["reliability"] = partial(_reliability, verdicts=verdicts)
+        charts["confusion"] = partial(_confusion, decisions=decisions)
+    if decisions.decided:
+        charts["reliability"] = partial(_reliability, decisions=decisions)
         if row.first.data.positive in row.class_names:
-            charts["precision"] = partial(_precision, verdicts=verdicts)
+            charts["precision"] = partial(_precision, decisions=decisions)
     return charts
 
 
@@ -101,9 +101,9 @@ def _scale_loss(axes: "Axes") -> None:
         axes.yaxis.set_minor_formatter(lambda value, _: "")
 
 
-def _confusion(figure: "Figure", *, verdicts: Decisions) -> None:
+def _confusion(figure: "Figure", *, decisions: Decisions) -> None:
     """Counts, and the share of the actual class, summed over the seeds."""
-    names, counts = [shorten(name, 18) for name in verdicts.row.class_names], verdicts.confusion
+    names, counts = [shorten(name, 18) for name in decisions.row.class_names], decisions.confusion
     side = max(1.6, 0.58 * len(names))
     figure.set_size_inches(side + 2.4, side + 1.6)
     axes = figure.subplots()
@@ -135,19 +135,19 @@ def _thinned(x: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.int64]:
     return np.unique([0, len(x) - 1, *np.searchsorted(way, np.linspace(0, way[-1], CURVE_POINTS)[:-1])])
 
 
-def _reliability(figure: "Figure", *, verdicts: Decisions) -> None:
+def _reliability(figure: "Figure", *, decisions: Decisions) -> None:
     """Accuracy against confidence, all seeds together, with and without the temperature."""
     from cnnzoo.evaluation.calibration import reliability
 
     figure.set_size_inches(4.2, 3.6)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="ideal")
-    raw = [each.probabilities for each in verdicts.row.predictions]
-    labels = np.tile(verdicts.labels, len(raw))
+    raw = [each.probabilities for each in decisions.row.predictions]
+    labels = np.tile(decisions.labels, len(raw))
     lowest = 1.0
     for probabilities, label, colour, marker, line in (
         (raw, "as the network says", VERMILION, "s", "--"),
-        (verdicts.probabilities, "with the temperature", BLUE, "o", "-"),
+        (decisions.probabilities, "with the temperature", BLUE, "o", "-"),
     ):
         bins = [b for b in reliability(labels, np.concatenate(probabilities)) if b.count >= FEW]
         lowest = min([lowest, *(b.confidence for b in bins)])
@@ -160,18 +160,18 @@ def _reliability(figure: "Figure", *, verdicts: Decisions) -> None:
     figure.legend(loc="outside lower center", ncols=2)
 
 
-def _precision(figure: "Figure", *, verdicts: Decisions) -> None:
+def _precision(figure: "Figure", *, decisions: Decisions) -> None:
     """Recall against precision of the positive class, a line per seed, with the chosen threshold."""
     from sklearn.metrics import precision_recall_curve
 
-    row = verdicts.row
+    row = decisions.row
     positive = row.class_names.index(row.first.data.positive)
-    actual = verdicts.labels == positive
+    actual = decisions.labels == positive
     figure.set_size_inches(4.2, 3.6)
     axes = figure.subplots()
     lowest = 1.0
     for i, (record, result, probabilities) in enumerate(
-        zip(row.finished, row.results, verdicts.probabilities, strict=True)
+        zip(row.finished, row.results, decisions.probabilities, strict=True)
     ):
         precision, recall, _ = precision_recall_curve(
             actual, probabilities[:, positive], drop_intermediate=True
