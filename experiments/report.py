@@ -25,15 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, metavar="DIR", help="where to write (default: DIR itself; for several, report)"
     )
     options = parser.parse_args(arguments)
+    from experiments.reporting.comparison import Comparison
     from experiments.reporting.tables.terminal import print_table
-    from experiments.reporting.write import write_report
-    from experiments.runs.records import read_records
+    from experiments.reporting.write import write_comparison
 
     out = options.out or (options.folders[0] if len(options.folders) == 1 else Path("report"))
-    for folder in options.folders:
-        read_records(folder)  # before a folder is made for nothing
+    comparison = Comparison.of(options.folders)  # before a folder is made for nothing
     make_folders(out, ("figures",))
-    print_table(write_report(out, options.folders), out)
+    write_comparison(out, comparison)
+    print_table(comparison, out)
     return 0
 
 

@@ -14,25 +14,30 @@ from experiments.runs.records import RUNS_FILE
 
 
 def write_report(out: Path, folders: Sequence[Path] = ()) -> Comparison:
-    """Writes comparison.csv, .md and .tex, figures/*.svg and report.html into `out`.
-
-    A pure function of `folders`, by default `out` itself: the runs in them, and the pictures that the runs
-    left, which may be missing.
+    """Reads the runs in `folders`, by default `out` itself, and writes their comparison into `out`.
 
     Raises:
         InputError: a folder holds no runs.
     """
+    comparison = Comparison.of(folders or [out])
+    write_comparison(out, comparison)
+    return comparison
+
+
+def write_comparison(out: Path, comparison: Comparison) -> None:
+    """Writes comparison.csv, .md and .tex, figures/*.svg and report.html into `out`.
+
+    A pure function of the rows and of the pictures that their runs left, which may be missing.
+    """
     from experiments.reporting.charts.draw import draw_figures
     from experiments.reporting.page import page
 
-    comparison = Comparison.of(folders or [out])
     write_csv(out / "comparison.csv", comparison)
     charts = draw_figures(out / "figures", comparison)
     draw_table(out / "figures" / "table.svg", comparison)
     write_whole(out / "comparison.md", markdown(comparison))
     write_whole(out / "comparison.tex", latex(comparison))
     write_whole(out / "report.html", page(comparison, charts))
-    return comparison
 
 
 def summary(comparison: Comparison, out: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -54,7 +55,7 @@ def run_missing(jobs: Sequence[Job], records: Sequence[RunRecord], out: Path, wa
             watcher.already_done(job, done[job.spec.identity])
             continue
         watcher.started(job)
-        record = make(job.spec, lambda event, job=job: watcher.heard(job, event))  # type: ignore[misc]
+        record = make(job.spec, partial(watcher.heard, job))
         append_record(out, record)
         watcher.ended(job, record)
 

@@ -290,6 +290,9 @@ def test_a_file_without_a_whole_record_is_an_input_error(tmp_path):
     (tmp_path / "runs.jsonl").write_text('{"identity": "x", "rec\n')
     with pytest.raises(InputError, match="no whole record"):
         write_report(tmp_path)
+    with pytest.raises(InputError, match="no whole record"):
+        main([str(tmp_path), "--out", str(tmp_path / "new")])
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_picture_of_the_table_cuts_nothing_off(tmp_path):
