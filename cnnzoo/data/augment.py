@@ -4,6 +4,7 @@ What happens to an image is drawn from (seed, epoch, position of the image in it
 bit for bit whatever the number of threads, and a stopped one goes on where it was.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -53,7 +54,7 @@ class Augmentation:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it is a share, at least 0 and below 1")
         for name in ("zoom", "blur", "noise"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0")
 
     @property

@@ -1,6 +1,7 @@
 """What other cameras, hands and storage do to an image, at five strengths (after Hendrycks 2019)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,29 +12,27 @@ from cnnzoo.data.images import encode_jpeg
 Image = npt.NDArray[np.uint8]
 CANVAS = 256  # pixels: the size that the strengths are meant for
 
-# Gaussian blur in pixels, noise in gray levels, exposure in stops, JPEG quality, rotation in degrees, scale
-# as a factor. Exposure, rotation and scale go one way for half of the images and the other way for the rest.
-STRENGTHS: dict[str, tuple[float, ...]] = {
-    "blur": (0.7, 1.2, 2.0, 3.0, 4.5),
-    "noise": (5, 10, 18, 30, 45),
-    "exposure": (0.3, 0.6, 1.0, 1.5, 2.0),
-    "jpeg": (50, 30, 20, 12, 7),
-    "rotation": (5, 10, 20, 30, 45),
-    "scale": (1.1, 1.25, 1.5, 1.75, 2.0),
-}
+
+@dataclass(frozen=True)
+class Corruption:
+    """A change of an image, and how much of it each of the strengths 1 to 5 is."""
+
+    change: Callable[[Image, float, np.random.Generator], Image]
+    strengths: tuple[float, float, float, float, float]
 
 
 def corrupt(image: Image, kind: str, strength: int, *, seed: int = 0) -> Image:
-    """Returns a (CANVAS, CANVAS, 3) image with one corruption of `STRENGTHS`.
+    """Returns a (CANVAS, CANVAS, 3) image with one corruption of `CORRUPTIONS`.
 
     Args:
         image: RGB.
-        kind: a key of `STRENGTHS`.
+        kind: a key of `CORRUPTIONS`.
         strength: 1 to 5.
         seed: of the noise and of the way that a corruption goes: the same seed gives the same image.
     """
     rng = np.random.default_rng(seed)
-    return _KINDS[kind](image, STRENGTHS[kind][strength - 1], rng)
+    corruption = CORRUPTIONS[kind]
+    return corruption.change(image, corruption.strengths[strength - 1], rng)
 
 
 def _blur(image: Image, sigma: float, rng: np.random.Generator) -> Image:
@@ -76,11 +75,14 @@ def _warp(image: Image, degrees: float, factor: float) -> Image:
     return np.asarray(warped, np.uint8)
 
 
-_KINDS: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
-    "blur": _blur,
-    "noise": _noise,
-    "exposure": _exposure,
-    "jpeg": _jpeg,
-    "rotation": _rotation,
-    "scale": _scale,
+# Each kind with its five strengths: Gaussian blur in pixels, noise in gray levels, exposure in stops, JPEG
+# quality, rotation in degrees, scale as a factor. Exposure, rotation and scale go one way for half of the
+# images and the other way for the rest.
+CORRUPTIONS: dict[str, Corruption] = {
+    "blur": Corruption(_blur, (0.7, 1.2, 2.0, 3.0, 4.5)),
+    "noise": Corruption(_noise, (5, 10, 18, 30, 45)),
+    "exposure": Corruption(_exposure, (0.3, 0.6, 1.0, 1.5, 2.0)),
+    "jpeg": Corruption(_jpeg, (50, 30, 20, 12, 7)),
+    "rotation": Corruption(_rotation, (5, 10, 20, 30, 45)),
+    "scale": Corruption(_scale, (1.1, 1.25, 1.5, 1.75, 2.0)),
 }

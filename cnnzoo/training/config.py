@@ -1,5 +1,6 @@
 """How a model is trained, and what an epoch gave, as dataclasses that need no framework."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -40,13 +41,13 @@ class Phase:
             raise InputError(f"epochs is {self.epochs}; it must be at least 1")
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
-        if self.learning_rate <= 0:
-            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate is {self.learning_rate}; it must be a number above 0")
         if self.patience is not None and self.patience < 1:
             raise InputError(f"patience is {self.patience}; it must be at least 1, or None")
         if self.schedule not in get_args(Schedule):
             raise InputError(f"unknown schedule {self.schedule!r}; known: {', '.join(get_args(Schedule))}")
-        if self.weight_decay < 0:
+        if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0")
         if self.weight_decay and self.optimizer != "adamw":
             raise InputError(f"weight_decay is adamw's; {self.optimizer} has none: choose optimizer='adamw'")

@@ -2,12 +2,10 @@
 
 import json
 import re
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from cnnzoo.data.augment import Augmentation
 from cnnzoo.errors import InputError
 from cnnzoo.files import write_whole
 from cnnzoo.training.config import Phase, TrainConfig
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 RANDOM_WEIGHTS_RATE, RANDOM_WEIGHTS_BATCH = 4e-3, 32
 
 USUAL_SIZE, SMALLEST = 160, 32  # pixels: what most recipes take, and what every model takes at least
-
-_PLAIN = (bool, int, float, str, NoneType)
 
 
 @dataclass(frozen=True)
@@ -92,16 +88,15 @@ class Recipe:
         Raises:
             InputError: a field is unknown, missing, of another type or of no usable value.
         """
-        values = dict(values)
-        config = _object(values.get("config"), "config")
-        phases = config.get("phases")
-        if not isinstance(phases, list | tuple):
-            raise InputError("config.phases must be a list of phases")
-        config["phases"] = tuple(_build(Phase, phase, "a phase") for phase in phases)
-        config["augmentation"] = _build(Augmentation, config.get("augmentation", {}), "config.augmentation")
-        values["config"] = _build(TrainConfig, config, "config")
-        values["arguments"] = _object(values.get("arguments", {}), "arguments")
-        recipe = _build(Recipe, values, "the recipe")
+        import msgspec
+
+        try:
+            recipe = msgspec.convert(values, Recipe)
+        except msgspec.ValidationError as error:
+            message, _, place = str(error).replace("`", "").partition(" - at $.")
+            raise InputError(f"{place}: {message}" if place else message) from None
+        if unknown := _unknown(values, asdict(recipe)):
+            raise InputError(f"no field is named {unknown}")
         if not re.fullmatch(r"[\w.+-]+", recipe.name):
             raise InputError(f"name is {recipe.name!r}; files are named by it: letters, digits and -_.+ only")
         if min(recipe.image_size, recipe.batch_size) < 1:
@@ -121,43 +116,21 @@ def load_recipe(path: Path) -> Recipe:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Recipe.from_dict(_object(values, "the recipe"))
+        return Recipe.from_dict(values)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # JSON and text; InputError is one too
         raise InputError(f"{path}: {error}") from None
 
 
-def _object(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{name} must be an object with names and values")
-    return dict(value)
-
-
-def _build(kind: type, values: Any, name: str) -> Any:
-    """Calls a dataclass with the values of a file, after a look at their names and types."""
-    values = _object(values, name)
-    known = {entry.name: entry for entry in fields(kind)}
-    for key, value in values.items():
-        if key not in known:
-            raise InputError(f"{name} has no field {key!r}; known: {', '.join(known)}")
-        kinds = get_args(known[key].type) if isinstance(known[key].type, UnionType) else [known[key].type]
-        plain = [part for part in kinds if part in _PLAIN]
-        if plain and not any(_is(value, part) for part in plain):
-            wanted = " or ".join(part.__name__ for part in plain)
-            raise InputError(f"{key} of {name} is {value!r}; {wanted} is wanted")
-    missing = [
-        entry.name
-        for entry in known.values()
-        if entry.default is MISSING and entry.default_factory is MISSING and entry.name not in values
-    ]
-    if missing:
-        raise InputError(f"{name} lacks {', '.join(missing)}")
-    return kind(**values)
-
-
-def _is(value: Any, kind: type) -> bool:
-    """Like isinstance, but True is no number, and a whole number will do for a float."""
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+def _unknown(given: Any, known: Any) -> str:
+    """Returns the first name in `given` that `known` lacks, with its place; empty where there is none."""
+    if isinstance(given, dict) and isinstance(known, dict):
+        for name, value in given.items():
+            if name not in known:
+                return f"{name}; there are {', '.join(known)}"
+            if inner := _unknown(value, known[name]):
+                return f"{name}.{inner}"
+    if isinstance(given, list | tuple) and isinstance(known, list | tuple):
+        return next(filter(None, map(_unknown, given, known)), "")
+    return ""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.data.corruptions import CANVAS, STRENGTHS, corrupt
+from cnnzoo.data.corruptions import CANVAS, CORRUPTIONS, corrupt
 from cnnzoo.data.images import load_images, resize_image
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.pipeline import Datasets, ImageSet, load_image_set
@@ -100,10 +100,10 @@ def robustness(model: Any, data: Datasets) -> dict[str, list[float]]:
     paths = [data.manifest.root / data.test.paths[i] for i in chosen]
     originals, labels = load_images(paths, CANVAS), data.test.labels[chosen]
     found = {"none": [_accuracy(model, data.test, originals, labels)]}
-    for kind, strengths in STRENGTHS.items():
+    for kind, corruption in CORRUPTIONS.items():
         found[kind] = [
             _accuracy(model, data.test, _corrupted(originals, kind, strength), labels)
-            for strength in range(1, len(strengths) + 1)
+            for strength in range(1, len(corruption.strengths) + 1)
         ]
     return found
 

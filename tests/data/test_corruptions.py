@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnzoo.data.corruptions import CANVAS, STRENGTHS, corrupt
+from cnnzoo.data.corruptions import CANVAS, CORRUPTIONS, corrupt
 from cnnzoo.data.sources.concrete import draw_tile
 
 TILE = draw_tile(np.random.default_rng(0), crack=True, size=CANVAS)[0]
@@ -15,13 +15,13 @@ def changed(kind, strength, seed=0):
     return np.abs(corrupt(TILE, kind, strength, seed=seed).astype(float) - TILE).mean()
 
 
-@pytest.mark.parametrize("kind", STRENGTHS)
+@pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_every_strength_changes_more_than_the_one_before(kind):
     for seed in (0, 1, 2):
         assert (np.diff([0] + [changed(kind, strength, seed) for strength in range(1, 6)]) > 0).all()
 
 
-@pytest.mark.parametrize("kind", STRENGTHS)
+@pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_an_image_stays_an_image_and_a_seed_repeats_it(kind):
     image = corrupt(TILE, kind, 3, seed=5)
     assert (image.shape, image.dtype) == (TILE.shape, np.uint8)
@@ -42,12 +42,12 @@ def test_a_stop_of_light_is_a_gain_of_the_power_1_over_2_2():
 
 def test_noise_has_the_deviation_that_it_names():
     gray = np.full((256, 256, 3), 128, np.uint8)
-    for strength, deviation in enumerate(STRENGTHS["noise"][:4], 1):
+    for strength, deviation in enumerate(CORRUPTIONS["noise"].strengths[:4], 1):
         assert corrupt(gray, "noise", strength).std() == pytest.approx(deviation, rel=0.03)
 
 
 def test_jpeg_is_what_another_encoder_makes_of_it():
-    for strength, quality in enumerate(STRENGTHS["jpeg"], 1):
+    for strength, quality in enumerate(CORRUPTIONS["jpeg"].strengths, 1):
         data = io.BytesIO()
         Image.fromarray(TILE).save(data, "JPEG", quality=int(quality))
         expected = np.asarray(Image.open(data), float)
@@ -55,7 +55,7 @@ def test_jpeg_is_what_another_encoder_makes_of_it():
 
 
 def test_a_rotation_turned_back_is_the_image_again():
-    (degrees,) = STRENGTHS["rotation"][2:3]
+    (degrees,) = CORRUPTIONS["rotation"].strengths[2:3]
     turned = corrupt(TILE, "rotation", 3, seed=0)
     middle = slice(CANVAS // 4, -CANVAS // 4)
     errors = []

@@ -63,17 +63,22 @@ def test_a_models_name_is_a_recipe_for_it():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r.update(batchsize=3), "the recipe has no field 'batchsize'; known: name, model"),
-        (lambda r: r.pop("model"), "the recipe lacks model"),
-        (lambda r: r.update(image_size="64"), "image_size of the recipe is '64'; int is wanted"),
+        (lambda r: r.update(batchsize=3), "no field is named batchsize; there are name, model"),
+        (lambda r: r.pop("model"), "missing required field model"),
+        (lambda r: r.update(image_size="64"), "image_size: Expected int, got str"),
         (lambda r: r.update(name="a/b"), "name is 'a/b'"),
         (lambda r: r.update(batch_size=0), "at least 1"),
-        (lambda r: r.pop("config"), "config must be an object"),
+        (lambda r: r.pop("config"), "missing required field config"),
         (lambda r: r["config"].update(phases=[]), "at least one Phase"),
-        (lambda r: r["config"]["phases"][0].update(epochs=2.5), "epochs of a phase is 2.5; int is wanted"),
+        (
+            lambda r: r["config"]["phases"][0].update(epochs=2.5),
+            r"config\.phases\[0\]\.epochs: Expected int, got float",
+        ),
+        (lambda r: r["config"]["phases"][0].update(epoch=2), "named config.phases.epoch; there"),
+        (lambda r: r["config"]["phases"][0].update(learning_rate=float("nan")), "learning_rate is nan"),
         (lambda r: r["config"]["phases"][0].update(optimizer="adm"), "unknown optimizer 'adm'"),
         (lambda r: r["config"]["augmentation"].update(light=2), "light is 2"),
-        (lambda r: r["config"]["augmentation"].update(vertical_flip=1), "bool is wanted"),
+        (lambda r: r["config"]["augmentation"].update(vertical_flip=1), "vertical_flip: Expected bool"),
     ],
 )
 def test_a_recipe_file_that_is_wrong_is_named_with_what_is_wrong(tmp_path, change, message):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.data.corruptions import STRENGTHS
+from cnnzoo.data.corruptions import CORRUPTIONS
 from cnnzoo.files import replaced_whole
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.rows import Row
@@ -47,7 +47,7 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
         values |= {f"also_{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
         low, high = row.other_intervals.get(name) or (None, None)
         values |= {f"also_{name}_accuracy_low": low, f"also_{name}_accuracy_high": high}
-    values |= {f"robustness_{kind}": row.robustness(kind) for kind in ("none", *STRENGTHS)}
+    values |= {f"robustness_{kind}": row.robustness(kind) for kind in ("none", *CORRUPTIONS)}
     values |= {f"at_threshold_{name}": row.operating(name) for name in OPERATING}
     for name in ("tracing_seconds", "images_per_second", "seconds_per_epoch", "first_epoch_seconds"):
         values[name] = row.average(name)

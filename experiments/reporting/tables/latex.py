@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 
 from experiments.reporting.comparison import Comparison
-from experiments.reporting.rows import interval_text
 from experiments.reporting.sentences import data_lines, demonstration
-from experiments.style.text import human_count, human_time, number, plain
+from experiments.reporting.tables.columns import columns
+from experiments.style.text import plain
 
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
@@ -19,36 +19,17 @@ def latex(comparison: Comparison) -> str:
 
     What stands beside the table in Markdown is a comment here.
     """
-    others = comparison.others
-    titles = ["Recipe", "Test accuracy", "95 % interval", *others, "Training", "Parameters", "ms/image"]
+    shown = [(column.latex, column.cell) for column in columns(comparison) if column.latex is not None]
+    beside = [demonstration(comparison.rows), *comparison.conclusions, *data_lines(comparison.rows)]
     lines = [
         r"% \usepackage{booktabs}",
-        *(
-            f"% {note}"
-            for note in [
-                demonstration(comparison.rows),
-                *comparison.conclusions,
-                *data_lines(comparison.rows),
-            ]
-            if note
-        ),
-        r"\begin{tabular}{l" + "r" * (len(titles) - 1) + "}",
+        *(f"% {note}" for note in beside if note),
+        r"\begin{tabular}{l" + "r" * (len(shown) - 1) + "}",
         r"\toprule",
-        _tex_line(titles),
+        _tex_line([title for title, _ in shown]),
         r"\midrule",
+        *(_tex_line([cell(row) for _, cell in shown]) for row in comparison.rows),
     ]
-    for row in comparison.rows:
-        accuracy, spread = number(row.average("test_accuracy"), 4), row.deviation("test_accuracy")
-        cells = [
-            row.name,
-            accuracy if spread is None else f"{accuracy} ± {number(spread, 4)}",
-            interval_text(row) or row.status,
-            *(number(row.other(name, "accuracy"), 4) for name in others),
-            human_time(row.average("train_seconds")),
-            human_count(row.average("total_params")),
-            number(row.average("ms_per_image_32"), 2),
-        ]
-        lines.append(_tex_line(cells))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 from cnnzoo.files import write_whole
 from experiments.cli.process import to_type
 from experiments.reporting.comparison import Comparison
-from experiments.reporting.rows import interval_text
 from experiments.reporting.sentences import RESULTS, audit_lines, demonstration
-from experiments.style.text import human_count, human_time, number, shorten
+from experiments.reporting.tables.columns import columns
+from experiments.style.text import shorten
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 CONSOLE_WIDTH = 100
+_WORDS = ("recipe", "weights", "status")  # the columns that hold no numbers
 WRITTEN = ("report.html", "comparison.csv", "comparison.md", "comparison.tex", "figures", "models")
 
 
@@ -25,34 +26,16 @@ def _table(comparison: Comparison) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("recipe", no_wrap=True)
-    titles = [
-        "accuracy",
-        "95 %",
-        "training",
-        *(["tracing"] if comparison.traced else []),
-        "params",
-        "ms/image",
-    ]
-    for title in titles:
-        table.add_column(title, justify="right", no_wrap=True)
-    for name in comparison.others:
-        table.add_column(escape(shorten(name, 12)), justify="right", no_wrap=True)
-    table.add_column("weights", no_wrap=True, overflow="ellipsis", max_width=12)
-    table.add_column("status", no_wrap=True)
-    for row in comparison.rows:
-        table.add_row(
-            escape(row.name),
-            number(row.average("test_accuracy"), 4),
-            interval_text(row).replace(" to ", "–"),
-            human_time(row.average("train_seconds")),
-            *([human_time(row.average("tracing_seconds"))] if comparison.traced else []),
-            human_count(row.average("total_params")),
-            number(row.average("ms_per_image_32"), 2),
-            *(number(row.other(name, "accuracy"), 4) for name in comparison.others),
-            escape(row.first.weights),
-            "ok" if row.status == "ok" else "failed",
+    shown = [(column.terminal, column.cell) for column in columns(comparison) if column.terminal is not None]
+    for title, _ in shown:
+        table.add_column(
+            escape(shorten(title, 12)),
+            justify="left" if title in _WORDS else "right",
+            no_wrap=True,
+            max_width=12 if title == "weights" else None,
         )
+    for row in comparison.rows:
+        table.add_row(*(escape(cell(row)) for _, cell in shown))
     return table
 
 
