@@ -1,3 +1,9 @@
+import csv
+import importlib.util
+import os
+import subprocess
+import sys
+import warnings
 import zipfile
 
 import cv2
@@ -7,6 +13,8 @@ import pytest
 
 import cnnzoo
 from cnnzoo.evaluation.calibration import Decision, decide
+from experiments import predict
+from experiments.cli.process import exit_code
 
 NAMES = ("crack", "plain")
 
@@ -68,3 +76,116 @@ def test_a_damaged_member_is_one_line(model, content, tmp_path):
         archive.writestr("cnnzoo.json", content)
     with pytest.raises(cnnzoo.InputError, match=r"m\.keras: cnnzoo\.json in it is damaged"):
         cnnzoo.load_model(tmp_path / "m.keras")
+
+
+def test_plain_keras_opens_a_saved_file_without_a_warning(model, image, tmp_path):
+    model.compile("adam", "binary_crossentropy")
+    model.fit(np.zeros((2, 32, 32, 3)), np.zeros(2), verbose=0)
+    cnnzoo.save_model(model, tmp_path / "m.keras", class_names=NAMES)
+    assert model.compiled
+    assert model.optimizer is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = keras.saving.load_model(tmp_path / "m.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(again.predict(pixels, verbose=0), model.predict(pixels, verbose=0), atol=1e-6)
+
+
+def test_a_file_does_for_a_classifier_and_one_path_for_many(model, image, tmp_path):
+    cnnzoo.save_model(model, tmp_path / "m.keras", class_names=NAMES)
+    (by_file,) = cnnzoo.predict(tmp_path / "m.keras", image)
+    (by_classifier,) = cnnzoo.predict(cnnzoo.load_model(tmp_path / "m.keras"), [str(image)])
+    assert by_file.class_name == by_classifier.class_name
+    assert by_file.path == image
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: cnnzoo.predict(model, ["a.png"]), "predict takes a Classifier"),
+        (
+            lambda model: cnnzoo.predict(cnnzoo.Classifier(model, NAMES), np.zeros((1, 32, 32, 3))),
+            "paths of image",
+        ),
+        (lambda model: cnnzoo.predict("nowhere.keras", ["a.png"]), "no such file"),
+        (
+            lambda model: cnnzoo.evaluate(model, np.zeros((1, 32, 32, 3))),
+            "evaluate takes .*not numpy.ndarray",
+        ),
+        (lambda model: cnnzoo.fit(model, (np.zeros(1), np.zeros(1)), None), "fit takes .*not tuple"),
+    ],
+)
+def test_what_is_no_classifier_path_or_data_set_is_refused_at_once(model, call, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        call(model)
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    """A model that learnt from tiles of 40 x 50 pixels."""
+    path = tmp_path / "m.keras"
+    decision = Decision(positive="crack")
+    cnnzoo.save_model(model, path, class_names=NAMES, decision=decision, image_pixels=(40, 50))
+    return path
+
+
+def run_predict(*arguments):
+    return exit_code(lambda: predict.main([str(argument) for argument in arguments]))
+
+
+def test_a_photograph_much_larger_than_the_tiles_is_warned_of(saved, tmp_path, capsys):
+    for name, shape in (("wall", (400, 700, 3)), ("tile", (60, 80, 3))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full(shape, 130, np.uint8))
+    assert run_predict(saved, tmp_path / "wall.png", tmp_path / "tile.png", "--csv", tmp_path / "v.csv") == 0
+    error = capsys.readouterr().err
+    assert "Classes: crack (positive), plain\n" in error
+    assert "1 of 2 images are much larger" in error
+    assert "wall.png: 18 times 40 x 50 pixels" in error
+    with (tmp_path / "v.csv").open(newline="") as file:
+        assert [line["times_larger"] for line in csv.DictReader(file)] == ["17.5", ""]
+
+
+def test_predict_names_what_it_cannot_look_at_and_answers_for_the_rest(saved, image, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    (photos / ".ipynb_checkpoints").mkdir(parents=True)
+    (photos / "out").mkdir()
+    for place in (".ipynb_checkpoints/a.png", "out/b.png", "c.png"):
+        (photos / place).write_bytes(image.read_bytes())
+    (photos / "out" / "runs.jsonl").touch()
+    (photos / "gone.png").symlink_to("nowhere.png")
+    (photos / "up").symlink_to("..")
+    odd = os.fsencode(photos) + b"/Ri\xdf\n.png"
+    with open(odd, "wb") as file:
+        file.write(image.read_bytes())
+    assert run_predict(saved, photos, "--csv", tmp_path / "v.csv") == 1
+    out, error = capsys.readouterr()
+    assert [line.split("\t")[0].rpartition("/")[2] for line in out.splitlines()] == [
+        r"Ri\udcdf\n.png",
+        "c.png",
+    ]
+    assert "gone.png: a link that leads nowhere" in error
+    assert "up: a link to a folder; not followed" in error
+    assert "passed over" in error
+    with (tmp_path / "v.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        paths = {line["path"] for line in csv.DictReader(file)}
+    assert os.fsdecode(odd) in paths  # as it is, to be found again
+
+
+def test_swapped_arguments_are_one_line_with_the_right_order(saved, image, capsys):
+    assert run_predict(image, saved) == 2
+    assert (
+        f"the model comes first, then the images: cnnzoo predict {saved} {image}"
+        in capsys.readouterr().err.replace("python -m experiments.predict", "cnnzoo predict")
+    )
+
+
+@pytest.mark.parametrize(
+    ("backend", "message"), [("jax", "pip install jax"), ("foo", "there are tensorflow, jax, torch")]
+)
+def test_a_backend_that_is_not_there_is_one_line(backend, message):
+    if importlib.util.find_spec(backend):
+        pytest.skip(f"{backend} is installed")
+    code = "import cnnzoo\ntry: cnnzoo.create_model('three_conv')\nexcept cnnzoo.InputError as e: print(e)"
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert message in run.stdout

@@ -129,6 +129,82 @@ def test_another_folder_needs_the_same_classes(tiles, tmp_path):
         prepare_data(request(tiles, tmp_path / "out", also=(other,)))
 
 
+@pytest.fixture
+def split_tiles(tmp_path):
+    """A folder that is already split, with two training images turned into test images."""
+    root = tmp_path / "split"
+    for seed, (side, count) in enumerate({"train": 30, "val": 12, "test": 12}.items(), 10):
+        write_tiles(root / side, {"crack": count, "sound": count}, seed=seed)
+    for i in (3, 4):
+        image = cv2.imread(str(root / "train" / "crack" / f"{i:03}.png"))
+        cv2.imwrite(str(root / "test" / "crack" / f"turned{i}.png"), np.rot90(image).copy())
+    return root
+
+
+def test_a_given_split_is_kept_and_what_leaks_between_its_sides_is_named(split_tiles, tmp_path):
+    said = []
+    asked = request(split_tiles, tmp_path / "out")
+    plan = prepare_data(asked, lambda text, *, warning=False: said.append((text, warning)))
+    (part,) = plan.parts
+    assert (part.data.split.kind, part.data.split.leaked) == ("given", 2)
+    assert part.data.images == {
+        "train": {"crack": 30, "sound": 30},
+        "validation": {"crack": 12, "sound": 12},
+        "test": {"crack": 14, "sound": 12},
+    }
+    assert said[0] == ("Classes: crack 56 images (positive), sound 54 images", False)
+    (leak,) = [text for text, warning in said if warning]
+    assert leak.startswith("Leak: 2 of 26 test images have a near-duplicate in train, test/crack/turned3.png")
+
+    anew = prepare_data(request(split_tiles, tmp_path / "anew", split="grouped")).parts[0]
+    assert (anew.data.split.kind, anew.data.split.leaked) == ("grouped", 0)
+
+
+def test_the_audit_of_a_given_split_lists_what_leaks(split_tiles, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert audit.main(["split"]) == 0
+    assert "Leak: 2 images of test have a near-duplicate in train" in capsys.readouterr().out
+    with (tmp_path / "audit" / "issues.csv").open(newline="") as file:
+        leaks = [line for line in csv.DictReader(file) if line["kind"] == "leak_train_test"]
+    assert {(line["path"], line["twin"]) for line in leaks} == {
+        (f"split/test/crack/turned{i}.png", f"split/train/crack/{i:03}.png") for i in (3, 4)
+    }
+    assert (tmp_path / "audit" / "leak-split-train-test.jpg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("names", "positive"), [(("crack", "sound"), "crack"), (("left", "right"), "")])
+def test_the_positive_class_is_never_the_last_by_name(tmp_path, names, positive):
+    folder = write_tiles(tmp_path / "tiles", dict.fromkeys(names, 12))
+    plan = prepare_data(request(folder, tmp_path / "out"))
+    assert plan.parts[0].data.positive == positive
+    asked = request(folder, tmp_path / "recall", needs_positive=True)
+    if positive:
+        assert prepare_data(asked).parts[0].data.positive == positive
+    else:
+        with pytest.raises(
+            InputError, match=r"--recall: of which class.* --positive with one of left, right"
+        ):
+            prepare_data(asked)
+
+
+def test_classes_that_look_alike_or_like_a_side_are_doubted(tmp_path):
+    folder = write_tiles(tmp_path / "tiles", {"Crack": 12, "crack ": 12, "test": 12})
+    said = []
+    prepare_data(request(folder, tmp_path / "out"), lambda text, *, warning=False: said.append(text))
+    assert "The classes 'Crack' and 'crack ' differ in spelling alone" in said[1]
+    assert "'test' is taken for a class" in said[2]
+
+
+@pytest.mark.parametrize("command", [audit.main, main])
+@pytest.mark.parametrize(("out", "message"), [(".", "is the folder of images"), ("crack", "holds images")])
+def test_results_never_lie_among_the_images(tiles, monkeypatch, capsys, command, out, message):
+    monkeypatch.chdir(tiles)
+    data = ["."] if command is audit.main else ["--data", "."]
+    assert exit_code(lambda: command([*data, "--out", out])) == 2
+    assert message in capsys.readouterr().err
+    assert {path.name for path in tiles.iterdir()} == {"crack", "sound"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
