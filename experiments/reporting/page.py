@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.mistakes import Decisions, Mistake
+from experiments.reporting.notes import class_notes
 from experiments.reporting.rows import Row, interval_text
 from experiments.reporting.sentences import RESULTS, audit_lines, commands_of, demonstration, machine_lines
 from experiments.runs.spec import SIDES
@@ -96,6 +97,8 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         sides=SIDES,
         machines=machine_lines,
         verdicts=comparison.verdicts,
+        recommended=[verdict.chosen for verdict in comparison.verdicts],
+        class_notes=class_notes,
         audits=audit_lines(rows),
         others=comparison.others,
         curves=[(svgs[name], title) for name, title in SHARED_CURVES.items() if name in svgs],

@@ -1,7 +1,7 @@
 """One run, one line: what was run, on what, and what came out of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,15 @@ class RunResult:
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
     robustness: dict[str, list[float]] = field(default_factory=dict)
 
+    def never_predicted(self, class_names: Sequence[str]) -> list[str]:
+        """The classes that have test images, and that were the most probable one of no image."""
+        lines = zip(class_names, self.confusion, strict=False)
+        return [
+            name
+            for i, (name, actual) in enumerate(lines)
+            if sum(actual) and not any(line[i] for line in self.confusion)
+        ]
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -106,6 +115,11 @@ class RunRecord:
     @property
     def ok(self) -> bool:
         return self.status == "ok"
+
+    @property
+    def never_predicted(self) -> list[str]:
+        """The classes that it names for no test image, though there are some of them."""
+        return self.result.never_predicted(self.data.class_names) if self.result else []
 
 
 def predictions_file(name: str, identity: str, other: str = "") -> str:

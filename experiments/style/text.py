@@ -1,9 +1,30 @@
 """Numbers and names as people read them."""
 
+from collections.abc import Sequence
+
 
 def plain(text: str) -> str:
     """Returns `text` on one line, without characters that XML or UTF-8 can't hold."""
     return "".join(character if character.isprintable() else " " for character in str(text)).strip()
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def few_listed(names: Sequence[str], most: int = 3) -> str:
+    """The first of the names, and how many others there are."""
+    shown = [plain(name) for name in names[:most]]
+    if len(names) > most:
+        shown.append(f"{len(names) - most} other class{'es' if len(names) > most + 1 else ''}")
+    return listed(shown)
+
+
+def sentence(text: str) -> str:
+    """Returns `text` with a capital letter in front and a full stop behind."""
+    ended = text if text.endswith((".", "?", "!")) else f"{text}."
+    return ended[:1].upper() + ended[1:]
 
 
 def shorten(text: str, length: int = 24) -> str:

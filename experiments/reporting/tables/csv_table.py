@@ -38,6 +38,7 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     }
     values |= {name: row.average(name) for name in ("train_seconds", "total_params", "trainable_params")}
     values["test_accuracy_sd"] = row.deviation("test_accuracy")
+    values |= {"never_predicted": ";".join(row.never_predicted), "majority_accuracy": row.majority[1]}
     values["validation_accuracy"] = row.average("val_accuracy")
     values["accuracy_before_training"] = row.average("val_accuracy_before")
     for score in ("recall", "precision", "f1"):
