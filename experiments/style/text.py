@@ -1,5 +1,6 @@
 """Numbers and names as people read them."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -33,6 +34,18 @@ def shorten(text: str, length: int = 24) -> str:
     if len(text) <= length:
         return text
     return f"{text[: (length - 1) // 2]}…{text[len(text) - length // 2 :]}"
+
+
+def folded(text: str, width: int) -> list[str]:
+    """Returns `text` in lines of at most `width`, broken behind a space or one of `_-./` where it can be."""
+    lines = [""]
+    for part in re.findall(r"[^ _\-./]*[ _\-./]|[^ _\-./]+", plain(text)):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+        while len(lines[-1].rstrip()) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return [line.rstrip() for line in lines]
 
 
 def human_time(seconds: float | None) -> str:

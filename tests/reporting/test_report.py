@@ -16,6 +16,7 @@ from experiments.reporting.comparison import Comparison
 from experiments.reporting.rows import make_rows
 from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
+from experiments.reporting.tables.terminal import print_table
 from experiments.reporting.write import write_report
 from experiments.runs.records import RunRecord, RunResult, append_record
 from experiments.runs.spec import DataFacts, LeftOut, SplitFacts
@@ -161,7 +162,7 @@ def test_markdown_stays_one_table_whatever_the_names(tmp_path):
     assert len(table) == 4
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1
     assert text.startswith("A demonstration")
-    assert "1 files left out" in text
+    assert "1 file left out" in text
 
 
 class _Loads(HTMLParser):
@@ -301,6 +302,28 @@ def test_the_picture_of_the_table_cuts_nothing_off(tmp_path):
     assert "a_recipe_with_a_rather_long_name" in svg
     assert "…" not in svg
     assert "url(http" not in svg and 'url("http' not in svg
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_a_terminal_of_any_width_shows_whole_names_numbers_and_commands(width, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    names = [f"a_recipe_with_a_rather_long_name_{end}" for end in ("first", "second")]
+    weights = "a_file_with_a_long_name.weights.h5 (sha256 0123)"
+    (tmp_path / "logs").mkdir()
+    comparison = write(tmp_path, *(replace(record(name), weights=weights) for name in names))
+    print_table(comparison, tmp_path)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    table = printed[printed.index("recipe ") :].split("\n\n")[0]
+    assert "…" not in printed
+    for name in names:
+        assert name in re.sub(r"\s", "", printed)
+    assert all(len(line) <= width for line in table.splitlines())
+    assert ("weights" in table.splitlines()[0]) == (width == 200)
+    assert ("For want of width without" in " ".join(printed.split())) == (width < 200)
+    assert table.count("0.9000") == 2
+    assert f"tensorboard --logdir {tmp_path / 'logs'}" in printed.splitlines()
 
 
 def test_a_network_without_its_pretrained_weights_says_how_it_was_trained():

@@ -211,7 +211,7 @@ def test_a_demonstration_recommends_too_and_says_what_it_is(tmp_path):
     made = run(tmp_path, "a", with_mistakes(1))
     assert "demonstration" not in markdown(compared(tmp_path, made))
     shown = markdown(compared(tmp_path, replace(made, demonstration=True)))
-    assert shown.startswith("A demonstration on drawn tiles of 64 pixels")
+    assert shown.startswith("A demonstration on synthetic concrete, tiles of 64 pixels")
     assert "`cnnzoo compare --data DIR`" in shown
     assert "Only a was tested" in shown
 
