@@ -27,7 +27,8 @@ class RunResult:
     `operating_point` has the threshold chosen on validation for a wanted recall and what it gives on test.
     `others` has accuracy, AUROC and so on for each other data set, `robustness` the test accuracy at five
     strengths of each corruption, and at none ("none"). `tracing_seconds`, of building TensorFlow's graph in
-    the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it.
+    the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it
+    and `val_loss_before`.
     """
 
     total_params: int
@@ -57,6 +58,7 @@ class RunResult:
     ms_per_image_1: float
     ms_per_image_32: float
     tracing_seconds: float | None = None
+    val_loss_before: float | None = None
     auroc: float | None = None
     average_precision: float | None = None
     temperature: float = 1.0
@@ -130,6 +132,16 @@ def predictions_file(name: str, identity: str, other: str = "") -> str:
 def mistakes_file(name: str, identity: str) -> str:
     """Returns where a run leaves the pictures of its worst mistakes, below the output folder."""
     return f"mistakes/{name}-{identity[:8]}.json"
+
+
+def batch_file(name: str, identity: str) -> str:
+    """Returns where a run leaves a picture of some test images with its verdicts."""
+    return f"figures/test_batch-{name}-{identity[:8]}.jpg"
+
+
+def samples_file(fingerprint: str) -> str:
+    """Returns where a comparison leaves nine of its images, with their classes."""
+    return f"figures/samples-{fingerprint[:8]}.jpg"
 
 
 def record_for(

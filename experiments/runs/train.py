@@ -131,6 +131,7 @@ def _training_part(
         "total_params": model.count_params(),
         "trainable_params": fitted.trainable_params,
         "val_accuracy_before": fitted.val_accuracy_before,
+        "val_loss_before": fitted.val_loss_before,
         "val_accuracy": validation.accuracy,
         "history": list(epochs),
         "best_epoch": fitted.best_epoch,
@@ -155,7 +156,7 @@ def _test_part(
     from experiments.runs import measure
 
     names, test = data.class_names, sides["test"]
-    positive = names.index(spec.data.positive)
+    positive = names.index(spec.data.positive) if spec.data.positive else None
     others = {}
     for other in spec.others:
         others[other.name], scores, images = measure.score_other(model, other, data, positive)
