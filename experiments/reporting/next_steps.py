@@ -9,7 +9,7 @@ from experiments.reporting.rows import Row
 
 def tensorboard_commands(comparison: Comparison) -> list[str]:
     """What shows the learning curves of each folder that has logs."""
-    folders = dict.fromkeys(row.folder for row in comparison.rows if row.folder is not None)
+    folders = dict.fromkeys(row.folder for row in comparison.finished if row.folder is not None)
     logs = [folder / "logs" for folder in folders]
     return [f"tensorboard --logdir {shlex.quote(str(log))}" for log in logs if log.is_dir()]
 

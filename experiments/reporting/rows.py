@@ -186,6 +186,11 @@ class Row:
         """Epochs trained, the mean over the seeds."""
         return _mean([len(result.history) for result in self.results])
 
+    @property
+    def val_loss(self) -> float | None:
+        """The validation loss of the weights that were kept, the mean over the seeds."""
+        return _mean([r.history[min(r.best_epoch, len(r.history) - 1)].val_loss for r in self.results])
+
     def environment(self, key: str) -> str:
         """The values of `key` over all runs, joined where they differ."""
         values = [str(r.environment[key]) for r in self.records if r.environment.get(key) not in (None, "")]

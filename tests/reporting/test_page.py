@@ -105,12 +105,12 @@ def test_mistakes_are_filtered_by_kind_and_by_likely_label_errors(page):
     gallery = page.locator("#model-quick .gallery")
     tiles = gallery.locator("li:visible")
     assert tiles.count() == 6
-    gallery.get_by_label("Kind").select_option("Positive taken for Negative")
+    gallery.get_by_label("Kind").select_option("Actual Positive, predicted Negative")
     assert sorted(tiles.locator("code").all_inner_texts()) == ["3.jpg", "5.jpg", "7.jpg"]
     gallery.get_by_label("likely label errors only").press("Space")
     assert tiles.locator("code").all_inner_texts() == [SUSPECT]
     assert gallery.locator("output").inner_text() == "1 shown"
-    gallery.get_by_label("Kind").select_option("Negative taken for Positive")
+    gallery.get_by_label("Kind").select_option("Actual Negative, predicted Positive")
     assert gallery.locator("output").inner_text() == "0 shown"
 
 

@@ -102,7 +102,7 @@ def _scatter(
     front = [_point(row, field) for row in best]
     axes.plot(
         *zip(*front, strict=True), color=GREY, linestyle="--", linewidth=1, drawstyle="steps-post", zorder=1,
-        label="Pareto front (filled): no other is as accurate for less",
+        label="Pareto front (filled): no other is as accurate at lower cost",
     )  # fmt: skip
     figure.legend(loc="outside upper left")
     if len(rows) > NAMED_POINTS:
