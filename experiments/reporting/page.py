@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.mistakes import Decisions, Mistake
@@ -33,6 +34,9 @@ from experiments.runs.records import batch_file, samples_file
 from experiments.runs.spec import SIDES
 from experiments.style.contact_sheet import some_of_each_kind
 from experiments.style.text import human_count, human_time, interval_of, number, sentence
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -112,6 +116,7 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
     )
     environment.filters |= {"time": human_time, "count": human_count, "number": number}
     environment.filters |= {"interval": interval_of, "sentence": sentence}
+    environment.filters |= {"prose": _prose, "breakable": _breakable}
     rows = comparison.rows
     return environment.get_template("report.html.j2").render(
         rows=rows,
@@ -141,6 +146,21 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         commands=commands_of,
         tensorboard=tensorboard_commands(comparison),
     )
+
+
+def _prose(text: str) -> "Markup":
+    """Keeps an option with its value, and a p-value, on one line."""
+    from markupsafe import Markup, escape
+
+    pattern = r"--[a-z-]+(?: [\w,]+)?|\bp (?:=|≥|&lt;) \d\.\d+"
+    return Markup(re.sub(pattern, r'<span class="whole">\g<0></span>', str(escape(text))))
+
+
+def _breakable(name: str) -> "Markup":
+    """Lets a long name go on in another line behind an underscore."""
+    from markupsafe import Markup, escape
+
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
 
 
 def _points(rows: Sequence[Row], field: str) -> str:

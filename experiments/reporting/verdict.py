@@ -44,7 +44,10 @@ class TooFew:
     def why(self) -> str:
         found = []
         if self.folder_images is not None:
-            found.append(f"only {self.rarest_images:,} of the test images show {plain(self.rarest)}")
+            count = self.rarest_images
+            found.append(
+                f"only {count} test image{'s' * (count != 1)} show{'s' * (count == 1)} {plain(self.rarest)}"
+            )
         if self.times is not None:
             low, high = self.interval
             found.append(

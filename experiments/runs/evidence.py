@@ -33,6 +33,7 @@ SIDE = 128  # pixels of a picture
 QUALITY = 80  # of its JPEG
 PREVIEW_IMAGES = 12
 SAMPLES = 9
+ONE_LINE = 2.0  # inches: of a tile whose title is one line
 BATCH_NAME = 14  # characters of a class in the test batch
 
 
@@ -105,7 +106,7 @@ def _draw_samples(path: Path, data: "Datasets") -> None:
         return
     chosen = some_by_turns(data.train.labels, SAMPLES)
     titles = [shorten(data.class_names[data.train.labels[i]]) for i in chosen]
-    draw_sheet(path, data.train.images[chosen], titles, columns=3)
+    draw_sheet(path, data.train.images[chosen], titles, columns=3, height=ONE_LINE)
 
 
 def some_by_turns(labels: npt.NDArray[np.int32], count: int) -> list[int]:
@@ -126,7 +127,7 @@ def _draw_augmented(spec: RunSpec, data: "Datasets", recipe: Recipe) -> None:
     first = data.train.training_dataset(epochs=1, seed=spec.seed, augmentation=recipe.config.augmentation)
     images, labels = next(first.take(1).as_numpy_iterator())
     titles = [shorten(data.class_names[label]) for label in labels]
-    draw_sheet(path, images[:PREVIEW_IMAGES], titles)
+    draw_sheet(path, images[:PREVIEW_IMAGES], titles, height=ONE_LINE)
 
 
 def draw_test_batch(
@@ -143,4 +144,4 @@ def draw_test_batch(
         for i, bad in zip(chosen, wrong, strict=True)
     ]
     colours = [VERMILION if bad else PLAIN for bad in wrong]
-    draw_sheet(path, images.images[chosen], titles, columns=8, colours=colours)
+    draw_sheet(path, images.images[chosen], titles, colours=colours)

@@ -327,11 +327,11 @@ def test_too_few_images_of_a_class_decide_nothing(tmp_path):
     assert verdict.chosen is None
     assert (verdict.too_few.rarest, verdict.too_few.rarest_images) == ("Positive", 5)
     assert verdict.sentence.startswith(
-        "Too few images to decide between a and b: only 5 of the test images show Positive. What would help: "
+        "Too few images to decide between a and b: only 5 test images show Positive. What would help: "
         "about 100 images of Positive in the data, so that 10 of them are test images."
     )
     (alone,) = judged(tmp_path, run(tmp_path, "a", first, labels=labels))
-    assert alone.sentence.startswith("Too few images to judge a: only 5 of the test images")
+    assert alone.sentence.startswith("Too few images to judge a: only 5 test images")
 
 
 def test_a_wide_interval_decides_nothing_unless_a_difference_is_significant(tmp_path):

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 NAMED_POINTS = 6  # the names of more would cross each other
-ROUND_TIMES = [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)] + [
-    3600 * 2**i for i in range(8)
-]
+ROUND_TIMES = (
+    [0.1, 0.2, 0.5]
+    + [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)]
+    + [3600 * 2**i for i in range(8)]
+)
 
 
 def cost_charts(data_sets: Sequence[Row], finished: Sequence[Row]) -> "dict[str, Callable[[Figure], None]]":
@@ -77,7 +79,7 @@ def _before_training(figure: "Figure", rows: Sequence[Row]) -> None:
             va="center",
             fontsize=8,
         )
-    axes.set_yticks(range(len(rows)), [shorten(row.name, 22) for row in rows])
+    axes.set_yticks(range(len(rows)), [shorten(row.name, 32) for row in rows])
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="Validation accuracy")
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.7)
     figure.legend(loc="outside upper right", ncols=2)
