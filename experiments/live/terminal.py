@@ -146,8 +146,8 @@ def _outcome(job: Job) -> str:
         return plain(job.record.status)
     if job.record is None or job.record.result is None:
         return "" if job.state in ("waiting", "running") else job.state
-    accuracy = f"test accuracy {job.record.result.test_accuracy:.4f}"
-    return f"{accuracy}, {'done before' if job.state == 'already done' else rough_time(job.seconds or 0)}"
+    took = "done before" if job.state == "already done" else rough_time(job.seconds or 0)
+    return f"{job.record.accuracy_line}, {took}"
 
 
 def _numbers(now: Progress) -> str:

@@ -212,5 +212,5 @@ def _why(verdicts: Decisions, i: int, predicted: int) -> str:
     threshold = float(np.mean([point["threshold"] for point in points if point]))
     # As many digits as show which is larger.
     digits = next((n for n in (3, 4, 5) if f"{probability:.{n}f}" != f"{threshold:.{n}f}"), 6)
-    side = "not below" if predicted == label else "below"
+    side = "at or above" if predicted == label else "below"
     return f"probability of {positive} {probability:.{digits}f}, {side} the threshold {threshold:.{digits}f}"

@@ -27,13 +27,12 @@ from experiments.reporting.sentences import (
     commands_of,
     demonstration,
     machine_lines,
-    start_of,
 )
 from experiments.runs.predictions import batch_places
 from experiments.runs.records import batch_file, samples_file
 from experiments.runs.spec import SIDES
 from experiments.style.contact_sheet import some_of_each_kind
-from experiments.style.text import human_count, human_time, interval_of, number, sentence
+from experiments.style.text import human_count, human_time, interval_of, number, sentence, start_of
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 
 PAGE_BYTES = 4_800_000  # of the whole page: mail and chat take it
+SHORT_NAME = 18  # characters that fit on a line of the table
 PICTURE_MARKUP = 250  # bytes around the pictures of a mistake, without its path
 SHARED_CURVES = {
     "learning_curve": "Test accuracy against the number of labelled training images",
@@ -160,7 +160,8 @@ def _breakable(name: str) -> "Markup":
     """Lets a long name go on in another line behind an underscore."""
     from markupsafe import Markup, escape
 
-    return Markup(str(escape(name)).replace("_", "_<wbr>"))
+    breaks = "_<wbr>" if len(name) > SHORT_NAME else "_"
+    return Markup(str(escape(name)).replace("_", breaks))
 
 
 def _points(rows: Sequence[Row], field: str) -> str:
@@ -215,7 +216,7 @@ def _batch_text(verdicts: Decisions) -> str:
         for i in places
     ]
     return (
-        f"{len(places)} test images drawn by chance, actual → predicted class (seed "
+        f"{len(places)} test images chosen at random, actual → predicted class (seed "
         f"{verdicts.row.finished[0].seed}); {wrong or 'none'} wrong: {'; '.join(said)}"
     )
 

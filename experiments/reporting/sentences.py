@@ -88,12 +88,6 @@ def _class(data: DataFacts, name: str, total: int) -> str:
     return f"{plain(name)}{positive}: {total:,} images ({counts})"
 
 
-def start_of(row: Row) -> str:
-    """What a row's network started from, in words."""
-    known = {"random": "random weights", "imagenet": "ImageNet weights"}
-    return known.get(row.first.weights, f"the weights in {plain(row.first.weights)}")
-
-
 def machine_lines(rows: Sequence[Row]) -> list[str]:
     """The machines and versions behind the rows, a sentence each."""
     lines: dict[str, None] = {}

@@ -13,6 +13,7 @@ from cnnzoo.files import append_line, file_stem
 from cnnzoo.training.config import Epoch
 from experiments.cli.process import to_type
 from experiments.runs.spec import DataFacts, RunSpec, usual_name
+from experiments.style.text import few_listed
 
 RUNS_FILE = "runs.jsonl"
 VERSION = 1  # of the records that are written, and the newest that is read
@@ -122,6 +123,14 @@ class RunRecord:
     def never_predicted(self) -> list[str]:
         """The classes that it names for no test image, though there are some of them."""
         return self.result.never_predicted(self.data.class_names) if self.result else []
+
+    @property
+    def accuracy_line(self) -> str:
+        """`test accuracy 0.9962`, and what a reader must know of it."""
+        if self.result is None:
+            return ""
+        never = f", never predicts {few_listed(self.never_predicted)}" if self.never_predicted else ""
+        return f"test accuracy {self.result.test_accuracy:.4f}{never}"
 
 
 def predictions_file(name: str, identity: str, other: str = "") -> str:

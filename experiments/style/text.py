@@ -28,6 +28,12 @@ def sentence(text: str) -> str:
     return ended[:1].upper() + ended[1:]
 
 
+def start_of(weights: str) -> str:
+    """What a network started from, in words, as a record names it."""
+    known = {"random": "random weights", "imagenet": "ImageNet weights"}
+    return known.get(weights, f"the weights in {plain(weights)}")
+
+
 def shorten(text: str, length: int = 24) -> str:
     """Returns `text` on one line with its middle left out where it is longer than `length`."""
     text = plain(text)
