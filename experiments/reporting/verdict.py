@@ -143,19 +143,19 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
 def _verdict(rows: Sequence[Row]) -> Verdict:
     ranked = sorted(rows, key=lambda row: -(row.average("test_accuracy") or 0))
     pairs = pairs_of(ranked)
-    working = _working(ranked)
-    among = [pair for pair in pairs if pair.first in working and pair.second in working]
+    usable = working(ranked)
+    among = [pair for pair in pairs if pair.first in usable and pair.second in usable]
     # Worse than the best, or than another that is on par with it.
     worse = {pair.second.name for pair in among if pair.apart}
-    equal = [row for row in working if row.name not in worse]
-    too_few = _too_few(equal) if working and not any(pair.apart for pair in among) else None
-    chosen = cheapest(equal) if working and too_few is None else None
-    of_best = [pair for pair in among if pair.first is working[0]]
+    equal = [row for row in usable if row.name not in worse]
+    too_few = _too_few(equal) if usable and not any(pair.apart for pair in among) else None
+    chosen = cheapest(equal) if usable and too_few is None else None
+    of_best = [pair for pair in among if pair.first is usable[0]]
     difference = next((pair for pair in of_best if pair.second is chosen), of_best[0] if of_best else None)
-    return Verdict(tuple(ranked), tuple(pairs), tuple(working), tuple(equal), chosen, too_few, difference)
+    return Verdict(tuple(ranked), tuple(pairs), tuple(usable), tuple(equal), chosen, too_few, difference)
 
 
-def _working(ranked: Sequence[Row]) -> list[Row]:
+def working(ranked: Sequence[Row]) -> list[Row]:
     """The rows that predict every class; of many classes, where no row does, those that beat a guess."""
     whole = [row for row in ranked if not row.never_predicted]
     if whole or len(ranked[0].class_names) == 2:

@@ -60,7 +60,7 @@ def starting_weights(
                 out_of_reach.add(recipe.model)
                 why = error.told({"weights": f"--weights {recipe.model}=FILE"})
                 say(
-                    f"{recipe.model}: using random weights instead of ImageNet's, and training all layers: {why}",
+                    f"{recipe.model}: random weights instead of ImageNet's, training all layers: {why}",
                     warning=True,
                 )
     return weights

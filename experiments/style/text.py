@@ -42,6 +42,18 @@ def shorten(text: str, length: int = 24) -> str:
     return f"{text[: (length - 1) // 2]}…{text[len(text) - length // 2 :]}"
 
 
+def shorten_apart(names: Sequence[str], length: int) -> list[str]:
+    """Returns each name in at most `length` characters, so that different names stay different."""
+    names = [plain(name) for name in names]
+    short = {name: shorten(name, length) for name in names}
+    if len(set(short.values())) < len(short):
+        short = {name: name if len(name) <= length else f"…{name[1 - length :]}" for name in names}
+    if len(set(short.values())) < len(short):
+        places = {name: f" ({place})" for place, name in enumerate(short, 1)}
+        short = {name: shorten(name, length - len(places[name])) + places[name] for name in short}
+    return [short[name] for name in names]
+
+
 def folded(text: str, width: int) -> list[str]:
     """Returns `text` in lines of at most `width`, broken behind a space or one of `_-./` where it can be."""
     lines = [""]

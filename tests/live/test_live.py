@@ -134,6 +134,14 @@ def test_the_view_shows_every_state_and_the_numbers_of_the_running_one():
     ]
 
 
+def test_long_names_stay_apart_in_their_lines():
+    names = [f"{'a' * 30}_{middle}_{'z' * 30}" for middle in ("first", "second", "third")]
+    lines = Screen(jobs_for(*map(spec, names))).lines()[1:-1]
+    assert len(set(lines)) == 3 and all(len(line) <= 80 for line in lines)
+    ends = [f"{'a' * 60}_{end}" for end in ("first", "second")]
+    assert len(set(Screen(jobs_for(*map(spec, ends))).lines()[1:-1])) == 2
+
+
 def test_what_is_not_known_yet_is_a_question_mark():
     screen = Screen(jobs_for(spec(), spec(seed=1)))
     screen.view.started(screen.jobs[0])

@@ -12,7 +12,7 @@ import pytest
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.training.config import Epoch
 from experiments.reporting.write import write_report
-from experiments.runs.records import append_record, mistakes_file
+from experiments.runs.records import append_record, batch_file, mistakes_file, samples_file
 from tests.reporting.test_verdict import run, with_mistakes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -37,6 +37,10 @@ def finish(folder, made, **data):
     (folder / "mistakes").mkdir(exist_ok=True)
     pictures = {f"{i}.jpg": [picture(i), picture(i + 1)] for i in range(12)}
     (folder / mistakes_file(made.run_name, made.identity)).write_text(json.dumps(pictures))
+    for name in (batch_file(made.run_name, made.identity), samples_file(made.data.fingerprint)):
+        (folder / "figures").mkdir(exist_ok=True)
+        (folder / name).write_bytes(base64.b64decode(picture(0, side=600)))
+    (folder / f"figures/augmented-{made.recipe}.jpg").write_bytes(base64.b64decode(picture(1, side=600)))
     append_record(folder, made)
 
 

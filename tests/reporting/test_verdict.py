@@ -21,7 +21,7 @@ from experiments.reporting.tables.csv_table import csv_row
 from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
 from experiments.reporting.tables.terminal import print_table
-from experiments.reporting.verdict import verdicts
+from experiments.reporting.verdict import verdicts, working
 from experiments.reporting.write import summary, write_report
 from experiments.runs.records import append_record
 from experiments.runs.spec import OtherFacts
@@ -307,6 +307,15 @@ def test_where_no_recipe_predicts_every_class_none_is_recommended(tmp_path):
     (verdict,) = judged(tmp_path, run(tmp_path, "a", ALWAYS_NEGATIVE, labels=RARE))
     assert verdict.chosen is None
     assert verdict.sentence.startswith("No recipe can be recommended: a never predicts Positive")
+
+
+@pytest.mark.parametrize(("accuracy", "works"), [(0.5, ["a"]), (0.3, [])])
+def test_of_many_classes_one_may_be_missed_where_every_recipe_misses_one(accuracy, works):
+    made = record("a", classes=3, accuracy=accuracy)
+    missed = replace(made, result=replace(made.result, confusion=[[40, 10, 0], [10, 40, 0], [25, 25, 0]]))
+    assert [row.name for row in working(make_rows([missed]))] == works
+    whole = record("b", classes=3, accuracy=0.2)
+    assert [row.name for row in working(make_rows([missed, whole]))] == ["b"]
 
 
 def test_a_seed_that_collapsed_is_counted(tmp_path):

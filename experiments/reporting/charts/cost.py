@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.reporting.rows import Row
 from experiments.runs.spec import SIDES
 from experiments.style.chart import BLUE, COLOURS, GREY, INK, MARKERS, VERMILION, legend
-from experiments.style.text import human_count, shorten
+from experiments.style.text import human_count, shorten, shorten_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def _before_training(figure: "Figure", rows: Sequence[Row]) -> None:
             va="center",
             fontsize=8,
         )
-    axes.set_yticks(range(len(rows)), [shorten(row.name, 32) for row in rows])
+    axes.set_yticks(range(len(rows)), shorten_apart([row.name for row in rows], 32))
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="Validation accuracy")
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.7)
     figure.legend(loc="outside upper right", ncols=2)
@@ -177,9 +177,10 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[Row], field: str
             Bbox([[left - 2, bottom], [left + 2, top]]),
             Bbox([[left - 5, middle - 5], [left + 5, middle + 5]]),
         ]
-    for row, point in zip(rows, points, strict=True):
+    names = shorten_apart([row.name for row in rows], 26)
+    for row, name, point in zip(rows, names, points, strict=True):
         label = axes.annotate(
-            shorten(row.name, 26), point, (0, 0), textcoords="offset pixels", fontsize=8.5, va="center",
+            name, point, (0, 0), textcoords="offset pixels", fontsize=8.5, va="center",
             ha="center", color=INK,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7},
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, url=f"#model-{row.anchor}",

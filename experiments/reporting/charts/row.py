@@ -12,7 +12,7 @@ from experiments.reporting.mistakes import Decisions
 from experiments.reporting.rows import Row
 from experiments.runs.records import RunResult
 from experiments.style.chart import BLUE, FEW, GREY, MARKERS, VERMILION
-from experiments.style.text import shorten
+from experiments.style.text import shorten, shorten_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +104,7 @@ def _scale_loss(axes: "Axes") -> None:
 
 def _confusion(figure: "Figure", *, decisions: Decisions) -> None:
     """Counts, and the share of the actual class, summed over the seeds."""
-    names, counts = [shorten(name, 18) for name in decisions.row.class_names], decisions.confusion
+    names, counts = shorten_apart(decisions.row.class_names, 18), decisions.confusion
     side = max(1.6, 0.58 * len(names))
     figure.set_size_inches(side + 2.4, side + 1.6)
     axes = figure.subplots()

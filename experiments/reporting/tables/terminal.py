@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from cnnzoo.files import write_whole
 from experiments.cli.process import to_type
 from experiments.reporting.comparison import Comparison
-from experiments.reporting.next_steps import models_to_use, predict_command, tensorboard_commands
+from experiments.reporting.next_steps import (
+    models_to_use,
+    predict_command,
+    tensorboard_commands,
+    tensorboard_to_type,
+)
 from experiments.reporting.notes import class_notes
 from experiments.reporting.sentences import OWN_IMAGES, RESULTS, audit_lines, class_lines, demonstration
 from experiments.reporting.tables.columns import Column, columns
@@ -110,7 +115,7 @@ def print_table(comparison: Comparison, out: Path) -> None:
         tell(f"{count} unusable file{'s' * (count != 1)} left out; report.html names them.")
     written = ", ".join(name for name in WRITTEN if (out / name).exists())
     tell(f"\nResults are written to {out}: {written}.")
-    if commands := tensorboard_commands(comparison):
+    if commands := tensorboard_commands(comparison, tensorboard_to_type()):
         tell_command("Learning curves in TensorBoard:", *commands)
     if models := models_to_use(comparison):
         name, model = models[0]
