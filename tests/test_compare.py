@@ -182,7 +182,14 @@ def test_bad_images_stop_before_anything_is_trained(tmp_path, capsys, monkeypatc
 
 @pytest.mark.parametrize(
     "module",
-    ["cnnzoo", "experiments.compare", "experiments.predict", "experiments.report", "experiments.tune"],
+    [
+        "cnnzoo",
+        "experiments.compare",
+        "experiments.models",
+        "experiments.predict",
+        "experiments.report",
+        "experiments.tune",
+    ],
 )
 def test_importing_does_not_import_tensorflow(module):
     code = (
@@ -192,7 +199,7 @@ def test_importing_does_not_import_tensorflow(module):
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["compare", "predict", "report", "tune"])
+@pytest.mark.parametrize("name", ["compare", "models", "predict", "report", "tune"])
 def test_help_answers_at_once(name, tmp_path):
     seconds = []
     for _ in range(3):

@@ -30,7 +30,7 @@ class FitResult:
         history: the epochs in order, counted from 0 over all phases.
         seconds: training alone, without what it took to trace the graph.
         tracing_seconds: what that took, in the first batch of each phase.
-        val_accuracy_before: on the validation images, before the first batch.
+        val_accuracy_before: on the validation images, before the first batch; so is `val_loss_before`.
         best_epoch: index in `history` of the weights that the model has now.
         images_per_second: of the median epoch.
         trainable_params: trainable parameters in the last phase.
@@ -40,6 +40,7 @@ class FitResult:
     seconds: float
     tracing_seconds: float
     val_accuracy_before: float
+    val_loss_before: float
     best_epoch: int
     images_per_second: float
     trainable_params: int
@@ -93,7 +94,7 @@ def fit(
         )
     _check_classes(model, data)
     history: list[Epoch] = []
-    best_epoch, before = 0, 0.0
+    best_epoch, untrained = 0, {"accuracy": 0.0, "loss": 0.0}
     with reporting(progress) as report:
         for number, phase in enumerate(config.phases):
             set_trainable(model, phase.trainable)
@@ -102,7 +103,6 @@ def fit(
             compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
             if not history:
                 untrained = trained.evaluate(data.validation.dataset(), verbose=0, return_dict=True)
-                before = float(untrained["accuracy"])
             recorder = _Recorder(number, data.train, config.phases, history, report)
             epochs = _tracing_apart(_fit_phase(trained, data, config, recorder, log_dir=log_dir))
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
@@ -112,7 +112,8 @@ def fit(
         history=tuple(history),
         seconds=sum(epoch.seconds for epoch in history),
         tracing_seconds=sum(epoch.tracing_seconds for epoch in history),
-        val_accuracy_before=before,
+        val_accuracy_before=float(untrained["accuracy"]),
+        val_loss_before=float(untrained["loss"]),
         best_epoch=best_epoch,
         images_per_second=len(data.train) / float(np.median([epoch.seconds for epoch in history])),
         trainable_params=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),

@@ -52,6 +52,7 @@ class JsonLines(View):
             status=record.status,
             already_done=job.state == "already done",
             test_accuracy=done.test_accuracy if done else None,
+            never_predicted=record.never_predicted,
             interval=[done.test_accuracy_low, done.test_accuracy_high] if done else None,
             seconds=job.seconds,
         )

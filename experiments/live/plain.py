@@ -6,6 +6,7 @@ from experiments.live.jobs import Job
 from experiments.live.view import People
 from experiments.runs import child
 from experiments.runs.records import RunRecord
+from experiments.style.text import start_of
 
 
 class Lines(People):
@@ -17,7 +18,7 @@ class Lines(People):
 
     def started(self, job: Job) -> None:
         super().started(job)
-        self.say(f"{job.title}: starts from {job.spec.weights} weights")
+        self.say(f"{job.title}: starting from {start_of(job.spec.weights)}")
 
     def read(self, event: child.Event) -> None:
         self.say(child.data_line(event))
@@ -29,4 +30,4 @@ class Lines(People):
     def ended(self, job: Job, record: RunRecord) -> None:
         super().ended(job, record)
         if record.result is not None:
-            self.say(f"{job.title}: test accuracy {record.result.test_accuracy:.4f}")
+            self.say(f"{job.title}: {record.accuracy_line}")

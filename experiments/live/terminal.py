@@ -16,7 +16,7 @@ from cnnzoo.training.progress import Progress
 from experiments.live.jobs import Job
 from experiments.live.view import People
 from experiments.runs.records import RunRecord
-from experiments.style.text import human_time, plain, shorten
+from experiments.style.text import human_time, plain, shorten_apart
 
 REFRESH_PER_SECOND = 2  # the cores are busy with training
 MARKS = {
@@ -38,6 +38,7 @@ class Live(People):
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
         self.console = console
+        self.names: dict[str, str] = {}
         self.name_width = 0
 
     @contextmanager
@@ -57,7 +58,9 @@ class Live(People):
     def render(self) -> RenderableType:
         """What the terminal shows now."""
         jobs = list(self.jobs)
-        self.name_width = min(NAME_WIDTH, max((len(job.name) for job in jobs), default=0))
+        names = [job.name for job in jobs]
+        self.names = dict(zip(names, shorten_apart(names, NAME_WIDTH), strict=True))
+        self.name_width = max(map(len, self.names.values()), default=0)
         running = [part for job in jobs if job.state == "running" for part in self._running(job)]
         waiting = [job for job in jobs if job.state == "waiting"]
         ended = [job for job in jobs if job.state not in ("waiting", "running")]
@@ -88,9 +91,7 @@ class Live(People):
     def _line(self, job: Job) -> Text:
         mark, colour = MARKS[job.state]
         line = _text(f"{mark} ", colour)
-        line.append(
-            f"{shorten(job.name, NAME_WIDTH):{self.name_width}}  ", "dim" if job.state == "waiting" else ""
-        )
+        line.append(f"{self.names[job.name]:{self.name_width}}  ", "dim" if job.state == "waiting" else "")
         return line.append(_outcome(job), colour if job.state in ("failed", "stopped") else "")
 
     def _running(self, job: Job) -> list[RenderableType]:
@@ -146,8 +147,8 @@ def _outcome(job: Job) -> str:
         return plain(job.record.status)
     if job.record is None or job.record.result is None:
         return "" if job.state in ("waiting", "running") else job.state
-    accuracy = f"test accuracy {job.record.result.test_accuracy:.4f}"
-    return f"{accuracy}, {'done before' if job.state == 'already done' else rough_time(job.seconds or 0)}"
+    took = "done before" if job.state == "already done" else rough_time(job.seconds or 0)
+    return f"{job.record.accuracy_line}, {took}"
 
 
 def _numbers(now: Progress) -> str:

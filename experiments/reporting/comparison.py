@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def conclusions(self) -> list[str]:
-        """A paragraph for each test set: what can't be told apart, and what to take."""
+        """A paragraph for each test set: what does not differ significantly, and what to take."""
         return [verdict.sentence for verdict in self.verdicts]
 
     @cached_property
@@ -79,6 +79,11 @@ class Comparison:
     def class_names(self) -> list[str]:
         """The class names of all rows, each once."""
         return list(dict.fromkeys(name for row in self.rows for name in row.class_names))
+
+    @property
+    def all_ok(self) -> bool:
+        """Whether no run failed."""
+        return all(row.status == "ok" for row in self.rows)
 
     @property
     def traced(self) -> bool:

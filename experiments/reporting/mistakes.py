@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from experiments.reporting.rows import Row
@@ -19,7 +19,8 @@ from experiments.runs.records import RunResult, mistakes_file
 class Mistake:
     """A test image that at least one run of a row gets wrong.
 
-    `seeds` of the row's runs call it `predicted`, with `probability` in the mean, after calibration.
+    `seeds` of the row's runs call it `predicted`, with `probability` in the mean, after calibration;
+    `why` says so in words, with the threshold where one decided.
     `doubtful`: the audit finds its label likely wrong. `hard`: no run of the whole comparison gets it right.
     `image` and `map` are JPEGs in base64, empty where no run left them: the picture, and where in it the
     verdict comes from (Grad-CAM).
@@ -32,12 +33,24 @@ class Mistake:
     seeds: int
     doubtful: bool
     hard: bool
+    why: str = ""
     image: str = ""
     map: str = ""
 
     @property
     def kind(self) -> str:
-        return f"{self.actual} taken for {self.predicted}"
+        return f"Actual {self.actual}, predicted {self.predicted}"
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """A line of a classification report; `support` is the number of test images."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
 
 
 @dataclass(frozen=True)
@@ -83,13 +96,26 @@ class Decisions:
         return confusion_matrix(labels, np.concatenate(self.decided), labels=range(count)).tolist()
 
     @property
-    def by_class(self) -> list[tuple[str, float | None, float, int]]:
-        """Name, precision, recall and number of images of each class; no precision where none is found."""
-        counts = np.array(self.confusion)
-        found, actual, right = counts.sum(axis=0), counts.sum(axis=1), counts.diagonal()
+    def class_report(self) -> list[ClassScores]:
+        """A line for each class, then the macro and the weighted average, as scikit-learn reports them.
+
+        Precision, recall and F1 of all seeds together; the support is that of one.
+        """
+        counts, seeds = np.array(self.confusion), len(self.row.results)
+        classes = np.arange(len(counts))
+        actual, predicted = (side.ravel() for side in np.indices(counts.shape))
+        weights = counts.ravel()
+        rows = []
+        for average in (None, "macro", "weighted"):
+            precision, recall, f1, _ = precision_recall_fscore_support(
+                actual, predicted, labels=classes, sample_weight=weights, average=average, zero_division=0
+            )
+            rows += list(zip(np.ravel(precision), np.ravel(recall), np.ravel(f1), strict=True))
+        names = [*self.row.class_names, "macro average", "weighted average"]
+        support = [*counts.sum(axis=1), counts.sum(), counts.sum()]
         return [
-            (name, right[i] / found[i] if found[i] else None, right[i] / max(1, actual[i]), int(actual[i]))
-            for i, name in enumerate(self.row.class_names)
+            ClassScores(name, float(precision), float(recall), float(f1), int(images) // seeds)
+            for name, (precision, recall, f1), images in zip(names, rows, support, strict=True)
         ]
 
     @cached_property
@@ -163,8 +189,28 @@ def _gallery(verdicts: Decisions, suspects: set[str], hard: set[str]) -> list[Mi
                 seeds=votes.count(predicted),
                 doubtful=paths[i] in suspects,
                 hard=paths[i] in hard,
+                why=_why(verdicts, int(i), predicted),
                 image=image,
                 map=map_,
             )
         )
     return sorted(found, key=lambda mistake: (-mistake.seeds, -mistake.probability, mistake.path))
+
+
+def _why(verdicts: Decisions, i: int, predicted: int) -> str:
+    """The probability behind a mistake, of the runs that made it, and the threshold where that decided."""
+    row, names = verdicts.row, verdicts.row.class_names
+    runs = [run for run, decided in enumerate(verdicts.decided) if decided[i] == predicted]
+    positive = row.first.data.positive
+    involved = positive in (names[predicted], names[verdicts.labels[i]])
+    points = [row.results[run].operating_point for run in runs]
+    if not involved or any(point is None for point in points):
+        probability = np.mean([verdicts.probabilities[run][i, predicted] for run in runs])
+        return f"probability of {names[predicted]} {probability:.3f}"
+    label = names.index(positive)
+    probability = float(np.mean([verdicts.probabilities[run][i, label] for run in runs]))
+    threshold = float(np.mean([point["threshold"] for point in points if point]))
+    # As many digits as show which is larger.
+    digits = next((n for n in (3, 4, 5) if f"{probability:.{n}f}" != f"{threshold:.{n}f}"), 6)
+    side = "at or above" if predicted == label else "below"
+    return f"probability of {positive} {probability:.{digits}f}, {side} the threshold {threshold:.{digits}f}"

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from experiments.recipes.published import RECIPES
 from experiments.reporting.rows import Row
-from experiments.style.text import plain
+from experiments.style.text import few_listed, plain
 
 OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
 
 def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     """What a reader must know before comparing this row with the others."""
-    notes = []
+    notes = class_notes(row)
     most = max((other.images("train") for other in rows if _same_source(row, other)), default=0)
     limit = row.first.data.limit
     if row.images("train") < 0.99 * most:
@@ -23,23 +23,41 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     if any(other.first.data.split.kind != split.kind for other in rows):
         notes.append(f"{split.kind} split")
     if split.leaked:
-        notes.append(f"{split.leaked:,} test images show what a training image shows")
+        notes.append(f"{split.leaked:,} test images have a near-duplicate in training")
     if schedule := _random_weights_schedule(row):
         notes.append(schedule)
     usual = _usual_epochs(row)
     if usual and planned_epochs(row) != usual and not schedule:
-        notes.append(f"{planned_epochs(row)} epochs at most, its recipe has {usual}")
+        notes.append(f"trained for up to {planned_epochs(row)} epochs (recipe default: {usual})")
     wanted = row.operating("wanted_recall")
     if wanted is not None:
         notes.append(
-            f"at the threshold for a recall of {wanted:g}: recall {row.operating('test_recall'):.4f}, "
+            f"at the threshold chosen for a recall of {wanted:g}: recall {row.operating('test_recall'):.4f}, "
             f"precision {row.operating('test_precision'):.4f}"
         )
     twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
     if not usual and any(planned_epochs(other) != planned_epochs(row) for other in twins):
-        notes.append(f"at most {planned_epochs(row)} epochs")
+        notes.append(f"trained for up to {planned_epochs(row)} epochs")
     if row.status != "ok":
         notes.append(row.status)
+    return notes
+
+
+def class_notes(row: Row) -> list[str]:
+    """What belongs beside the accuracy of a row that never predicts a class or beats no constant answer."""
+    if not row.results:
+        return []
+    name, share = row.majority
+    constant = f"always answering {plain(name)} would score {share:.4f}"
+    if row.never_predicted:
+        return [f"never predicts {few_listed(row.never_predicted)}; {constant}"]
+    notes = []
+    if (row.average("test_accuracy") or 0) <= share:
+        notes.append(f"no better than a constant answer: {constant}")
+    if row.collapsed_seeds:
+        seeds = f"{len(row.collapsed_seeds)} of {len(row.finished)} seeds"
+        classes = dict.fromkeys(name for record in row.finished for name in record.never_predicted)
+        notes.append(f"{seeds} never predict{'s' * (len(row.collapsed_seeds) == 1)} {few_listed([*classes])}")
     return notes
 
 
@@ -51,7 +69,7 @@ def _random_weights_schedule(row: Row) -> str:
     (phase,) = phases
     schedule = phase.get("schedule", "constant")  # not in records of the first versions
     return (
-        f"from random weights in place of pretrained ones: all layers, {phase['epochs']} epochs of "
+        f"trained from random weights instead of pretrained ones: all layers, {phase['epochs']} epochs of "
         f"{OPTIMIZER_NAMES[phase['optimizer']]} at {phase['learning_rate']:g} ({schedule})"
     )
 

@@ -7,50 +7,88 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.mistakes import Decisions, Mistake
+from experiments.reporting.next_steps import (
+    model_file,
+    predict_command,
+    predict_program,
+    tensorboard_commands,
+)
+from experiments.reporting.notes import class_notes
 from experiments.reporting.rows import Row, interval_text
-from experiments.reporting.sentences import RESULTS, audit_lines, commands_of, demonstration, machine_lines
+from experiments.reporting.sentences import (
+    OWN_IMAGES,
+    RESULTS,
+    audit_lines,
+    class_lines,
+    commands_of,
+    demonstration,
+    machine_lines,
+)
+from experiments.runs.predictions import batch_places
+from experiments.runs.records import batch_file, samples_file
 from experiments.runs.spec import SIDES
 from experiments.style.contact_sheet import some_of_each_kind
-from experiments.style.text import human_count, human_time, interval_of, number
+from experiments.style.text import human_count, human_time, interval_of, number, sentence, start_of
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 PAGE_BYTES = 4_800_000  # of the whole page: mail and chat take it
+SHORT_NAME = 18  # characters that fit on a line of the table
 PICTURE_MARKUP = 250  # bytes around the pictures of a mistake, without its path
 SHARED_CURVES = {
     "learning_curve": "Test accuracy against the number of labelled training images",
     "robustness": "Test accuracy under five strengths of blur, noise, exposure, JPEG, rotation and scale",
     "reliability": "Reliability: accuracy against confidence, with the temperature fitted on validation",
-    "abstention": "Accuracy against the share of images left to a person, the least sure first",
+    "abstention": "Accuracy on the rest against the share sent for human review, least certain first",
 }
 
 ROW_CHARTS = {
-    "accuracy": "Accuracy of {} by epoch, all seeds; the epoch of the lowest validation loss is kept",
+    "accuracy": "Accuracy of {} by epoch, all seeds; the epoch with the lowest validation loss is kept",
     "loss": "Loss of {} by epoch, all seeds",
-    "reliability": "Reliability of {}: accuracy against confidence, bins of 10 images or more",
+    "reliability": "Reliability of {}: accuracy against confidence, in bins of at least 10 images",
     "precision": "Precision of {} against recall, a line per seed",
 }
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one row. `seconds` has each part with its share of the longest one."""
+    """What the page shows of one row.
+
+    Attributes:
+        batch: a picture of test images with their verdicts, which `batch_text` says in words.
+        augmented: a picture of training images as the network sees them.
+        model: where the saved model is, and `predict`, the command that asks it; empty where there is none.
+        seconds: each part with its share of the longest one.
+    """
 
     row: Row
     charts: list[tuple[str, str]]
     verdicts: Decisions
     mistakes: list[Mistake]
     mistakes_total: int
+    batch: str
+    batch_text: str
     augmented: str
+    model: str
+    predict: str
     seconds: list[tuple[str, float, float]]
 
     @property
     def kinds(self) -> list[tuple[str, int]]:
         """The kinds of mistake shown, with how many there are."""
         return Counter(mistake.kind for mistake in self.mistakes).most_common()
+
+    @property
+    def augments(self) -> bool:
+        """Whether the recipe changes training images."""
+        return any(self.row.first.config.get("config", {}).get("augmentation", {}).values())
 
 
 def page(comparison: Comparison, charts: dict[str, Path]) -> str:
@@ -76,31 +114,54 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
-        "time": human_time, "count": human_count, "number": number, "interval": interval_of
-    }  # fmt: skip
+    environment.filters |= {"time": human_time, "count": human_count, "number": number}
+    environment.filters |= {"interval": interval_of, "sentence": sentence}
+    environment.filters |= {"prose": _prose, "breakable": _breakable}
     rows = comparison.rows
     return environment.get_template("report.html.j2").render(
         rows=rows,
         data_names=list(dict.fromkeys(row.first.data.name for row in rows)),
         demonstration=demonstration(rows),
+        own_images=OWN_IMAGES,
         real_results=RESULTS.as_uri() if RESULTS.is_file() else "",
         sections=sections,
         svgs=svgs,
         points={field: _points(rows, field) for field in ("train_seconds", "total_params")},
         notes=comparison.notes,
+        class_notes=class_notes,
         interval=interval_text,
         traced=all(row.average("tracing_seconds") is not None for row in comparison.finished),
         recipes=len({row.first.recipe for row in rows}),
         data=comparison.data_sets,
+        classes=class_lines(comparison.data_sets),
+        samples=_samples(comparison),
         sides=SIDES,
+        start_of=start_of,
         machines=machine_lines,
         verdicts=comparison.verdicts,
+        recommended=[verdict.chosen for verdict in comparison.verdicts if verdict.chosen],
         audits=audit_lines(rows),
         others=comparison.others,
         curves=[(svgs[name], title) for name, title in SHARED_CURVES.items() if name in svgs],
         commands=commands_of,
+        tensorboard=tensorboard_commands(comparison),
     )
+
+
+def _prose(text: str) -> "Markup":
+    """Keeps an option with its value, and a p-value, on one line."""
+    from markupsafe import Markup, escape
+
+    pattern = r"--[a-z-]+(?: [\w,]+)?|\bp (?:=|≥|&lt;) \d\.\d+"
+    return Markup(re.sub(pattern, r'<span class="whole">\g<0></span>', str(escape(text))))
+
+
+def _breakable(name: str) -> "Markup":
+    """Lets a long name go on in another line behind an underscore."""
+    from markupsafe import Markup, escape
+
+    breaks = "_<wbr>" if len(name) > SHORT_NAME else "_"
+    return Markup(str(escape(name)).replace("_", breaks))
 
 
 def _points(rows: Sequence[Row], field: str) -> str:
@@ -120,20 +181,49 @@ def _section(row: Row, comparison: Comparison, svgs: dict[str, str]) -> Section:
         for kind, title in ROW_CHARTS.items()
         if f"{kind}-{row.anchor}" in svgs
     ]
-    augmented = (row.folder or Path()) / "figures" / f"augmented-{row.first.recipe}.jpg"
+    first = row.finished[0] if row.finished else None
+    model = model_file(row)
     return Section(
         row=row,
         charts=charts,
         verdicts=comparison.decisions[row.name],
         mistakes=some_of_each_kind(mistakes, [mistake.kind for mistake in mistakes]),
         mistakes_total=len(mistakes),
-        augmented=base64.b64encode(augmented.read_bytes()).decode() if augmented.is_file() else "",
-        seconds=_where_the_seconds_went(row),
+        batch=_picture(row, batch_file(first.run_name, first.identity)) if first else "",
+        batch_text=_batch_text(comparison.decisions[row.name]),
+        augmented=_picture(row, f"figures/augmented-{row.first.recipe}.jpg"),
+        model=str(model or ""),
+        predict=predict_command(predict_program(row), model) if model else "",
+        seconds=_time_breakdown(row),
+    )
+
+
+def _picture(row: Row, file: str) -> str:
+    """A picture that the row's runs left, in base64; empty where it is missing."""
+    path = (row.folder or Path()) / file
+    return base64.b64encode(path.read_bytes()).decode() if path.is_file() else ""
+
+
+def _batch_text(verdicts: Decisions) -> str:
+    """The picture of the test batch in words."""
+    if not verdicts.decided:
+        return ""
+    names, labels, decided = verdicts.row.class_names, verdicts.labels, verdicts.decided[0]
+    places = batch_places(len(labels))
+    wrong = sum(decided[i] != labels[i] for i in places)
+    said = [
+        f"{names[labels[i]]} → {names[decided[i]]}{' (wrong)' if decided[i] != labels[i] else ''}"
+        for i in places
+    ]
+    return (
+        f"{len(places)} test images chosen at random, actual → predicted class (seed "
+        f"{verdicts.row.finished[0].seed}); {wrong or 'none'} wrong: {'; '.join(said)}"
     )
 
 
 def _pictures(section: Section) -> Iterator[int]:
     """The bytes of a section's pictures, in the order of their importance."""
+    yield len(section.batch) + len(section.batch_text.encode("utf-8", "replace")) + PICTURE_MARKUP
     for mistake in section.mistakes:
         around = PICTURE_MARKUP + 2 * len(mistake.path.encode("utf-8", "replace"))
         yield len(mistake.image) + len(mistake.map) + around
@@ -150,26 +240,37 @@ def _pictures_that_fit(sections: Sequence[Section], room: int) -> int:
 
 
 def _without_pictures(section: Section, *, keep: int) -> Section:
-    """Returns the section with its first `keep` pictures alone."""
+    """Returns the section with its first `keep` pictures alone, in the order of `_pictures`."""
     mistakes = [
         mistake if place < keep else replace(mistake, image="", map="")
-        for place, mistake in enumerate(section.mistakes)
+        for place, mistake in enumerate(section.mistakes, 1)
     ]
-    augmented = section.augmented if len(mistakes) < keep else ""
-    return replace(section, mistakes=mistakes, augmented=augmented)
+    return replace(
+        section,
+        batch=section.batch if keep else "",
+        mistakes=mistakes,
+        augmented=section.augmented if len(mistakes) + 1 < keep else "",
+    )
 
 
-def _where_the_seconds_went(row: Row) -> list[tuple[str, float, float]]:
+def _samples(comparison: Comparison) -> list[tuple[str, str]]:
+    """Name and sample images of each data set that has some, in base64."""
+    rows = {row.first.data.fingerprint: row for row in comparison.data_sets}
+    found = [(row.first.data.name, _picture(row, samples_file(key))) for key, row in rows.items()]
+    return [(name, picture) for name, picture in found if picture]
+
+
+def _time_breakdown(row: Row) -> list[tuple[str, float, float]]:
     if not row.results:
         return []
     tracing, train = row.average("tracing_seconds"), row.average("train_seconds") or 0
     parts = [
-        ("start (imports)", row.average("start_seconds") or 0),
+        ("start-up (imports)", row.average("start_seconds") or 0),
         ("decoding", row.average("decode_seconds") or 0),
         *([("tracing", tracing)] if tracing is not None else []),
-        ("training" if tracing is not None else "training, with tracing", train),
+        ("training" if tracing is not None else "training, including tracing", train),
         ("validation and logging", row.average("validation_seconds") or 0),
-        ("test", row.average("test_seconds") or 0),
+        ("testing", row.average("test_seconds") or 0),
     ]
     most = max(seconds for _, seconds in parts) or 1
     return [(name, seconds, seconds / most) for name, seconds in parts]

@@ -78,6 +78,24 @@ class Row:
         return _mean([value for value in scores if value is not None])
 
     @cached_property
+    def never_predicted(self) -> list[str]:
+        """The classes that have test images, and that no seed names once."""
+        found = [record.never_predicted for record in self.finished]
+        return [name for name in self.class_names if found and all(name in each for each in found)]
+
+    @property
+    def collapsed_seeds(self) -> list[int]:
+        """The seeds whose run never names some class."""
+        return [record.seed for record in self.finished if record.never_predicted]
+
+    @property
+    def majority(self) -> tuple[str, float]:
+        """The most frequent class of the test images, and the accuracy of always answering it."""
+        counts = self.first.data.images.get("test", {})
+        name = max(counts, key=lambda name: counts[name], default="")
+        return name, counts.get(name, 0) / max(1, sum(counts.values()))
+
+    @cached_property
     def predictions(self) -> tuple[Predictions, ...]:
         """The verdicts of each finished seed on the same test images; empty where a file is missing."""
         return self.read()
@@ -167,6 +185,11 @@ class Row:
     def epochs(self) -> float | None:
         """Epochs trained, the mean over the seeds."""
         return _mean([len(result.history) for result in self.results])
+
+    @property
+    def val_loss(self) -> float | None:
+        """The validation loss of the weights that were kept, the mean over the seeds."""
+        return _mean([r.history[min(r.best_epoch, len(r.history) - 1)].val_loss for r in self.results])
 
     def environment(self, key: str) -> str:
         """The values of `key` over all runs, joined where they differ."""

@@ -6,27 +6,28 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments.reporting.rows import Row
-from experiments.runs.spec import SIDES
+from experiments.runs.spec import SIDES, DataFacts
 from experiments.style.text import plain
 
 SHORT_HASH = 12
+CLASSES_NAMED = 6  # where there are more, the rarest and the most frequent are
 TILE = 64  # pixels: cnnzoo.data.sources.synthetic, which would load OpenCV
+OWN_IMAGES = "With your own images, in a folder for each class:"
 RESULTS = Path(__file__).parents[2] / "results" / "README.md"  # of the checkout; a wheel has none
 
 
-def demonstration(rows: Sequence[Row], compare: str = "cnnzoo compare", results: Path | None = None) -> str:
+def demonstration(rows: Sequence[Row], results: Path | None = None) -> str:
     """The line that a demonstration's table carries, else nothing.
 
-    `compare` is what starts a comparison; `results` is for this machine's terminal alone: no path of it
-    belongs in a file that is passed on.
+    `results` is for this machine's terminal alone: no path of it belongs in a file that is passed on.
     """
     if not any(row.first.demonstration for row in rows):
         return ""
-    real = f"; those of 19,995 photographs are in {results}" if results else ""
+    real = f" Results on 19,995 photographs: {results}." if results else ""
     return (
-        f"A demonstration on drawn tiles of {TILE} pixels, the recipes at two fifths of their usual size: it "
-        f"shows how a comparison looks, and says nothing about your walls. For real numbers: `{compare} "
-        f"--data DIR`, with a folder of images per class, or `--data metu`{real}."
+        f"A demonstration on synthetic concrete, tiles of {TILE} pixels, with the recipes at two fifths of "
+        f"their usual input size: it shows what a comparison looks like and says nothing about your walls."
+        f"{real}"
     )
 
 
@@ -42,26 +43,49 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
         )
         suspects = f" Doubtful labels: {audit.label_suspects:,}." if audit.labels_judged else ""
         lines[data.fingerprint] = (
-            f"Audit of {plain(data.name)}: of {audit.images:,} images {audit.twins:,} show "
-            f"what another one shows ({audit.identical:,} are copies of a file); with a random split "
-            f"{audit.random_split_leaked:,} of {audit.random_split_test:,} test images have a twin in "
+            f"Audit of {plain(data.name)}: of {audit.images:,} images {audit.twins:,} have a near-duplicate "
+            f"({audit.identical:,} are exact copies of a file). In a random split "
+            f"{audit.random_split_leaked:,} of {audit.random_split_test:,} test images would have one in "
             f"training.{ordered}{suspects}"
         )
     return list(lines.values())
 
 
 def data_lines(rows: Sequence[Row]) -> list[str]:
-    """The data behind the rows, a sentence each."""
+    """The data behind the rows, with their classes, a sentence each."""
     lines: dict[str, str] = {}
     for row in rows:
         data = row.first.data
-        counts = ", ".join(f"{row.images(side):,} {side}" for side in SIDES)
-        left_out = f"; {len(data.bad)} files left out" if data.bad else ""
+        count = len(data.bad)
+        left_out = f"; {count} file{'s' * (count != 1)} left out" if count else ""
         lines[json.dumps([data.fingerprint, asdict(data.split), data.images])] = (
-            f"Data: {plain(data.name)} ({counts} images in {len(row.class_names)} classes; "
-            f"{data.split.kind} split; fingerprint {data.fingerprint[:SHORT_HASH]}{left_out})."
+            f"{class_line(row)[:-1]}; fingerprint {data.fingerprint[:SHORT_HASH]}{left_out}."
         )
     return list(lines.values())
+
+
+def class_lines(rows: Sequence[Row]) -> list[str]:
+    """The classes of each row's data, each data set once."""
+    return list(dict.fromkeys(class_line(row) for row in rows))
+
+
+def class_line(row: Row) -> str:
+    """Name and split of a row's data, and the images of each class; of many classes, of two of them."""
+    data = row.first.data
+    totals = {name: sum(data.images.get(side, {}).get(name, 0) for side in SIDES) for name in row.class_names}
+    if len(totals) <= CLASSES_NAMED:
+        classes = "; ".join(_class(data, name, totals[name]) for name in totals)
+    else:
+        ordered = sorted(totals, key=lambda name: totals[name])
+        classes = f"{len(totals)} classes, the rarest {_class(data, ordered[0], totals[ordered[0]])}"
+        classes += f", the most frequent {_class(data, ordered[-1], totals[ordered[-1]])}"
+    return f"Data: {plain(data.name)}, {data.split.kind} split. {classes}."
+
+
+def _class(data: DataFacts, name: str, total: int) -> str:
+    positive = ", the positive class" if name == data.positive else ""
+    counts = ", ".join(f"{data.images.get(side, {}).get(name, 0):,} {side}" for side in SIDES)
+    return f"{plain(name)}{positive}: {total:,} images ({counts})"
 
 
 def machine_lines(rows: Sequence[Row]) -> list[str]:

@@ -1,53 +1,74 @@
-"""Which recipes can be told apart on the same test images, and which one to take."""
+"""Which recipe to take on a test set, or why its images don't decide that."""
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
-from cnnzoo.evaluation.statistics import bootstrap_interval, holm, paired_p_value
+from experiments.reporting.pairs import SIGNIFICANT, Pair, p_text, pairs_of
 from experiments.reporting.rows import Row
-from experiments.style.text import human_count, human_time, number
+from experiments.style.text import few_listed, human_count, human_time, listed, number, plain
 
-SIGNIFICANT = 0.05
-SAME_SPEED = 1.25  # times per image are not told apart below this ratio: the machine's noise is as large
+SAME_SPEED = 1.25  # times per image below this ratio count as equal: the machine's noise is as large
+
+# Where nothing differs significantly, fewer test images of a class than this, or a wider 95 % interval of the
+# best recipe, decide nothing: one image more or less would move a class's recall by a tenth and more, or a
+# recipe that is a tenth worse could look the same.
+FEW_OF_A_CLASS = 10
+WIDE_INTERVAL = 0.1
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two rows on the same test images; `difference` is the accuracy of the first less that of the second.
+class TooFew:
+    """Why the test images decide nothing.
 
-    `low`, `high`: its 95 % interval over groups and seeds. `p`: of the paired test, `corrected` after Holm
-    for all pairs of the table. `apart`: corrected p below 0.05 and 0 outside the interval.
+    Attributes:
+        between: the rows that remain.
+        rarest: the class with the fewest test images, `rarest_images` of them.
+        interval: the 95 % interval of the accuracy of the best.
+        folder_images: about how many images of the rarest class the data would need, so that
+            `FEW_OF_A_CLASS` of them are for testing; None where it has enough.
+        times: how many times as many test images would narrow the interval to `WIDE_INTERVAL`; None where it
+            is narrower.
     """
 
-    first: Row
-    second: Row
-    difference: float
-    low: float
-    high: float
-    p: float
-    corrected: float
+    between: tuple[Row, ...]
+    rarest: str
+    rarest_images: int
+    interval: tuple[float, float]
+    folder_images: int | None
+    times: int | None
 
     @property
-    def apart(self) -> bool:
-        return self.corrected < SIGNIFICANT and not self.low <= 0 <= self.high
+    def why(self) -> str:
+        found = []
+        if self.folder_images is not None:
+            count = self.rarest_images
+            found.append(
+                f"only {count} test image{'s' * (count != 1)} show{'s' * (count == 1)} {plain(self.rarest)}"
+            )
+        if self.times is not None:
+            low, high = self.interval
+            found.append(
+                f"the 95 % interval of {self.between[0].name} spans {low:.2f} to {high:.2f}"
+                if len(self.between) > 1
+                else f"the 95 % interval spans {low:.2f} to {high:.2f}"
+            )
+        return " and ".join(found)
 
-
-@dataclass(frozen=True)
-class Cost:
-    """Milliseconds an image, seconds of training, parameters."""
-
-    ms_per_image: float
-    train_seconds: float | None
-    parameters: float | None
-
-    def __str__(self) -> str:
-        return (
-            f"{number(self.ms_per_image, 2)} ms an image, {human_time(self.train_seconds)} of training, "
-            f"{human_count(self.parameters)} parameters"
-        )
+    @property
+    def help(self) -> str:
+        """What would help, as a sentence."""
+        found = []
+        if self.folder_images is not None:
+            found.append(
+                f"about {self.folder_images:,} images of {plain(self.rarest)} in the data, so that "
+                f"{FEW_OF_A_CLASS} of them are test images"
+            )
+        if self.times is not None:
+            found.append(f"about {self.times} times as many test images of other objects or places")
+        return f"What would help: {'; and '.join(found)}."
 
 
 @dataclass(frozen=True)
@@ -55,54 +76,46 @@ class Verdict:
     """What the rows of one test set come to.
 
     Attributes:
-        rows: those compared, the best first.
-        pairs: of them, with what tells them apart.
-        equal: the rows that can't be told from the best.
-        chosen: the one to take, the cheapest of these.
-        cost: of the one to take.
-        difference: what it is from the next best, or from the best where that is another; None for one row.
+        rows: those compared, the most accurate first.
+        pairs: of them, with what distinguishes them.
+        working: the rows that may be recommended: none that never predicts a class, where there are others.
+        equal: the working rows that don't differ significantly from the best of them.
+        chosen: the one to take, the cheapest of these; None where none works, or the images decide nothing.
+        too_few: why they decide nothing, else None.
+        difference: what `chosen` is from the next best, or from the best where that is another.
     """
 
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]
+    working: tuple[Row, ...]
     equal: tuple[Row, ...]
-    chosen: Row
-    cost: Cost
+    chosen: Row | None
+    too_few: TooFew | None
     difference: Pair | None
 
     @property
     def best(self) -> Row:
-        return self.rows[0]
+        return (self.working or self.rows)[0]
+
+    @property
+    def broken(self) -> list[Row]:
+        """The rows that never predict a class."""
+        return [row for row in self.rows if row.never_predicted]
 
     @property
     def clear(self) -> bool:
-        """Whether the best one is better than every other."""
-        return len(self.equal) == 1 and all(pair.apart for pair in self.pairs if pair.first is self.best)
+        """Whether the best one is better than every other that works."""
+        of_best = [pair for pair in self.pairs if pair.first is self.best and pair.second in self.working]
+        return len(self.equal) == 1 and len(of_best) > 0 and all(pair.apart for pair in of_best)
 
     @cached_property
     def recommendation(self) -> str:
-        """What to take, in a sentence."""
-        if len(self.rows) == 1:
-            return (
-                f"Only {self.best.name} was tested: accuracy {_accuracy(self.best)} on {_images(self)}; "
-                "there is nothing to compare it with."
-            )
-        if self.clear and self.difference is not None:
-            return (
-                f"Take {self.best.name}: accuracy {_accuracy(self.best)} on {_images(self)}, more than every "
-                f"other recipe; the next, {self.difference.second.name}, has {_points(self.difference)} less "
-                f"({_p(self.difference)})."
-            )
-        if len(self.equal) > 1:
-            return (
-                f"Take {self.chosen.name}, the cheapest of those that can't be told from the best: accuracy "
-                f"{_accuracy(self.chosen)}, {self.cost}."
-            )
-        return f"Take {self.best.name}: accuracy {_accuracy(self.best)} on {_images(self)}, {self.cost}."
+        """What to take, or why nothing, in a sentence."""
+        return _recommendation(self)
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """All that there is to say: what can't be told apart, what to take, what is worse."""
+        """All that there is to say: what doesn't differ, what to take, what is worse."""
         return tuple(_sentences(self))
 
     @property
@@ -129,35 +142,44 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
 
 def _verdict(rows: Sequence[Row]) -> Verdict:
     ranked = sorted(rows, key=lambda row: -(row.average("test_accuracy") or 0))
-    pairs = _pairs(ranked)
-    # Worse than the best, or than another that can't be told from it.
-    worse = {pair.second.name for pair in pairs if pair.apart}
-    equal = [row for row in ranked if row.name not in worse]
-    chosen = cheapest(equal)
-    of_best = [pair for pair in pairs if pair.first is ranked[0]]
+    pairs = pairs_of(ranked)
+    usable = working(ranked)
+    among = [pair for pair in pairs if pair.first in usable and pair.second in usable]
+    # Worse than the best, or than another that is on par with it.
+    worse = {pair.second.name for pair in among if pair.apart}
+    equal = [row for row in usable if row.name not in worse]
+    too_few = _too_few(equal) if usable and not any(pair.apart for pair in among) else None
+    chosen = cheapest(equal) if usable and too_few is None else None
+    of_best = [pair for pair in among if pair.first is usable[0]]
     difference = next((pair for pair in of_best if pair.second is chosen), of_best[0] if of_best else None)
-    return Verdict(tuple(ranked), tuple(pairs), tuple(equal), chosen, _cost(chosen, equal), difference)
+    return Verdict(tuple(ranked), tuple(pairs), tuple(usable), tuple(equal), chosen, too_few, difference)
 
 
-def _pairs(rows: Sequence[Row]) -> list[Pair]:
-    found = [(a, b) for a, b in combinations(rows, 2) if a.tested and b.tested]
-    tested = [_compare(a, b) for a, b in found]
-    corrected = holm([p for *_, p in tested])
-    return [
-        Pair(a, b, *numbers, corrected=c) for (a, b), numbers, c in zip(found, tested, corrected, strict=True)
-    ]
+def working(ranked: Sequence[Row]) -> list[Row]:
+    """The rows that predict every class; of many classes, where no row does, those that beat a guess."""
+    whole = [row for row in ranked if not row.never_predicted]
+    if whole or len(ranked[0].class_names) == 2:
+        return whole
+    return [row for row in ranked if (row.average("test_accuracy") or 0) > row.majority[1]]
 
 
-def _compare(a: Row, b: Row) -> tuple[float, float, float, float]:
-    """Difference of the accuracies, its interval, p-value."""
-    assert a.tested and b.tested
-    (first, groups), (second, _) = a.tested, b.tested
-    difference = float(first.mean() - second.mean())
-    if len(first) == len(second):
-        low, high = bootstrap_interval(first - second, groups)
-    else:
-        low, high = bootstrap_interval((first.mean(axis=0) - second.mean(axis=0))[None], groups)
-    return difference, low, high, paired_p_value(first, second, groups)
+def _too_few(equal: Sequence[Row]) -> TooFew | None:
+    best = equal[0]
+    counts, (low, high) = best.first.data.images.get("test", {}), best.interval or (0.0, 1.0)
+    rarest = min(counts, key=lambda name: counts[name], default="")
+    few, wide = counts.get(rarest, FEW_OF_A_CLASS) < FEW_OF_A_CLASS, high - low > WIDE_INTERVAL
+    if not few and not wide:
+        return None
+    share = (best.first.data.split.fractions or (0.1,))[-1]
+    return TooFew(
+        between=tuple(equal),
+        rarest=rarest,
+        rarest_images=counts.get(rarest, 0),
+        interval=(low, high),
+        folder_images=math.ceil(FEW_OF_A_CLASS / share - 1e-9) if few else None,
+        # A width falls with the root of the number of images.
+        times=math.ceil(((high - low) / WIDE_INTERVAL) ** 2) if wide else None,
+    )
 
 
 def cheapest(rows: Sequence[Row]) -> Row:
@@ -168,7 +190,10 @@ def cheapest(rows: Sequence[Row]) -> Row:
 
 
 def _speed(row: Row, rows: Sequence[Row]) -> float:
-    """Milliseconds an image, the best that was measured of the same network, however it was trained."""
+    """Milliseconds an image, the best that was measured of the same network, however it was trained.
+
+    For the choice alone: a sentence says what the row's own runs measured, as the table does.
+    """
     same = [other for other in rows if _network(other) == _network(row)]
     return min(other.average("ms_per_image_32") or 0.0 for other in same)
 
@@ -178,53 +203,123 @@ def _network(row: Row) -> tuple[Any, ...]:
     return tuple(config.get(key) for key in ("model", "image_size", "arguments"))
 
 
-def _sentences(verdict: Verdict) -> Iterator[str]:
+def _recommendation(verdict: Verdict) -> str:
+    best, chosen = verdict.best, verdict.chosen
+    if not verdict.working:
+        return f"No recipe can be recommended: {_broken(verdict)}."
+    if verdict.too_few is not None:
+        task = "decide between" if len(verdict.equal) > 1 else "judge"
+        names = listed([row.name for row in verdict.equal])
+        return f"Too few images to {task} {names}: {verdict.too_few.why}."
     if len(verdict.rows) == 1:
-        yield verdict.recommendation
-        return
-    if verdict.clear:
-        yield verdict.recommendation
-        yield f"It costs {verdict.cost}."
-    else:
-        yield from _tie(verdict)
-    if any(len(row.results) == 1 for row in verdict.rows):
-        yield "One seed says nothing of another initialisation; --seeds 0,1,2 does."
-
-
-def _tie(verdict: Verdict) -> Iterator[str]:
-    best, equal = verdict.best, verdict.equal
-    if len(equal) > 1:
-        of_best = {pair.second.name: pair for pair in verdict.pairs if pair.first is best}
-        yield (
-            f"{_list([row.name for row in equal])} can't be told apart on {_images(verdict)} "
-            f"({_why_equal([of_best[row.name] for row in equal if row is not best])})."
+        return (
+            f"Only {best.name} was tested: accuracy {_accuracy(best)} on {_images(verdict)}; "
+            "there is nothing to compare it with."
         )
+    assert chosen is not None
+    if verdict.clear and verdict.difference is not None:
+        next_best = verdict.difference
+        return (
+            f"Recommended: {best.name}, significantly more accurate than every other recipe: "
+            f"{_accuracy(best)} on {_images(verdict)}. The next, {next_best.second.name}, scores "
+            f"{next_best.points} lower ({p_text(next_best.corrected)})."
+        )
+    if len(verdict.equal) > 1:
+        return (
+            f"Recommended: {chosen.name}, the cheapest recipe statistically on par with the best: accuracy "
+            f"{_accuracy(chosen)}, {cost(chosen)}."
+        )
+    return (
+        f"Recommended: {chosen.name}, with an accuracy of {_accuracy(chosen)} on {_images(verdict)}, "
+        f"{cost(chosen)}."
+    )
+
+
+def _sentences(verdict: Verdict) -> Iterator[str]:
+    if len(verdict.equal) > 1 and verdict.too_few is None:
+        yield _on_par(verdict)
     yield verdict.recommendation
-    if verdict.chosen is not best and verdict.difference is not None:
-        more = _points(verdict.difference)
-        yield f"{best.name} has {more} more, within chance, and costs {_cost(best, equal)}."
-    worse: dict[str, list[str]] = {}
-    for row in verdict.rows:
-        if row not in equal:
-            pair = next(pair for pair in verdict.pairs if pair.second is row and pair.apart)
-            worse.setdefault(pair.first.name, []).append(f"{row.name} by {_points(pair)} ({_p(pair)})")
-    for name, others in worse.items():
-        yield f"Worse than {name}: {_list(others)}."
+    if verdict.too_few is not None:
+        yield verdict.too_few.help
+    elif verdict.clear and verdict.chosen is not None:
+        yield f"It takes {cost(verdict.chosen)}."
+    yield from _beside_the_best(verdict)
+    yield from _worse(verdict)
+    yield from _warnings(verdict)
+    if len(verdict.rows) > 1 and any(len(row.results) == 1 for row in verdict.rows):
+        yield "One seed can't show run-to-run variation; --seeds 0,1,2 can."
 
 
-def _images(verdict: Verdict) -> str:
-    return f"{verdict.best.results[0].test_images:,} test images"
+def _on_par(verdict: Verdict) -> str:
+    of_best = {pair.second.name: pair for pair in verdict.pairs if pair.first is verdict.best}
+    others = [of_best[row.name] for row in verdict.equal if row is not verdict.best]
+    names = listed([row.name for row in verdict.equal])
+    return f"No significant difference on {_images(verdict)} between {names} ({_why_equal(others)})."
 
 
 def _why_equal(pairs: Sequence[Pair]) -> str:
     closest = min(pair.corrected for pair in pairs)
     if closest < SIGNIFICANT:
-        return "over other seeds and images the difference may be none"
-    return f"p ≥ {closest:.2g} against {pairs[0].first.name}, corrected"
+        return "the 95 % interval of the difference includes zero"
+    said = p_text(closest).replace("=", "≥") if len(pairs) > 1 and closest < 0.995 else p_text(closest)
+    return f"{said} against {pairs[0].first.name}, Holm-corrected"
 
 
-def _points(pair: Pair) -> str:
-    return f"{number(100 * pair.difference, 2)} percentage points"
+def _beside_the_best(verdict: Verdict) -> Iterator[str]:
+    """What the best costs, where another one is recommended."""
+    best, chosen, difference = verdict.best, verdict.chosen, verdict.difference
+    if chosen is None or chosen is best or difference is None:
+        return
+    yield (
+        f"The best, {best.name}, scores {difference.points} higher, which is within chance, and takes "
+        f"{cost(best)}."
+    )
+    if _network(best) == _network(chosen):
+        yield "Both are the same network, so their times per image differ by measurement noise alone."
+
+
+def _worse(verdict: Verdict) -> Iterator[str]:
+    worse: dict[str, list[str]] = {}
+    if verdict.clear:
+        return
+    for row in verdict.working:
+        if row not in verdict.equal:
+            pair = next(
+                pair
+                for pair in verdict.pairs
+                if pair.second is row and pair.apart and pair.first in verdict.working
+            )
+            said = f"{row.name} by {pair.points} ({p_text(pair.corrected)})"
+            worse.setdefault(pair.first.name, []).append(said)
+    for name, others in worse.items():
+        yield f"Significantly worse than {name}: {listed(others)}."
+
+
+def _warnings(verdict: Verdict) -> Iterator[str]:
+    """That a recipe never predicts a class, or that the best one is no better than a constant answer."""
+    broken = verdict.broken
+    if broken and verdict.working:
+        yield f"{'Note that' if set(broken) & set(verdict.working) else 'Not usable:'} {_broken(verdict)}."
+    name, share = verdict.best.majority
+    if verdict.working and (verdict.best.average("test_accuracy") or 0) <= share:
+        yield f"Always answering {plain(name)} would score {share:.4f}, no less than {verdict.best.name}."
+
+
+def _broken(verdict: Verdict) -> str:
+    """`a and b never predict crack; always answering sound would score 0.9688`."""
+    by_class: dict[str, list[str]] = {}
+    for row in verdict.broken:
+        by_class.setdefault(few_listed(row.never_predicted), []).append(row.name)
+    said = [
+        f"{listed(names)} never predict{'s' if len(names) == 1 else ''} {classes}"
+        for classes, names in by_class.items()
+    ]
+    name, share = verdict.rows[0].majority
+    return f"{'; '.join(said)} (always answering {plain(name)} would score {share:.4f})"
+
+
+def _images(verdict: Verdict) -> str:
+    return f"{verdict.best.results[0].test_images:,} test images"
 
 
 def _accuracy(row: Row) -> str:
@@ -232,13 +327,10 @@ def _accuracy(row: Row) -> str:
     return f"{number(row.average('test_accuracy'), 4)} ({low:.4f} to {high:.4f})"
 
 
-def _cost(row: Row, rows: Sequence[Row]) -> Cost:
-    return Cost(_speed(row, rows), row.average("train_seconds"), row.average("total_params"))
-
-
-def _p(pair: Pair) -> str:
-    return "p < 0.001" if pair.corrected < 0.001 else f"p = {pair.corrected:.2g}"
-
-
-def _list(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+def cost(row: Row) -> str:
+    """What the row's own runs measured, as the table has it."""
+    return (
+        f"{number(row.average('ms_per_image_32'), 2)} ms per image, "
+        f"{human_time(row.average('train_seconds'))} of training, "
+        f"{human_count(row.average('total_params'))} parameters"
+    )

@@ -10,6 +10,7 @@ from experiments.reporting.tables.csv_table import FIRST_COLUMNS, csv_row, write
 from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
 from experiments.reporting.tables.terminal import WRITTEN, draw_table
+from experiments.reporting.verdict import Verdict
 from experiments.runs.records import RUNS_FILE
 
 
@@ -42,10 +43,38 @@ def write_comparison(out: Path, comparison: Comparison) -> None:
 
 def summary(comparison: Comparison, out: Path) -> dict[str, Any]:
     """What a script may want of a comparison that is written: its rows, its conclusions, its files."""
-    columns = (*FIRST_COLUMNS, "ms_per_image_32")
-    rows = [(row.name, csv_row(row, [])) for row in comparison.rows]
+    columns = (*FIRST_COLUMNS, "ms_per_image_32", "majority_accuracy")
+    rows = [(row, csv_row(row, [])) for row in comparison.rows]
     return {
-        "rows": [{"name": name, **{column: line[column] for column in columns}} for name, line in rows],
+        "rows": [
+            {
+                "name": row.name,
+                **{column: line[column] for column in columns},
+                "never_predicted": row.never_predicted,
+                "notes": comparison.notes[row.name],
+            }
+            for row, line in rows
+        ],
         "recommendation": comparison.conclusions,
+        "verdicts": [_verdict(verdict) for verdict in comparison.verdicts],
         "written": [str(out / name) for name in (RUNS_FILE, *WRITTEN) if (out / name).exists()],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    few = verdict.too_few
+    return {
+        "best": verdict.best.name,
+        "recommended": verdict.chosen.name if verdict.chosen else None,
+        "on_par_with_the_best": [row.name for row in verdict.equal],
+        "never_predict_a_class": [row.name for row in verdict.broken],
+        "too_few_images": few
+        and {
+            "between": [row.name for row in few.between],
+            "rarest_class": few.rarest,
+            "rarest_class_test_images": few.rarest_images,
+            "interval_of_the_best": list(few.interval),
+            "why": few.why,
+            "what_would_help": few.help,
+        },
     }

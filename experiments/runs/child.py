@@ -100,7 +100,7 @@ def ask(
         file.unlink(missing_ok=True)
         record.unlink(missing_ok=True)
     ended = "took too long" if code is None else how_it_ended(code)
-    said = f"; {log} has what it printed" if log.exists() else ""
+    said = f"; its output is in {log}" if log.exists() else ""
     return Answer(left, ended + said, too_long=code is None)
 
 
@@ -179,7 +179,7 @@ def _pass_on(line: bytes, heard: Tell, rest: BinaryIO) -> None:
 
 def how_it_ended(code: int) -> str:
     """Returns how a process ended that left nothing else, by its exit code."""
-    return f"killed by signal {-code}, out of memory perhaps" if code < 0 else f"exit code {code}"
+    return f"killed by signal {-code}, perhaps out of memory" if code < 0 else f"exit code {code}"
 
 
 # The child's side.

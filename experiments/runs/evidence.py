@@ -1,4 +1,4 @@
-"""Pictures that a run leaves for the report: its worst mistakes, augmented samples."""
+"""Pictures that a run leaves for the report: samples, augmented ones, a test batch, its worst mistakes."""
 
 import base64
 import json
@@ -16,9 +16,12 @@ from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from cnnzoo.files import write_whole
 from experiments.recipes.recipe import Recipe
 from experiments.runs.child import note_error
-from experiments.runs.records import mistakes_file
+from experiments.runs.predictions import batch_places
+from experiments.runs.records import batch_file, mistakes_file, samples_file
 from experiments.runs.spec import RunSpec
-from experiments.style.contact_sheet import draw_sheet, some_of_each_kind
+from experiments.style.chart import VERMILION
+from experiments.style.contact_sheet import PLAIN, draw_sheet, some_of_each_kind
+from experiments.style.text import shorten
 
 if TYPE_CHECKING:
     import keras
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 SIDE = 128  # pixels of a picture
 QUALITY = 80  # of its JPEG
 PREVIEW_IMAGES = 12
+SAMPLES = 9
+ONE_LINE = 2.0  # inches: of a tile whose title is one line
+BATCH_NAME = 14  # characters of a class in the test batch
 
 
 def save_pictures(
@@ -83,7 +89,10 @@ def save_evidence(
     """Leaves the pictures of the report; that one can't be drawn is no reason to lose the run."""
     out = Path(spec.out)
     try:
+        _draw_samples(out / samples_file(spec.data.fingerprint), data)
         _draw_augmented(spec, data, spec.resolved_recipe())
+        batch = out / batch_file(spec.run_name, spec.identity)
+        draw_test_batch(batch, data.test, test, data.class_names, decision)
         mistakes = out / mistakes_file(spec.run_name, spec.identity)
         save_pictures(mistakes, model, data.test, test, data.class_names, decision)
     except Exception as error:
@@ -91,12 +100,48 @@ def save_evidence(
         print(f"{spec.run_name}: no pictures for the report: {one_line(error)}", file=sys.stderr)
 
 
+def _draw_samples(path: Path, data: "Datasets") -> None:
+    """A figure of some training images with their classes, as many of each as can be; once for all runs."""
+    if path.exists():
+        return
+    chosen = some_by_turns(data.train.labels, SAMPLES)
+    titles = [shorten(data.class_names[data.train.labels[i]]) for i in chosen]
+    draw_sheet(path, data.train.images[chosen], titles, columns=3, height=ONE_LINE)
+
+
+def some_by_turns(labels: npt.NDArray[np.int32], count: int) -> list[int]:
+    """Draws images by chance: one of each class, then a second one of each, and so on."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    turns = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        of_class = order[labels[order] == label]
+        turns[of_class] = np.arange(len(of_class))
+    return sorted(order.tolist(), key=lambda i: (turns[i], labels[i]))[:count]
+
+
 def _draw_augmented(spec: RunSpec, data: "Datasets", recipe: Recipe) -> None:
-    """A figure of what training images look like; once for all seeds."""
+    """A figure of training images as the network sees them; once for all seeds."""
     path = Path(spec.out) / "figures" / f"augmented-{recipe.name}.jpg"
-    if not recipe.config.augmentation.active or path.exists():
+    if path.exists():
         return
     first = data.train.training_dataset(epochs=1, seed=spec.seed, augmentation=recipe.config.augmentation)
     images, labels = next(first.take(1).as_numpy_iterator())
-    titles = [data.class_names[label] for label in labels]
-    draw_sheet(path, images[:PREVIEW_IMAGES], titles)
+    titles = [shorten(data.class_names[label]) for label in labels]
+    draw_sheet(path, images[:PREVIEW_IMAGES], titles, height=ONE_LINE)
+
+
+def draw_test_batch(
+    path: Path, images: "ImageSet", scores: "Scores", class_names: Sequence[str], decision: Decision
+) -> None:
+    """A figure of some test images, actual and predicted class above each, the wrong ones marked."""
+    chosen = batch_places(len(images))
+    calibrated = with_temperature(scores.probabilities, decision.temperature)
+    verdicts = decide(calibrated, class_names, decision)
+    names = [shorten(name, BATCH_NAME) for name in class_names]
+    wrong = [verdicts[i] != scores.labels[i] for i in chosen]
+    titles = [
+        f"{names[scores.labels[i]]} → {names[verdicts[i]]}\n{'WRONG' if bad else 'right'}"
+        for i, bad in zip(chosen, wrong, strict=True)
+    ]
+    colours = [VERMILION if bad else PLAIN for bad in wrong]
+    draw_sheet(path, images.images[chosen], titles, colours=colours)

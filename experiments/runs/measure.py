@@ -57,19 +57,19 @@ def operating_point(
 
 
 def probability_scores(test: Scores, decision: Decision, positive: int | None) -> dict[str, Any]:
-    """The numbers of `RunResult` that rest on the test images' probabilities."""
+    """The numbers of `RunResult` that rest on the test images' probabilities; `positive` is a class id."""
     calibrated = with_temperature(test.probabilities, decision.temperature)
     return {
         "auroc": _finite(auroc(test.labels, test.probabilities)),
-        "average_precision": _precision(test, positive),
+        "average_precision": _average_precision(test, positive),
         "temperature": decision.temperature,
         "calibration_error": calibration_error(test.labels, calibrated),
         "calibration_error_raw": calibration_error(test.labels, test.probabilities),
     }
 
 
-def _precision(scores: Scores, positive: int | None) -> float | None:
-    """The average precision; None where no class is the positive one."""
+def _average_precision(scores: Scores, positive: int | None) -> float | None:
+    """That of the positive class; None where none is named, or no image shows it."""
     if positive is None:
         return None
     return _finite(average_precision(scores.labels, scores.probabilities, positive))
@@ -91,7 +91,7 @@ def score_other(
             "images": len(images),
             "accuracy": scores.accuracy,
             "auroc": _finite(auroc(scores.labels, scores.probabilities)),
-            "average_precision": _precision(scores, positive),
+            "average_precision": _average_precision(scores, positive),
             "recall": dict(zip(manifest.class_names, scores.recall.tolist(), strict=True)),
             "confusion": scores.confusion.tolist(),
         },

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cnnzoo.data.pipeline import ImageSet
     from cnnzoo.evaluation.scores import Scores
 
+BATCH = 16  # test images that are shown with their verdicts
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -51,6 +53,11 @@ def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predic
         return None
     images = record.result.others.get(other, {}).get("images") if other else record.result.test_images
     return found if len(lines) == images else None
+
+
+def batch_places(count: int) -> list[int]:
+    """Draws the images of the test batch from `count`: the same for every run on the same test images."""
+    return np.random.default_rng(0).permutation(count)[:BATCH].tolist()
 
 
 def write_predictions(

@@ -1,7 +1,7 @@
 """One run, one line: what was run, on what, and what came out of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from cnnzoo.files import append_line, file_stem
 from cnnzoo.training.config import Epoch
 from experiments.cli.process import to_type
 from experiments.runs.spec import DataFacts, RunSpec, usual_name
+from experiments.style.text import few_listed
 
 RUNS_FILE = "runs.jsonl"
 VERSION = 1  # of the records that are written, and the newest that is read
@@ -27,7 +28,8 @@ class RunResult:
     `operating_point` has the threshold chosen on validation for a wanted recall and what it gives on test.
     `others` has accuracy, AUROC and so on for each other data set, `robustness` the test accuracy at five
     strengths of each corruption, and at none ("none"). `tracing_seconds`, of building TensorFlow's graph in
-    the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it.
+    the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it
+    and `val_loss_before`.
     """
 
     total_params: int
@@ -57,6 +59,7 @@ class RunResult:
     ms_per_image_1: float
     ms_per_image_32: float
     tracing_seconds: float | None = None
+    val_loss_before: float | None = None
     auroc: float | None = None
     average_precision: float | None = None
     temperature: float = 1.0
@@ -65,6 +68,15 @@ class RunResult:
     operating_point: dict[str, float] | None = None
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
     robustness: dict[str, list[float]] = field(default_factory=dict)
+
+    def never_predicted(self, class_names: Sequence[str]) -> list[str]:
+        """The classes that have test images, and that were the most probable one of no image."""
+        lines = zip(class_names, self.confusion, strict=False)
+        return [
+            name
+            for i, (name, actual) in enumerate(lines)
+            if sum(actual) and not any(line[i] for line in self.confusion)
+        ]
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,19 @@ class RunRecord:
     def ok(self) -> bool:
         return self.status == "ok"
 
+    @property
+    def never_predicted(self) -> list[str]:
+        """The classes that it names for no test image, though there are some of them."""
+        return self.result.never_predicted(self.data.class_names) if self.result else []
+
+    @property
+    def accuracy_line(self) -> str:
+        """`test accuracy 0.9962`, and what a reader must know of it."""
+        if self.result is None:
+            return ""
+        never = f", never predicts {few_listed(self.never_predicted)}" if self.never_predicted else ""
+        return f"test accuracy {self.result.test_accuracy:.4f}{never}"
+
 
 def predictions_file(name: str, identity: str, other: str = "") -> str:
     """Returns a file name with the run's identity in it, so that no other run replaces the file."""
@@ -116,6 +141,16 @@ def predictions_file(name: str, identity: str, other: str = "") -> str:
 def mistakes_file(name: str, identity: str) -> str:
     """Returns where a run leaves the pictures of its worst mistakes, below the output folder."""
     return f"mistakes/{name}-{identity[:8]}.json"
+
+
+def batch_file(name: str, identity: str) -> str:
+    """Returns where a run leaves a picture of some test images with its verdicts."""
+    return f"figures/test_batch-{name}-{identity[:8]}.jpg"
+
+
+def samples_file(fingerprint: str) -> str:
+    """Returns where a comparison leaves nine of its images, with their classes."""
+    return f"figures/samples-{fingerprint[:8]}.jpg"
 
 
 def record_for(

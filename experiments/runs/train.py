@@ -137,6 +137,7 @@ def _training_part(
         "total_params": model.count_params(),
         "trainable_params": fitted.trainable_params,
         "val_accuracy_before": fitted.val_accuracy_before,
+        "val_loss_before": fitted.val_loss_before,
         "val_accuracy": validation.accuracy,
         "history": list(epochs),
         "best_epoch": fitted.best_epoch,

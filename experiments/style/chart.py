@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.files import write_whole
-from experiments.style.text import shorten
+from experiments.style.text import shorten_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,6 +85,6 @@ def legend(figure: "Figure", names: Sequence[str]) -> None:
     handles = [Line2D([], [], linewidth=1.3, **style(i)) for i in range(len(names))]
     columns = 2 if max(map(len, names)) < 30 else 1
     figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(names) // columns))
-    labels = [shorten(name, 44) for name in names]
+    labels = shorten_apart(names, 44)
     # Given with their handles, names that begin with an underscore are shown too.
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)

@@ -21,10 +21,11 @@ def draw_sheet(
     *,
     columns: int = 6,
     height: float = 2.15,
+    colours: Sequence[str] = (),
 ) -> None:
     """Writes a picture with a tile per image and its title above.
 
-    `height` is that of a tile with its title, in inches.
+    `height` is that of a tile with its title, in inches; `colours` are the titles', by default all alike.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,7 +43,7 @@ def draw_sheet(
         axes.imshow(image, aspect="equal")
         axes.set_axis_off()
         title = "\n".join(printable(line) for line in titles[i].split("\n"))
-        axes.set_title(title, fontsize=7.5, color=PLAIN)
+        axes.set_title(title, fontsize=7.5, color=colours[i] if colours else PLAIN)
     figure.savefig(path)
 
 

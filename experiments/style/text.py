@@ -1,9 +1,37 @@
 """Numbers and names as people read them."""
 
+import re
+from collections.abc import Sequence
+
 
 def plain(text: str) -> str:
     """Returns `text` on one line, without characters that XML or UTF-8 can't hold."""
     return "".join(character if character.isprintable() else " " for character in str(text)).strip()
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def few_listed(names: Sequence[str], most: int = 3) -> str:
+    """The first of the names, and how many others there are."""
+    shown = [plain(name) for name in names[:most]]
+    if len(names) > most:
+        shown.append(f"{len(names) - most} other class{'es' if len(names) > most + 1 else ''}")
+    return listed(shown)
+
+
+def sentence(text: str) -> str:
+    """Returns `text` with a capital letter in front and a full stop behind."""
+    ended = text if text.endswith((".", "?", "!")) else f"{text}."
+    return ended[:1].upper() + ended[1:]
+
+
+def start_of(weights: str) -> str:
+    """What a network started from, in words, as a record names it."""
+    known = {"random": "random weights", "imagenet": "ImageNet weights"}
+    return known.get(weights, f"the weights in {plain(weights)}")
 
 
 def shorten(text: str, length: int = 24) -> str:
@@ -12,6 +40,30 @@ def shorten(text: str, length: int = 24) -> str:
     if len(text) <= length:
         return text
     return f"{text[: (length - 1) // 2]}…{text[len(text) - length // 2 :]}"
+
+
+def shorten_apart(names: Sequence[str], length: int) -> list[str]:
+    """Returns each name in at most `length` characters, so that different names stay different."""
+    names = [plain(name) for name in names]
+    short = {name: shorten(name, length) for name in names}
+    if len(set(short.values())) < len(short):
+        short = {name: name if len(name) <= length else f"…{name[1 - length :]}" for name in names}
+    if len(set(short.values())) < len(short):
+        places = {name: f" ({place})" for place, name in enumerate(short, 1)}
+        short = {name: shorten(name, length - len(places[name])) + places[name] for name in short}
+    return [short[name] for name in names]
+
+
+def folded(text: str, width: int) -> list[str]:
+    """Returns `text` in lines of at most `width`, broken behind a space or one of `_-./` where it can be."""
+    lines = [""]
+    for part in re.findall(r"[^ _\-./]*[ _\-./]|[^ _\-./]+", plain(text)):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+        while len(lines[-1].rstrip()) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return [line.rstrip() for line in lines]
 
 
 def human_time(seconds: float | None) -> str:

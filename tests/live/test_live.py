@@ -134,6 +134,14 @@ def test_the_view_shows_every_state_and_the_numbers_of_the_running_one():
     ]
 
 
+def test_long_names_stay_apart_in_their_lines():
+    names = [f"{'a' * 30}_{middle}_{'z' * 30}" for middle in ("first", "second", "third")]
+    lines = Screen(jobs_for(*map(spec, names))).lines()[1:-1]
+    assert len(set(lines)) == 3 and all(len(line) <= 80 for line in lines)
+    ends = [f"{'a' * 60}_{end}" for end in ("first", "second")]
+    assert len(set(Screen(jobs_for(*map(spec, ends))).lines()[1:-1])) == 2
+
+
 def test_what_is_not_known_yet_is_a_question_mark():
     screen = Screen(jobs_for(spec(), spec(seed=1)))
     screen.view.started(screen.jobs[0])
@@ -279,10 +287,10 @@ def test_lines_without_a_terminal(capsys):
         view.ended(failed, record_of(failed, status="failed: x"))
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
-        "[1/2] three_conv-seed0: starts from random weights",
+        "[1/2] three_conv-seed0: starting from random weights",
         "1,400 training images, 6 MB in RAM, decoded in 0.2 s",
         "[1/2] three_conv-seed0: test accuracy 0.9962",
-        "[2/2] three_conv-seed1: starts from random weights",
+        "[2/2] three_conv-seed1: starting from random weights",
     ]
     assert printed.err.splitlines() == [
         "phase 1/2 epoch 1: loss 0.5000, accuracy 0.7500, validation loss 0.4000, accuracy 0.8000, "
@@ -335,7 +343,7 @@ def test_a_killed_run_is_a_row_with_the_reason_and_its_log(tmp_path, monkeypatch
     run_missing(jobs_for(spec(out=tmp_path)), [], tmp_path, View())
     (record,) = read_records(tmp_path)
     log = tmp_path / "logs" / "three_conv-seed0.log"
-    reason = f"failed: killed by signal 9, out of memory perhaps; {log} has what it printed"
+    reason = f"failed: killed by signal 9, perhaps out of memory; its output is in {log}"
     assert record.status == reason
     assert log.read_text() == "cannot allocate\n"
     assert capsys.readouterr().err == f"[1/1] three_conv-seed0: {reason}\n"

@@ -8,7 +8,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import classification_report, confusion_matrix
 
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.data.pipeline import ImageSet
@@ -16,10 +16,12 @@ from cnnzoo.evaluation.calibration import Decision
 from cnnzoo.evaluation.scores import score
 from experiments.reporting.mistakes import Decisions, galleries
 from experiments.reporting.rows import make_rows
-from experiments.runs.evidence import SIDE, save_pictures
+from experiments.runs import evidence
+from experiments.runs.evidence import SIDE, save_pictures, some_by_turns
+from experiments.runs.predictions import batch_places
 from experiments.runs.records import mistakes_file
 from experiments.style.contact_sheet import some_of_each_kind
-from tests.reporting.test_verdict import run, with_mistakes
+from tests.reporting.test_verdict import NAMES, run, with_mistakes
 
 
 def rows_of(folder, *records):
@@ -40,7 +42,7 @@ def test_mistakes_of_more_seeds_come_first_and_are_counted(tmp_path):
     ]
     assert found[0].probability == pytest.approx(1, abs=1e-3)
     assert found[1].probability == pytest.approx(0.5, abs=1e-3)  # sure of it in one seed of two
-    assert found[0].kind == "Negative taken for Positive"
+    assert found[0].kind == "Actual Negative, predicted Positive"
 
 
 def test_what_no_recipe_gets_right_is_hard_and_what_the_audit_doubts_is_doubtful(tmp_path):
@@ -73,6 +75,60 @@ def test_the_confusion_is_that_of_the_chosen_threshold(tmp_path):
     (tmp_path / "predictions" / made.predictions_file()).write_text("\n".join(lines))
     (row,) = rows_of(tmp_path, made)
     assert Decisions(row).confusion == confusion_matrix(labels, scores >= 0.2).tolist()
+
+
+def test_the_classification_report_is_scikit_learns(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = (np.arange(300) % 5 == 0).astype(int)
+    seeds = [rng.random(300) < 0.9 for _ in range(3)]
+    made = [run(tmp_path, "a", right, labels=labels, seed=seed) for seed, right in enumerate(seeds)]
+    (row,) = rows_of(tmp_path, *made)
+    verdicts = Decisions(row)
+    expected = classification_report(
+        np.tile(labels, 3), np.concatenate(verdicts.decided), target_names=NAMES, output_dict=True
+    )
+    named = zip((*NAMES, "macro avg", "weighted avg"), verdicts.class_report, strict=True)
+    for name, line in named:
+        scores = line.precision, line.recall, line.f1, 3 * line.support
+        assert scores == pytest.approx(
+            [expected[name][key] for key in ("precision", "recall", "f1-score", "support")]
+        )
+    never = rows_of(tmp_path, run(tmp_path, "b", labels == 0, labels=labels))
+    assert [line.precision for line in Decisions(never[0]).class_report][:2] == [0.8, 0.0]
+
+
+def test_a_mistake_of_the_threshold_says_so(tmp_path):
+    made = run(tmp_path, "a", with_mistakes(3))
+    point = {"threshold": 0.97, "test_recall": 1.0, "test_precision": 0.9, "wanted_recall": 0.99}
+    said = "probability of Positive 0.000, below the threshold 0.970"
+    for operating_point, why in ((point, said), (None, "probability of Negative 1.000")):
+        result = replace(made.result, temperature=1.0, operating_point=operating_point)
+        changed = replace(made, result=result, data=replace(made.data, positive="Positive"))
+        ((mistake,),) = mistakes_of(rows_of(tmp_path, changed))
+        assert (mistake.path, mistake.why) == ("3.jpg", why)
+        assert mistake.kind == "Actual Positive, predicted Negative"
+
+
+def test_samples_take_turns_and_the_test_batch_is_the_same_for_all_runs():
+    labels = np.array([0] * 90 + [1] * 8 + [2] * 2, np.int32)
+    chosen = some_by_turns(labels, 9)
+    assert np.bincount(labels[chosen]).tolist() == [4, 3, 2]
+    assert batch_places(100) == batch_places(100) and len(set(batch_places(100))) == 16
+    assert sorted(batch_places(5)) == [0, 1, 2, 3, 4]
+
+
+def test_the_test_batch_marks_what_is_wrong(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(evidence, "draw_sheet", lambda path, images, titles, **style: drawn.update(
+        titles=titles, **style))  # fmt: skip
+    images = ImageSet(np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 1, 0]), tuple("abcd"), 4)
+    scores = score(images.labels, np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]], np.float32))
+    evidence.draw_test_batch(tmp_path / "x.jpg", images, scores, ("no", "yes"), Decision())
+    by_place = dict(zip(batch_places(4), zip(drawn["titles"], drawn["colours"], strict=True), strict=True))
+    assert by_place[2] == ("yes → no\nWRONG", evidence.VERMILION)
+    assert [by_place[i] for i in (0, 1, 3)] == [
+        (title, evidence.PLAIN) for title in ("no → no\nright", "yes → yes\nright", "no → no\nright")
+    ]
 
 
 def test_a_run_leaves_pictures_of_its_most_confident_mistakes(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.training.config import Epoch
 from experiments.reporting.write import write_report
-from experiments.runs.records import append_record, mistakes_file
+from experiments.runs.records import append_record, batch_file, mistakes_file, samples_file
 from tests.reporting.test_verdict import run, with_mistakes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -37,6 +37,10 @@ def finish(folder, made, **data):
     (folder / "mistakes").mkdir(exist_ok=True)
     pictures = {f"{i}.jpg": [picture(i), picture(i + 1)] for i in range(12)}
     (folder / mistakes_file(made.run_name, made.identity)).write_text(json.dumps(pictures))
+    for name in (batch_file(made.run_name, made.identity), samples_file(made.data.fingerprint)):
+        (folder / "figures").mkdir(exist_ok=True)
+        (folder / name).write_bytes(base64.b64decode(picture(0, side=600)))
+    (folder / f"figures/augmented-{made.recipe}.jpg").write_bytes(base64.b64decode(picture(1, side=600)))
     append_record(folder, made)
 
 
@@ -105,12 +109,12 @@ def test_mistakes_are_filtered_by_kind_and_by_likely_label_errors(page):
     gallery = page.locator("#model-quick .gallery")
     tiles = gallery.locator("li:visible")
     assert tiles.count() == 6
-    gallery.get_by_label("Kind").select_option("Positive taken for Negative")
+    gallery.get_by_label("Kind").select_option("Actual Positive, predicted Negative")
     assert sorted(tiles.locator("code").all_inner_texts()) == ["3.jpg", "5.jpg", "7.jpg"]
     gallery.get_by_label("likely label errors only").press("Space")
     assert tiles.locator("code").all_inner_texts() == [SUSPECT]
     assert gallery.locator("output").inner_text() == "1 shown"
-    gallery.get_by_label("Kind").select_option("Negative taken for Positive")
+    gallery.get_by_label("Kind").select_option("Actual Negative, predicted Positive")
     assert gallery.locator("output").inner_text() == "0 shown"
 
 

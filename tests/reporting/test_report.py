@@ -1,5 +1,6 @@
 """Tables, charts and page from records that the test makes; nothing is trained."""
 
+import base64
 import csv
 import re
 import xml.etree.ElementTree as ET
@@ -13,11 +14,14 @@ from cnnzoo.training.config import Epoch
 from experiments.report import main
 from experiments.reporting.charts.cost import pareto_front
 from experiments.reporting.comparison import Comparison
+from experiments.reporting.next_steps import tensorboard_to_type
 from experiments.reporting.rows import make_rows
+from experiments.reporting.sentences import class_line
 from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
+from experiments.reporting.tables.terminal import print_table
 from experiments.reporting.write import write_report
-from experiments.runs.records import RunRecord, RunResult, append_record
+from experiments.runs.records import RunRecord, RunResult, append_record, batch_file, samples_file
 from experiments.runs.spec import DataFacts, LeftOut, SplitFacts
 
 CLASSES = ["<script>alert(1)</script>", "a|b,\nc"]
@@ -161,7 +165,7 @@ def test_markdown_stays_one_table_whatever_the_names(tmp_path):
     assert len(table) == 4
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1
     assert text.startswith("A demonstration")
-    assert "1 files left out" in text
+    assert "1 file left out" in text
 
 
 class _Loads(HTMLParser):
@@ -213,6 +217,60 @@ def test_pictures_are_embedded_where_they_are(tmp_path):
     (tmp_path / "figures" / "augmented-three_conv.jpg").write_bytes(b"jpeg")
     write_report(tmp_path)
     assert "data:image/jpeg;base64,anBlZw==" in (tmp_path / "report.html").read_text()
+
+
+def test_samples_test_batch_and_saved_model_are_on_the_page_where_they_are(tmp_path):
+    made = replace(record(), command="cnnzoo compare --data photos")
+    write(tmp_path, made)
+    page = (tmp_path / "report.html").read_text()
+    for absent in ("Sample images", "A test batch", "Saved model", "tensorboard"):
+        assert absent not in page
+    for folder in ("models", "logs"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "models" / f"{made.run_name}.keras").touch()
+    (tmp_path / samples_file(made.data.fingerprint)).write_bytes(b"nine")
+    (tmp_path / batch_file(made.run_name, made.identity)).write_bytes(b"batch")
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    for picture in (b"nine", b"batch"):
+        assert f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}" in page
+    model = tmp_path / "models" / f"{made.run_name}.keras"
+    assert f"<pre>cnnzoo predict {model} IMAGE_OR_FOLDER</pre>" in page
+    assert f"<pre>tensorboard --logdir {tmp_path / 'logs'}</pre>" in page
+
+
+def test_a_picture_without_augmentation_says_so(tmp_path):
+    for augmentation, said in (
+        ({}, "recipe has no augmentation"),
+        ({"light": 0.3}, "after augmentation"),
+    ):
+        made = replace(record(), config={"config": {"phases": [], "augmentation": augmentation}})
+        folder = tmp_path / str(bool(augmentation))
+        (folder / "figures").mkdir(parents=True)
+        (folder / "figures" / "augmented-three_conv.jpg").write_bytes(b"jpeg")
+        write(folder, made)
+        assert said in (folder / "report.html").read_text()
+
+
+def test_classes_positive_class_and_what_lacks_without_one_are_said(tmp_path):
+    names = ("crack", "sound")
+    counts = {side: {"crack": 1, "sound": 1500} for side in ("train", "validation", "test")}
+    data = replace(record().data, class_names=names, images=counts, bad=(), positive="crack")
+    line = class_line(make_rows([replace(record(), data=data)])[0])
+    assert line == (
+        "Data: tiles, random split. crack, the positive class: 3 images (1 train, 1 validation, 1 test); "
+        "sound: 4,500 images (1,500 train, 1,500 validation, 1,500 test)."
+    )
+    for positive in ("crack", ""):
+        folder = tmp_path / (positive or "none")
+        folder.mkdir()
+        write(folder, replace(record(), data=replace(data, positive=positive)))
+        page = (folder / "report.html").read_text()
+        assert ("No positive class is named (--positive CLASS)" in page) == (not positive)
+    many = tuple(f"class {i}" for i in range(9))
+    counts = {"train": {name: 10 * (i + 1) for i, name in enumerate(many)}}
+    line = class_line(make_rows([replace(record(), data=replace(data, class_names=many, images=counts))])[0])
+    assert "9 classes, the rarest class 0: 10 images" in line and "the most frequent class 8: 90" in line
 
 
 def test_a_retried_run_counts_once(tmp_path):
@@ -301,6 +359,29 @@ def test_the_picture_of_the_table_cuts_nothing_off(tmp_path):
     assert "a_recipe_with_a_rather_long_name" in svg
     assert "…" not in svg
     assert "url(http" not in svg and 'url("http' not in svg
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_a_terminal_of_any_width_shows_whole_names_numbers_and_commands(width, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    names = [f"a_recipe_with_a_rather_long_name_{end}" for end in ("first", "second")]
+    weights = "a_file_with_a_long_name.weights.h5 (sha256 0123)"
+    (tmp_path / "logs").mkdir()
+    comparison = write(tmp_path, *(replace(record(name), weights=weights) for name in names))
+    print_table(comparison, tmp_path)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    table = printed[printed.index("recipe ") :].split("\n\n")[0]
+    assert "…" not in printed
+    first_column = "".join(line.split(" ")[0] for line in table.splitlines())
+    assert "".join(names) in first_column
+    assert all(len(line) <= width for line in table.splitlines())
+    assert ("weights" in table.splitlines()[0]) == (width == 200)
+    assert ("For want of width without" in " ".join(printed.split())) == (width < 200)
+    assert table.count("0.9000") == 2
+    command = f"{tensorboard_to_type()} --logdir {tmp_path / 'logs'}"
+    assert command in printed.splitlines()
 
 
 def test_a_network_without_its_pretrained_weights_says_how_it_was_trained():

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -17,9 +18,11 @@ from experiments.reporting.mistakes import Decisions
 from experiments.reporting.page import SHARED_CURVES
 from experiments.reporting.rows import make_rows
 from experiments.reporting.tables.csv_table import csv_row
+from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
-from experiments.reporting.verdict import verdicts
-from experiments.reporting.write import write_report
+from experiments.reporting.tables.terminal import print_table
+from experiments.reporting.verdict import verdicts, working
+from experiments.reporting.write import summary, write_report
 from experiments.runs.records import append_record
 from experiments.runs.spec import OtherFacts
 from tests.reporting.test_report import record
@@ -28,16 +31,23 @@ NAMES = ["Negative", "Positive"]
 IMAGES = 1000
 
 
-def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=None, **numbers):
-    """A finished run whose verdicts on `IMAGES` test images are right where `right` says so."""
+def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=None, labels=None, **numbers):
+    """A finished run whose verdicts on its test images are right where `right` says so."""
     made = record(recipe, seed)
     split = replace(made.data.split, train_size=train_size)
-    images = {side: dict.fromkeys(NAMES, 50) for side in ("train", "validation", "test")}
+    labels = np.arange(len(right)) % 2 if labels is None else np.array(labels)
+    best = np.where(right, labels, 1 - labels)
+    images = {side: dict.fromkeys(NAMES, 50) for side in ("train", "validation")}
+    images["test"] = {name: int((labels == i).sum()) for i, name in enumerate(NAMES)}
     if train_size:
         images["train"] = dict.fromkeys(NAMES, train_size // 2)
     costs = {"ms_per_image_32": 2.0, "train_seconds": 100.0, "total_params": 1_000_000, "auroc": None}
     result = replace(
-        made.result, test_images=len(right), test_accuracy=float(np.mean(right)), **{**costs, **numbers}
+        made.result,
+        test_images=len(right),
+        test_accuracy=float(np.mean(right)),
+        confusion=confusion_matrix(labels, best, labels=[0, 1]).tolist(),
+        **{**costs, **numbers},
     )
     made = replace(
         made,
@@ -46,13 +56,11 @@ def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=
         data=replace(made.data, class_names=tuple(NAMES), images=images, split=split),
         result=result,
     )
-    labels = np.arange(len(right)) % 2
     (folder / "predictions").mkdir(exist_ok=True)
     with (folder / "predictions" / made.predictions_file()).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "group", "actual", "predicted", "p_Negative", "p_Positive"])
-        for i, (label, good) in enumerate(zip(labels, right, strict=True)):
-            predicted = label if good else 1 - label
+        for i, (label, predicted) in enumerate(zip(labels, best, strict=True)):
             group = i if groups is None else groups[i]
             writer.writerow([f"{i}.jpg", group, NAMES[label], NAMES[predicted], 1 - predicted, predicted])
     return made
@@ -84,8 +92,10 @@ def test_a_clear_winner_is_taken_with_the_reason(tmp_path):
     ]
     (verdict,) = judged(tmp_path, *records)
     assert verdict.chosen.name == "good"
-    assert verdict.sentence.startswith("Take good: accuracy 0.9950 (")
-    assert "the next, bad, has 6.20 percentage points less (p < 0.001)" in verdict.sentence
+    assert verdict.sentence.startswith(
+        "Recommended: good, significantly more accurate than every other recipe: 0.9950 ("
+    )
+    assert "The next, bad, scores 6.20 percentage points lower (p < 0.001)." in verdict.sentence
     assert verdict.sentence in markdown(compared(tmp_path, *records))
 
 
@@ -98,12 +108,14 @@ def test_of_recipes_that_cannot_be_told_apart_the_cheapest_is_taken(tmp_path):
         run(tmp_path, "bad", with_mistakes(*range(100, 180)), ms_per_image_32=0.1),
     )
     assert verdict.chosen.name == "as_fast"
-    assert "best, fast and as_fast can't be told apart on 1,000 test images" in verdict.sentence
-    assert "Take as_fast, the cheapest of those that can't be told from the best" in verdict.sentence
-    assert "Worse than best: bad by 7.70 percentage points (p < 0.001)." in verdict.sentence
+    assert verdict.sentence.startswith(
+        "No significant difference on 1,000 test images between best, fast and as_fast (p = 1.00 against best"
+    )
+    assert "Recommended: as_fast, the cheapest recipe statistically on par with the best" in verdict.sentence
+    assert "Significantly worse than best: bad by 7.70 percentage points (p < 0.001)." in verdict.sentence
 
 
-def test_one_network_costs_the_same_however_it_was_trained_and_timed(tmp_path):
+def test_one_network_is_as_fast_however_it_was_trained_and_its_row_says_what_was_measured(tmp_path):
     long, short = {"train_seconds": 500.0}, {"train_seconds": 50.0}
     (verdict,) = judged(
         tmp_path,
@@ -111,7 +123,10 @@ def test_one_network_costs_the_same_however_it_was_trained_and_timed(tmp_path):
         run(tmp_path, "frozen", with_mistakes(2, 3), network="net", ms_per_image_32=3.0, **short),
     )
     assert verdict.chosen.name == "frozen"
-    assert "3.00 ms" not in verdict.sentence
+    assert "best: accuracy 0.9980 (" in verdict.sentence
+    assert "3.00 ms per image, 50.0 s of training" in verdict.sentence
+    assert "takes 2.00 ms per image, 8 min 20 s of training" in verdict.sentence
+    assert "Both are the same network" in verdict.sentence
 
 
 def test_a_single_recipe_is_compared_with_nothing(tmp_path):
@@ -196,7 +211,7 @@ def test_a_demonstration_recommends_too_and_says_what_it_is(tmp_path):
     made = run(tmp_path, "a", with_mistakes(1))
     assert "demonstration" not in markdown(compared(tmp_path, made))
     shown = markdown(compared(tmp_path, replace(made, demonstration=True)))
-    assert shown.startswith("A demonstration on drawn tiles of 64 pixels")
+    assert shown.startswith("A demonstration on synthetic concrete, tiles of 64 pixels")
     assert "`cnnzoo compare --data DIR`" in shown
     assert "Only a was tested" in shown
 
@@ -214,8 +229,8 @@ def test_what_is_worse_than_one_of_the_best_is_not_among_them(tmp_path):
         run(tmp_path, "c", with_mistakes(*third), ms_per_image_32=0.1),
     )
     assert verdict.chosen.name == "b"
-    assert "a and b can't be told apart" in verdict.sentence
-    assert "Worse than b: c by 0.90 percentage points" in verdict.sentence
+    assert "between a and b (p = 1.00 against a, Holm-corrected)" in verdict.sentence
+    assert "Significantly worse than b: c by 0.90 percentage points" in verdict.sentence
 
 
 def test_one_seed_is_said_to_be_one(tmp_path):
@@ -256,3 +271,88 @@ def test_the_precision_curve_of_a_weak_model_lies_within_its_axes(tmp_path):
     (axes,) = figure.axes
     # 150 of 500 of each class are wrong: precision and recall are 0.7.
     assert axes.get_xlim()[0] < 0.7 > axes.get_ylim()[0]
+
+
+RARE = [1] * 20 + [0] * 620  # 20 of 640 test images are Positive
+ALWAYS_NEGATIVE = [label == 0 for label in RARE]
+
+
+def test_a_recipe_that_never_predicts_a_class_is_never_recommended_and_every_table_says_so(tmp_path, capsys):
+    useful = [i % 16 != 0 for i in range(len(RARE))]  # 0.9375, less than answering Negative always: 0.9688
+    for made in (
+        run(tmp_path, "constant", ALWAYS_NEGATIVE, labels=RARE, ms_per_image_32=0.1),
+        run(tmp_path, "useful", useful, labels=RARE),
+    ):
+        append_record(tmp_path, made)
+    comparison = write_report(tmp_path)
+    (verdict,) = comparison.verdicts
+    assert verdict.chosen.name == "useful"
+    said = "never predicts Positive; always answering Negative would score 0.9688"
+    assert f"Not usable: constant {said.replace('; ', ' (')})." in verdict.sentence
+    assert "Always answering Negative would score 0.9688, no less than useful." in verdict.sentence
+    print_table(comparison, tmp_path)
+    written = [(tmp_path / name).read_text() for name in ("comparison.md", "comparison.tex", "report.html")]
+    for text in (*written, capsys.readouterr().out):
+        assert said in " ".join(text.split())
+    assert "0.9688*" in latex(comparison)
+    assert csv_row(comparison.rows[0], NAMES)["never_predicted"] == "Positive"
+    told = summary(comparison, tmp_path)
+    assert told["rows"][0]["never_predicted"] == ["Positive"]
+    assert told["rows"][0]["majority_accuracy"] == pytest.approx(620 / 640)
+    assert told["verdicts"][0]["recommended"] == "useful"
+    assert told["verdicts"][0]["never_predict_a_class"] == ["constant"]
+
+
+def test_where_no_recipe_predicts_every_class_none_is_recommended(tmp_path):
+    (verdict,) = judged(tmp_path, run(tmp_path, "a", ALWAYS_NEGATIVE, labels=RARE))
+    assert verdict.chosen is None
+    assert verdict.sentence.startswith("No recipe can be recommended: a never predicts Positive")
+
+
+@pytest.mark.parametrize(("accuracy", "works"), [(0.5, ["a"]), (0.3, [])])
+def test_of_many_classes_one_may_be_missed_where_every_recipe_misses_one(accuracy, works):
+    made = record("a", classes=3, accuracy=accuracy)
+    missed = replace(made, result=replace(made.result, confusion=[[40, 10, 0], [10, 40, 0], [25, 25, 0]]))
+    assert [row.name for row in working(make_rows([missed]))] == works
+    whole = record("b", classes=3, accuracy=0.2)
+    assert [row.name for row in working(make_rows([missed, whole]))] == ["b"]
+
+
+def test_a_seed_that_collapsed_is_counted(tmp_path):
+    made = [
+        run(tmp_path, "a", [True] * len(RARE), labels=RARE, seed=0),
+        run(tmp_path, "a", ALWAYS_NEGATIVE, labels=RARE, seed=1),
+    ]
+    (notes,) = compared(tmp_path, *made).notes.values()
+    assert notes[0] == "1 of 2 seeds never predicts Positive"
+
+
+def test_too_few_images_of_a_class_decide_nothing(tmp_path):
+    labels = [1] * 5 + [0] * 595
+    first, second = ([i != wrong for i in range(600)] for wrong in (0, 300))
+    (verdict,) = judged(
+        tmp_path, run(tmp_path, "a", first, labels=labels), run(tmp_path, "b", second, labels=labels)
+    )
+    assert verdict.chosen is None
+    assert (verdict.too_few.rarest, verdict.too_few.rarest_images) == ("Positive", 5)
+    assert verdict.sentence.startswith(
+        "Too few images to decide between a and b: only 5 test images show Positive. What would help: "
+        "about 100 images of Positive in the data, so that 10 of them are test images."
+    )
+    (alone,) = judged(tmp_path, run(tmp_path, "a", first, labels=labels))
+    assert alone.sentence.startswith("Too few images to judge a: only 5 test images")
+
+
+def test_a_wide_interval_decides_nothing_unless_a_difference_is_significant(tmp_path):
+    right = {name: np.arange(60) % 12 != place for name, place in (("a", 0), ("b", 6))}
+    (verdict,) = judged(tmp_path, *(run(tmp_path, name, each) for name, each in right.items()))
+    low, high = verdict.too_few.interval
+    assert high - low > 0.1 and verdict.too_few.rarest_images == 30
+    assert f"the 95 % interval of {verdict.best.name} spans {low:.2f} to {high:.2f}" in verdict.recommendation
+    assert "times as many test images" in verdict.too_few.help
+    (verdict,) = judged(
+        tmp_path,
+        *(run(tmp_path, name, each) for name, each in right.items()),
+        run(tmp_path, "c", np.arange(60) % 12 > 8),
+    )
+    assert verdict.too_few is None and verdict.chosen.name in ("a", "b")

@@ -71,10 +71,11 @@ def test_tracing_is_no_part_of_the_seconds_of_training(data):
     assert [epoch.tracing_seconds > 0 for epoch in one_batch] == [True, False, False, True, False]
 
 
-def test_the_accuracy_before_training_is_that_of_the_untrained_model(data):
-    before = cnnzoo.evaluate(small_model(), data.validation).accuracy
+def test_accuracy_and_loss_before_training_are_those_of_the_untrained_model(data):
+    before = cnnzoo.evaluate(small_model(), data.validation)
     result = cnnzoo.fit(small_model(), data, TrainConfig(phases=(Phase(epochs=1),)), progress=False)
-    assert result.val_accuracy_before == pytest.approx(before)
+    assert result.val_accuracy_before == pytest.approx(before.accuracy)
+    assert result.val_loss_before == pytest.approx(before.loss, rel=1e-3)
 
 
 def test_a_run_repeats_bit_for_bit(data):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.reporting.rows import Row
 from experiments.runs.spec import SIDES
 from experiments.style.chart import BLUE, COLOURS, GREY, INK, MARKERS, VERMILION, legend
-from experiments.style.text import human_count, shorten
+from experiments.style.text import human_count, shorten, shorten_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 NAMED_POINTS = 6  # the names of more would cross each other
-ROUND_TIMES = [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)] + [
-    3600 * 2**i for i in range(8)
-]
+ROUND_TIMES = (
+    [0.1, 0.2, 0.5]
+    + [size * count for size in (1, 60) for count in (1, 2, 5, 10, 20)]
+    + [3600 * 2**i for i in range(8)]
+)
 
 
 def cost_charts(data_sets: Sequence[Row], finished: Sequence[Row]) -> "dict[str, Callable[[Figure], None]]":
@@ -77,7 +79,7 @@ def _before_training(figure: "Figure", rows: Sequence[Row]) -> None:
             va="center",
             fontsize=8,
         )
-    axes.set_yticks(range(len(rows)), [shorten(row.name, 22) for row in rows])
+    axes.set_yticks(range(len(rows)), shorten_apart([row.name for row in rows], 32))
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="Validation accuracy")
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.7)
     figure.legend(loc="outside upper right", ncols=2)
@@ -102,7 +104,7 @@ def _scatter(
     front = [_point(row, field) for row in best]
     axes.plot(
         *zip(*front, strict=True), color=GREY, linestyle="--", linewidth=1, drawstyle="steps-post", zorder=1,
-        label="Pareto front (filled): no other is as accurate for less",
+        label="Pareto front (filled): no other is as accurate at lower cost",
     )  # fmt: skip
     figure.legend(loc="outside upper left")
     if len(rows) > NAMED_POINTS:
@@ -175,9 +177,10 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[Row], field: str
             Bbox([[left - 2, bottom], [left + 2, top]]),
             Bbox([[left - 5, middle - 5], [left + 5, middle + 5]]),
         ]
-    for row, point in zip(rows, points, strict=True):
+    names = shorten_apart([row.name for row in rows], 26)
+    for row, name, point in zip(rows, names, points, strict=True):
         label = axes.annotate(
-            shorten(row.name, 26), point, (0, 0), textcoords="offset pixels", fontsize=8.5, va="center",
+            name, point, (0, 0), textcoords="offset pixels", fontsize=8.5, va="center",
             ha="center", color=INK,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7},
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, url=f"#model-{row.anchor}",

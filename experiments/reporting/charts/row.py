@@ -12,7 +12,7 @@ from experiments.reporting.mistakes import Decisions
 from experiments.reporting.rows import Row
 from experiments.runs.records import RunResult
 from experiments.style.chart import BLUE, FEW, GREY, MARKERS, VERMILION
-from experiments.style.text import shorten
+from experiments.style.text import shorten, shorten_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,8 +72,9 @@ def _seed_curves(axes: "Axes", result: RunResult, field: str, *, marker: str) ->
     for prefix, colour, line in (("", BLUE, "--"), ("val_", VERMILION, "-")):
         values = [_finite(getattr(epoch, prefix + field)) for epoch in result.history]
         x = list(epochs)
-        if field == "accuracy" and prefix:
-            x, values = [0, *x], [_finite(result.val_accuracy_before), *values]
+        untrained = result.val_accuracy_before if field == "accuracy" else result.val_loss_before
+        if prefix and untrained is not None:
+            x, values = [0, *x], [_finite(untrained), *values]
         axes.plot(
             x, values, linestyle=line, color=colour, marker=marker, markersize=3.5, linewidth=1.2,
             markerfacecolor="white" if not prefix else colour, label=f"{prefix}{field}",
@@ -103,7 +104,7 @@ def _scale_loss(axes: "Axes") -> None:
 
 def _confusion(figure: "Figure", *, decisions: Decisions) -> None:
     """Counts, and the share of the actual class, summed over the seeds."""
-    names, counts = [shorten(name, 18) for name in decisions.row.class_names], decisions.confusion
+    names, counts = shorten_apart(decisions.row.class_names, 18), decisions.confusion
     side = max(1.6, 0.58 * len(names))
     figure.set_size_inches(side + 2.4, side + 1.6)
     axes = figure.subplots()
@@ -141,13 +142,13 @@ def _reliability(figure: "Figure", *, decisions: Decisions) -> None:
 
     figure.set_size_inches(4.2, 3.6)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="ideal")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="perfectly calibrated")
     raw = [each.probabilities for each in decisions.row.predictions]
     labels = np.tile(decisions.labels, len(raw))
     lowest = 1.0
     for probabilities, label, colour, marker, line in (
-        (raw, "as the network says", VERMILION, "s", "--"),
-        (decisions.probabilities, "with the temperature", BLUE, "o", "-"),
+        (raw, "uncalibrated", VERMILION, "s", "--"),
+        (decisions.probabilities, "temperature-scaled", BLUE, "o", "-"),
     ):
         bins = [b for b in reliability(labels, np.concatenate(probabilities)) if b.count >= FEW]
         lowest = min([lowest, *(b.confidence for b in bins)])

@@ -116,7 +116,7 @@ def _abstention(figure: "Figure", *, rows: Sequence[Row]) -> None:
         marks = {**style(i), "markevery": (i, 10)}
         axes.plot(ABSTAINED, np.mean(lines, axis=0), linewidth=1.3, **marks)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    axes.set(xlabel="Images left to a person, the least sure first", ylabel="Accuracy on the rest")
+    axes.set(xlabel="Share sent for human review, least certain first", ylabel="Accuracy on the rest")
     _finish(figure, axes, [row.name for row in rows])
 
 

@@ -38,8 +38,10 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     }
     values |= {name: row.average(name) for name in ("train_seconds", "total_params", "trainable_params")}
     values["test_accuracy_sd"] = row.deviation("test_accuracy")
+    values |= {"never_predicted": ";".join(row.never_predicted), "majority_accuracy": row.majority[1]}
     values["validation_accuracy"] = row.average("val_accuracy")
     values["accuracy_before_training"] = row.average("val_accuracy_before")
+    values["loss_before_training"] = row.average("val_loss_before")
     for score in ("recall", "precision", "f1"):
         values |= {f"{score}_{name}": row.class_mean(name, score) for name in class_names}
     values |= {name: row.average(name) for name in PROBABILITY_SCORES}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from experiments.reporting.comparison import Comparison
+from experiments.reporting.notes import class_notes
 from experiments.reporting.sentences import data_lines, demonstration
 from experiments.reporting.tables.columns import columns
 from experiments.style.text import plain
@@ -29,8 +30,16 @@ def latex(comparison: Comparison) -> str:
         _tex_line([title for title, _ in shown]),
         r"\midrule",
         *(_tex_line([cell(row) for _, cell in shown]) for row in comparison.rows),
+        *_footnotes(comparison, len(shown)),
     ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _footnotes(comparison: Comparison, width: int) -> list[str]:
+    """What the stars of the accuracies mean, below the last row."""
+    notes = [f"* {row.name}: {note}" for row in comparison.rows for note in class_notes(row)]
+    lines = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {tex(note)}}} \\" for note in notes]
+    return [r"\midrule", *lines] if lines else []
 
 
 def _tex_line(cells: Sequence[str]) -> str:

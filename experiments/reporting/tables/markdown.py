@@ -1,7 +1,15 @@
 """The comparison as Markdown, for a README."""
 
 from experiments.reporting.comparison import Comparison
-from experiments.reporting.sentences import audit_lines, commands_of, data_lines, demonstration, machine_lines
+from experiments.reporting.notes import class_notes
+from experiments.reporting.sentences import (
+    OWN_IMAGES,
+    audit_lines,
+    commands_of,
+    data_lines,
+    demonstration,
+    machine_lines,
+)
 from experiments.reporting.tables.columns import columns
 from experiments.style.text import plain
 
@@ -13,12 +21,15 @@ def markdown(comparison: Comparison) -> str:
     for row in comparison.rows:
         cells = [plain(cell(row)).replace("|", "\\|") for _, cell in shown]
         lines.append("| " + " | ".join(cells) + " |")
+    notice = demonstration(comparison.rows)
     notes = [
-        demonstration(comparison.rows),
+        notice,
+        notice and f"{OWN_IMAGES} `cnnzoo compare --data DIR`",
         *comparison.conclusions,
         *data_lines(comparison.rows),
         *audit_lines(comparison.rows),
     ]
     notes += machine_lines(comparison.rows)
+    starred = [f"\\* {row.name}: {note}" for row in comparison.rows for note in class_notes(row)]
     commands = [f"Command: `{command}`" for command in commands_of(comparison.rows)]
-    return "\n\n".join([note for note in notes if note] + ["\n".join(lines)] + commands) + "\n"
+    return "\n\n".join([note for note in notes if note] + ["\n".join(lines)] + starred + commands) + "\n"

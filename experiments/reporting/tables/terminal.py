@@ -1,6 +1,7 @@
 """The comparison as a table for the terminal, and as a picture of it."""
 
 import re
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,35 +9,67 @@ from typing import TYPE_CHECKING
 from cnnzoo.files import write_whole
 from experiments.cli.process import to_type
 from experiments.reporting.comparison import Comparison
-from experiments.reporting.sentences import RESULTS, audit_lines, demonstration
-from experiments.reporting.tables.columns import columns
-from experiments.style.text import shorten
+from experiments.reporting.next_steps import (
+    models_to_use,
+    predict_command,
+    tensorboard_commands,
+    tensorboard_to_type,
+)
+from experiments.reporting.notes import class_notes
+from experiments.reporting.sentences import OWN_IMAGES, RESULTS, audit_lines, class_lines, demonstration
+from experiments.reporting.tables.columns import Column, columns
+from experiments.style.text import folded
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 CONSOLE_WIDTH = 100
+PROSE_WIDTH = 100  # longer lines are hard to read
+TITLE_WIDTH = 12
+NAME_SHARE = 0.4  # of the width, at most, is the recipes'; longer names go on in a second line
 _WORDS = ("recipe", "weights", "status")  # the columns that hold no numbers
 WRITTEN = ("report.html", "comparison.csv", "comparison.md", "comparison.tex", "figures", "models")
 
 
-def _table(comparison: Comparison) -> "Table":
+def _table(comparison: Comparison, shown: Sequence[Column], name_width: int) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    shown = [(column.terminal, column.cell) for column in columns(comparison) if column.terminal is not None]
-    for title, _ in shown:
+    for column in shown:
+        title = column.terminal or ""
         table.add_column(
-            escape(shorten(title, 12)),
+            escape("\n".join(folded(title, TITLE_WIDTH))),
             justify="left" if title in _WORDS else "right",
             no_wrap=True,
-            max_width=12 if title == "weights" else None,
         )
     for row in comparison.rows:
-        table.add_row(*(escape(cell(row)) for _, cell in shown))
+        name, *cells = (column.cell(row) for column in shown)
+        table.add_row(*map(escape, ("\n".join(folded(name, name_width)), *cells)))
     return table
+
+
+def _fitting(console: "Console", comparison: Comparison) -> "tuple[Table, list[str]]":
+    """The table with the columns that the console has room for, and the titles of those left out.
+
+    No number and no name is ever cut: the least important columns go first.
+    """
+    shown = [column for column in columns(comparison) if column.terminal is not None]
+    name_width, left_out = max(TITLE_WIDTH, int(NAME_SHARE * console.width)), []
+    table = _table(comparison, shown, name_width)
+    while _width(console, table) > console.width:
+        less = min(
+            (column for column in shown if column.priority is not None),
+            key=lambda column: column.priority or 0,
+            default=None,
+        )
+        if less is None:
+            break
+        shown.remove(less)
+        left_out.append(less.terminal or "")
+        table = _table(comparison, shown, name_width)
+    return table, left_out
 
 
 def _width(console: "Console", table: "Table") -> int:
@@ -45,27 +78,56 @@ def _width(console: "Console", table: "Table") -> int:
 
 
 def print_table(comparison: Comparison, out: Path) -> None:
-    """Prints the table, what it says and what was written to the terminal."""
+    """Prints the table, what it says, what was written and what to do next to the terminal."""
     from rich.console import Console
 
-    console, table = Console(highlight=False), _table(comparison)
+    console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = max(CONSOLE_WIDTH, _width(console, table))
-    results = RESULTS if RESULTS.is_file() else None
-    if notice := demonstration(comparison.rows, to_type("compare"), results):
-        console.print(f"\n{notice}", markup=False, soft_wrap=True)
+        shown = [column for column in columns(comparison) if column.terminal is not None]
+        console.width = max(CONSOLE_WIDTH, _width(console, _table(comparison, shown, 1000)))
+
+    def tell(text: str) -> None:
+        """Prints prose, wrapped at words."""
+        console.print(text, markup=False, width=min(PROSE_WIDTH, console.width))
+
+    def tell_command(why: str, *commands: str) -> None:
+        """Prints commands to paste, each alone on its line, which only the terminal itself may wrap."""
+        tell(f"\n{why}")
+        for command in commands:
+            console.print(command, markup=False, soft_wrap=True)
+
+    if notice := demonstration(comparison.rows, RESULTS if RESULTS.is_file() else None):
+        tell(f"\n{notice}")
+        tell_command(OWN_IMAGES, f"{to_type('compare')} --data DIR")
+    console.print()
+    for line in class_lines(comparison.data_sets):
+        tell(line)
+    table, left_out = _fitting(console, comparison)
     console.print()
     console.print(table)
-    for row in comparison.rows:
-        for note in comparison.notes[row.name]:
-            console.print(f"{row.name}: {note}", markup=False, soft_wrap=True)
-    for line in [*audit_lines(comparison.rows), *comparison.conclusions]:
-        console.print(f"\n{line}", markup=False)
-    left_out = max((len(row.first.data.bad) for row in comparison.rows), default=0)
     if left_out:
-        console.print(f"unusable files left out: {left_out}; report.html names them")
-    written = ", ".join(str(out / name) for name in WRITTEN if (out / name).exists())
-    console.print(f"\nwritten: {written}", markup=False, soft_wrap=True)
+        tell(f"For want of width without {', '.join(left_out)}: see report.html or comparison.csv.")
+    _tell_notes(comparison, tell)
+    for line in [*audit_lines(comparison.rows), *comparison.conclusions]:
+        tell(f"\n{line}")
+    count = max((len(row.first.data.bad) for row in comparison.rows), default=0)
+    if count:
+        tell(f"{count} unusable file{'s' * (count != 1)} left out; report.html names them.")
+    written = ", ".join(name for name in WRITTEN if (out / name).exists())
+    tell(f"\nResults are written to {out}: {written}.")
+    if commands := tensorboard_commands(comparison, tensorboard_to_type()):
+        tell_command("Learning curves in TensorBoard:", *commands)
+    if models := models_to_use(comparison):
+        name, model = models[0]
+        tell_command(f"To classify images with {name}:", predict_command(to_type("predict"), model))
+
+
+def _tell_notes(comparison: Comparison, tell: Callable[[str], None]) -> None:
+    """Says what must be read with the rows, with a star where their accuracies have one."""
+    notes = [(row, note) for row in comparison.rows for note in comparison.notes[row.name]]
+    for place, (row, note) in enumerate(notes):
+        start = "\n" if place == 0 else ""
+        tell(f"{start}{'* ' * (note in class_notes(row))}{row.name}: {note}")
 
 
 def draw_table(path: Path, comparison: Comparison) -> None:
@@ -73,7 +135,9 @@ def draw_table(path: Path, comparison: Comparison) -> None:
     from rich.console import Console
     from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 
-    console, table = Console(record=True, file=StringIO(), highlight=False), _table(comparison)
+    console = Console(record=True, file=StringIO(), highlight=False)
+    shown = [column for column in columns(comparison) if column.terminal is not None]
+    table = _table(comparison, shown, 1000)
     console.width = _width(console, table)
     console.print(table)
     svg = console.export_svg(title="cnnzoo", theme=DEFAULT_TERMINAL_THEME, unique_id="table")
