@@ -302,7 +302,8 @@ def _warnings(verdict: Verdict) -> Iterator[str]:
         yield f"{'Note that' if set(broken) & set(verdict.working) else 'Not usable:'} {_broken(verdict)}."
     name, share = verdict.best.majority
     if verdict.working and (verdict.best.average("test_accuracy") or 0) <= share:
-        yield f"Always answering {plain(name)} would score {share:.4f}, no less than {verdict.best.name}."
+        constant = "That is" if broken else f"Always answering {plain(name)} would score {share:.4f},"
+        yield f"{constant} no less than the accuracy of {verdict.best.name}."
 
 
 def _broken(verdict: Verdict) -> str:

@@ -289,7 +289,12 @@ def test_a_recipe_that_never_predicts_a_class_is_never_recommended_and_every_tab
     assert verdict.chosen.name == "useful"
     said = "never predicts Positive; always answering Negative would score 0.9688"
     assert f"Not usable: constant {said.replace('; ', ' (')})." in verdict.sentence
-    assert "Always answering Negative would score 0.9688, no less than useful." in verdict.sentence
+    assert verdict.sentence.count("lways answering Negative would score 0.9688") == 1
+    assert "That is no less than the accuracy of useful." in verdict.sentence
+    (alone,) = judged(tmp_path, run(tmp_path, "useful", useful, labels=RARE))
+    assert (
+        "Always answering Negative would score 0.9688, no less than the accuracy of useful" in alone.sentence
+    )
     print_table(comparison, tmp_path)
     written = [(tmp_path / name).read_text() for name in ("comparison.md", "comparison.tex", "report.html")]
     for text in (*written, capsys.readouterr().out):

@@ -91,7 +91,8 @@ def _scatter(
     """Test accuracy with its interval against a cost on a logarithmic axis; each point is a link."""
     figure.set_size_inches(5.2, 4)
     axes = figure.subplots()
-    best = pareto_front(rows, field)
+    # One that never predicts a class is nobody's choice, whatever its accuracy.
+    best = pareto_front([row for row in rows if not row.never_predicted] or rows, field)
     for i, row in enumerate(rows):
         (x, accuracy), (low, high) = _point(row, field), row.interval or (0, 0)
         colour = COLOURS[i % len(COLOURS)]
