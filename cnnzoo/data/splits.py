@@ -78,7 +78,7 @@ def few(split: Split, manifest: Manifest, train_size: int, *, seed: int = 0) -> 
     if not 2 * classes <= train_size <= len(split.train):
         raise InputError(
             f"{{train_size}} {train_size}: there are {len(split.train):,} training images; at least "
-            f"{2 * classes} are wanted, or all",
+            f"{2 * classes} are needed, or all",
             train_size="train_size",
         )
     validation = max(2 * classes, round(train_size * len(split.validation) / len(split.train)))

@@ -145,6 +145,6 @@ for _name, _facts in APPLICATIONS.items():
         source=_facts.paper.source,
         url=_facts.paper.url,
         weights_file=_facts.weights_file,
-        weights_licence="its makers'; see https://keras.io/api/applications",
+        weights_licence="that of its authors; see https://keras.io/api/applications",
         passed_on=_facts.arguments,
     )(_entry_point(_name, _facts))

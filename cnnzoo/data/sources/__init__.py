@@ -1,1 +1,1 @@
-"""Where images come from: a user's folder, METU, or drawn concrete; `find` knows which."""
+"""Where images come from: a user's folder, METU, or synthetic concrete; `find` knows which."""

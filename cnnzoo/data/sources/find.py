@@ -1,4 +1,4 @@
-"""Where images come from: the drawn concrete, the METU data set, or a folder of the user's."""
+"""Where images come from: synthetic concrete, the METU data set, or a folder of the user's."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ DEMONSTRATION_IMAGES = 1000  # of each class: 1,400 to train on, 400 to choose b
 
 
 def find_data(name: str, *, limit: int | None = None) -> Path:
-    """Returns the folder per class of a name.
+    """Returns the folder, or the CSV file, of a name.
 
     Args:
-        name: "synthetic", "metu" or a folder.
+        name: "synthetic", "metu", a folder or a CSV file.
         limit: images per class that are needed, which only `synthetic` heeds.
 
     Raises:
@@ -26,8 +26,8 @@ def find_data(name: str, *, limit: int | None = None) -> Path:
 
         return metu_folder()
     folder = Path(name)
-    if not folder.is_dir():
+    if not folder.exists():
         raise InputError(
-            f"{{name}} {name}: no such folder; it is 'synthetic', 'metu' or a folder per class", name="name"
+            f"{{name}} {name}: no such folder; give a folder, a CSV file, 'metu' or 'synthetic'", name="name"
         )
     return folder

@@ -1,4 +1,4 @@
-"""The embedded data set: drawn concrete, with cracks and without, kept in the cache."""
+"""The embedded data set: synthetic concrete, with cracks and without, kept in the cache."""
 
 import os
 import shutil
