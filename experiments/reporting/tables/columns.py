@@ -15,16 +15,18 @@ class Column:
     """A column of the tables.
 
     Attributes:
-        terminal, markdown, latex: its title in each table, None where a table lacks it.
         cell: the text for a row.
+        terminal, markdown, latex: its title in each table, None where a table lacks it.
         priority: where a terminal is too narrow, columns with the lowest go first; None always stays.
+        words: whether it holds words, which stand to the left, not numbers.
     """
 
-    terminal: str | None
-    markdown: str | None
-    latex: str | None
     cell: Callable[[Row], str]
+    terminal: str | None = None
+    markdown: str | None = None
+    latex: str | None = None
     priority: int | None = None
+    words: bool = False
 
 
 def columns(comparison: Comparison) -> list[Column]:
@@ -32,26 +34,30 @@ def columns(comparison: Comparison) -> list[Column]:
     notes, others = comparison.notes, comparison.others
     starts = _short_weights(comparison)
     return [
-        Column("recipe", "recipe", "Recipe", lambda row: row.name),
-        Column("accuracy", None, None, _accuracy),
-        Column("95 %", None, None, lambda row: interval_text(row).replace(" to ", "–"), priority=7),
-        Column(None, "test accuracy (95 %)", None, _accuracy_with_interval),
-        Column(None, "± seeds", None, lambda row: number(row.deviation("test_accuracy"), 4)),
-        Column(None, None, "Test accuracy", _accuracy_with_deviation),
-        Column(None, None, "95 % interval", lambda row: interval_text(row) or row.status),
-        Column(None, "AUROC", None, lambda row: number(row.average("auroc"), 4)),
-        *(Column(None, None, name, partial(_other_accuracy, name=name)) for name in others),
-        *(Column(None, f"{name} (AUROC)", None, partial(_other_with_area, name=name)) for name in others),
-        Column("training", "training", "Training", _time("train_seconds"), priority=6),
+        Column(lambda row: row.name, terminal="recipe", markdown="recipe", latex="Recipe", words=True),
+        Column(_accuracy, terminal="accuracy"),
+        Column(lambda row: interval_text(row).replace(" to ", "–"), terminal="95 %", priority=7),
+        Column(_accuracy_with_interval, markdown="test accuracy (95 %)"),
+        Column(lambda row: number(row.deviation("test_accuracy"), 4), markdown="± seeds"),
+        Column(_accuracy_with_deviation, latex="Test accuracy"),
+        Column(lambda row: interval_text(row) or row.status, latex="95 % interval"),
+        Column(lambda row: number(row.average("auroc"), 4), markdown="AUROC"),
+        *(Column(partial(_other_accuracy, name=name), latex=name) for name in others),
+        *(Column(partial(_other_with_area, name=name), markdown=f"{name} (AUROC)") for name in others),
+        Column(
+            _time("train_seconds"), terminal="training", markdown="training", latex="Training", priority=6
+        ),
         *([_TRACING] if comparison.traced else []),
-        Column("params", "parameters", "Parameters", _count("total_params"), priority=5),
-        Column("ms/image", None, "ms/image", lambda row: number(row.average("ms_per_image_32"), 2), 2),
-        *(Column(name, None, None, partial(_other_accuracy, name=name), priority=3) for name in others),
-        Column(None, "ms/image (1 / 32)", None, _latency),
-        Column("weights", None, None, lambda row: starts[row.first.weights], priority=1),
-        Column(None, "weights", None, lambda row: row.first.weights),
-        Column("status", None, None, _status, priority=4 if comparison.all_ok else 8),
-        Column(None, "notes", None, lambda row: "; ".join(notes[row.name])),
+        Column(
+            _count("total_params"), terminal="params", markdown="parameters", latex="Parameters", priority=5
+        ),
+        Column(_batch_latency, terminal="ms/image", latex="ms/image", priority=2),
+        *(Column(partial(_other_accuracy, name=name), terminal=name, priority=3) for name in others),
+        Column(_latency, markdown="ms/image (1 / 32)"),
+        Column(lambda row: starts[row.first.weights], terminal="weights", priority=1, words=True),
+        Column(lambda row: row.first.weights, markdown="weights"),
+        Column(_status, terminal="status", priority=4 if comparison.all_ok else 8, words=True),
+        Column(lambda row: "; ".join(notes[row.name]), markdown="notes"),
     ]
 
 
@@ -63,7 +69,7 @@ def _count(field: str) -> Callable[[Row], str]:
     return lambda row: human_count(row.average(field))
 
 
-_TRACING = Column("tracing", "tracing", None, _time("tracing_seconds"), priority=0)
+_TRACING = Column(_time("tracing_seconds"), terminal="tracing", markdown="tracing", priority=0)
 
 
 def _status(row: Row) -> str:
@@ -88,6 +94,10 @@ def _accuracy_with_interval(row: Row) -> str:
 def _accuracy_with_deviation(row: Row) -> str:
     spread = row.deviation("test_accuracy")
     return _accuracy(row) if spread is None else f"{_accuracy(row)} ± {number(spread, 4)}"
+
+
+def _batch_latency(row: Row) -> str:
+    return number(row.average("ms_per_image_32"), 2)
 
 
 def _latency(row: Row) -> str:

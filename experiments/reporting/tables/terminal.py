@@ -28,7 +28,6 @@ CONSOLE_WIDTH = 100
 PROSE_WIDTH = 100  # longer lines are hard to read
 TITLE_WIDTH = 12
 NAME_SHARE = 0.4  # of the width, at most, is the recipes'; longer names go on in a second line
-_WORDS = ("recipe", "weights", "status")  # the columns that hold no numbers
 WRITTEN = ("report.html", "comparison.csv", "comparison.md", "comparison.tex", "figures", "models")
 
 
@@ -41,7 +40,7 @@ def _table(comparison: Comparison, shown: Sequence[Column], name_width: int) -> 
         title = column.terminal or ""
         table.add_column(
             escape("\n".join(folded(title, TITLE_WIDTH))),
-            justify="left" if title in _WORDS else "right",
+            justify="left" if column.words else "right",
             no_wrap=True,
         )
     for row in comparison.rows:
