@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.bars import track
+from cnnzoo.data.audit.chance import raise_needed
 
 SIDE = 96  # pixels of the thumbnails that everything here works on
 WINDOW = 16  # pixels from a key point to the border of its window
@@ -29,7 +30,7 @@ FREQUENCIES = 7  # of a window: those (u, v) with u + v up to it
 MIN_CONTRAST = 0.3  # gray levels; a flatter window says nothing
 NEIGHBOURS = 8  # alike windows looked at
 MIN_ALIKE = 0.97  # cosine between two windows
-MIN_TWIN = 0.6  # correlation of the fine textures: unlike pairs stay under 0.55, twins over 0.64
+MIN_TWIN = 0.6  # correlation of the fine textures: of concrete, unlike pairs stay under 0.55, twins over 0.64
 MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirrored copy is found
 NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
 MIN_OVERLAP = 0.3  # share of the image
@@ -62,6 +63,22 @@ class Twin:
     shift: tuple[float, float] = (0.0, 0.0)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        twins: pairs that count, each once with the smaller position first, sorted.
+        tightened: the correlation from which on they count, where unrelated images of the set reach the usual
+            threshold; None where it holds. Of the smallest images still more is asked.
+        doubtful: for each image its closest pair, if any, that would have counted at the usual threshold only.
+    """
+
+    twins: tuple[Twin, ...] = ()
+    tightened: float | None = None
+    doubtful: tuple[Twin, ...] = ()
+
+
 class TwinIndex:
     """What is kept of images to find twins among them: 11 kB an image."""
 
@@ -84,36 +101,53 @@ class TwinIndex:
         if len(points):
             self._windows.append((position, points, _spectra(image, points)))
 
-    def find(self, queries: range | None = None, *, progress: bool = True) -> list[Twin]:
-        """Returns the twins, each pair once with the smaller position first, sorted.
+    def find(
+        self,
+        queries: range | None = None,
+        *,
+        labels: npt.NDArray[np.int64] | None = None,
+        progress: bool = True,
+    ) -> Found:
+        """Finds the twins that are more alike than unrelated images of the set.
 
         Args:
             queries: look only for twins of the images at these positions, the last ones; by default of all.
+            labels: a class for each image: pairs that chain most of a class together are too many. By
+                default all are of one class.
             progress: show bars on the terminal.
         """
         self._windows.sort(key=lambda window: window[0])
         if not self._windows or (queries is not None and self._windows[-1][0] < queries.start):
-            return []
+            return Found()
         places = self._places(queries, progress=progress)
+        if not len(places):
+            return Found()
         chunks = [places[i : i + 2000] for i in range(0, len(places), 2000)]
         with ThreadPoolExecutor(cpu_count()) as pool:
             compared = pool.map(self._compare, chunks)
             scores = [*track(compared, len(chunks), "comparing textures", unit="batches", progress=progress)]
-        best: dict[tuple[int, int], Twin] = {}
-        for place, score in zip(places, (s for chunk in scores for s in chunk), strict=True):
-            pair = int(place["first"]), int(place["second"])
-            shift = (float(place["x"]) / SIDE, float(place["y"]) / SIDE)
-            if score >= self._least(pair, shift) and (pair not in best or score > best[pair].score):
-                best[pair] = Twin(*pair, min(float(score), NOT_IDENTICAL), int(place["turn"]), shift)
-        return [best[pair] for pair in sorted(best)]
+        score = np.minimum(np.concatenate(scores), NOT_IDENTICAL)
+        least = self._least(places)
+        excess = np.arctanh(score) - np.arctanh(least)
+        pairs, excess, best = _best_places(places, excess)
+        one_class = np.zeros(len(self._pixels), np.int64)
+        level = raise_needed(pairs, excess, one_class if labels is None else labels)
 
-    def _least(self, pair: tuple[int, int], shift: tuple[float, float]) -> float:
+        def twins(rows: npt.NDArray) -> tuple[Twin, ...]:
+            return tuple(_twin(places[i], float(score[i])) for i in best[rows])
+
+        return Found(
+            twins=twins(np.flatnonzero(excess >= level)),
+            tightened=float(np.tanh(np.arctanh(least.min()) + level)) if level else None,
+            doubtful=twins(_closest(pairs, np.flatnonzero((excess >= 0) & (excess < level)), excess)),
+        )
+
+    def _least(self, places: npt.NDArray) -> npt.NDArray[np.float64]:
         """The correlation that no two unlike images reach: by chance it grows as what is compared shrinks."""
-        pixels = int(self._pixels[list(pair)].min())
-        if pixels == SIDE * SIDE:
-            return MIN_TWIN
-        seen = (1 - abs(shift[0])) * (1 - abs(shift[1])) * pixels
-        return min(MOST_TWIN, MIN_TWIN * max(1.0, ENOUGH_PIXELS / seen) ** 0.5)
+        pixels = np.minimum(self._pixels[places["first"]], self._pixels[places["second"]])
+        seen = (1 - np.abs(places["x"] / SIDE)) * (1 - np.abs(places["y"] / SIDE)) * pixels
+        least = np.minimum(MOST_TWIN, MIN_TWIN * np.sqrt(np.maximum(1.0, ENOUGH_PIXELS / seen)))
+        return np.asarray(np.where(pixels == SIDE * SIDE, MIN_TWIN, least), np.float64)
 
     def _places(self, queries: range | None, *, progress: bool) -> npt.NDArray:
         """For each pair of images with alike windows the likeliest ways to lay one on the other."""
@@ -135,8 +169,8 @@ class TwinIndex:
             found.append(_one_way(part))
         return _likeliest(np.concatenate(found))
 
-    def _compare(self, places: npt.NDArray) -> list[float]:
-        return [self._texture_correlation(place) for place in places]
+    def _compare(self, places: npt.NDArray) -> npt.NDArray[np.float64]:
+        return np.array([self._texture_correlation(place) for place in places])
 
     def _texture_correlation(self, place: npt.NDArray) -> float:
         first = _turned(self._bands[place["first"]], int(place["turn"]))
@@ -313,6 +347,32 @@ def _likeliest(places: npt.NDArray) -> npt.NDArray:
     new[1:] = (places["first"][1:] != places["first"][:-1]) | (places["second"][1:] != places["second"][:-1])
     starts = np.maximum.accumulate(np.where(new, np.arange(len(places)), 0))
     return places[np.arange(len(places)) - starts < PLACES_PER_PAIR]
+
+
+def _best_places(
+    places: npt.NDArray, excess: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Each pair of images once, sorted; its largest excess, and where in `places` that is."""
+    order = np.lexsort((-excess, places["second"], places["first"]))
+    pairs = np.stack([places["first"][order], places["second"][order]], 1).astype(np.int64)
+    new = np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1))
+    return pairs[new], excess[order][new], order[new]
+
+
+def _closest(
+    pairs: npt.NDArray[np.int64], rows: npt.NDArray, excess: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Those of `rows` that are the closest pair of one of their two images."""
+    closest: dict[int, int] = {}
+    for row in rows[np.argsort(-excess[rows], kind="stable")].tolist():
+        for image in pairs[row].tolist():
+            closest.setdefault(image, row)
+    return np.array(sorted(set(closest.values())), np.int64)
+
+
+def _twin(place: npt.NDArray, score: float) -> Twin:
+    shift = (float(place["x"]) / SIDE, float(place["y"]) / SIDE)
+    return Twin(int(place["first"]), int(place["second"]), score, int(place["turn"]), shift)
 
 
 def same_file(contents: Sequence[str]) -> list[Twin]:
