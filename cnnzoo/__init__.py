@@ -82,7 +82,14 @@ def __getattr__(name: str) -> Any:
     """Imports the module behind a public name on first use, so that `import cnnzoo` costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'cnnzoo' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except (ImportError, ValueError):
+        # Keras says no more than that a module is missing.
+        from cnnzoo.backend import check_backend
+
+        check_backend()
+        raise
 
 
 def __dir__() -> list[str]:

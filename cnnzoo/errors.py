@@ -32,6 +32,11 @@ class InputError(ValueError):
         return message
 
 
+def kind_of(value: object) -> str:
+    """Returns what a value of the wrong kind is called, as in `numpy.ndarray`."""
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
 def one_line(error: BaseException) -> str:
     """Returns the first line of what an error says, with the next if it ends in a colon, or its kind."""
     lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnzoo.backend import check_backend
 from cnnzoo.errors import InputError
 from experiments.cli.arguments import (
     Parser,
@@ -39,7 +40,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = Parser(
         prog=called("compare"),
         description="Train CNN recipes on a folder of images and compare accuracy, time and size. "
-        "Without arguments: a demonstration on small tiles of drawn concrete. "
+        "Without arguments: a demonstration on small tiles of synthetic concrete. "
         "The same command again goes on where it stopped and trains nothing twice.",
         epilog="Exit code: 0 every run finished, 1 some failed (the table says why), 2 an argument or the "
         "data can't be used.",
@@ -48,11 +49,31 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--recipes",
         default=",".join(RECIPES),
-        help="by commas: recipes (default: %(default)s), names of models, or recipe files (.json) such as "
-        "cnnzoo tune writes",
+        help="by commas: recipes (default: all of them), names of models, or recipe files (.json) such as "
+        f"cnnzoo tune writes. Recipes: {', '.join(RECIPES)}",
     )
     parser.add_argument("--seeds", default="0", help="whole numbers, by commas; a run for each (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
+    _add_test_options(parser)
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs per phase, at most")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="MODEL=FILE",
+        help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
+    )
+    quieter = parser.add_mutually_exclusive_group()
+    quieter.add_argument("--quiet", action="store_true", help="print errors alone: no progress, no table")
+    quieter.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON for scripts, an object a line: plan, epochs, runs, summary",
+    )
+    return parser.parse_args(arguments)
+
+
+def _add_test_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--also",
         type=Path,
@@ -73,26 +94,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="R",
         help="choose, on validation, the threshold that finds this share of the positive class, as in 0.99",
     )
-    parser.add_argument("--positive", metavar="CLASS", help="the positive class (default: the last by name)")
+    parser.add_argument(
+        "--positive",
+        metavar="CLASS",
+        help="the class to be found (default: of two classes the one whose name says so, as crack, damaged, "
+        "positive or 1)",
+    )
     parser.add_argument(
         "--robustness", action="store_true", help="test under blur, noise, exposure, JPEG, rotation and scale"
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs per phase, at most")
-    parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="MODEL=FILE",
-        help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
-    )
-    quieter = parser.add_mutually_exclusive_group()
-    quieter.add_argument("--quiet", action="store_true", help="print errors alone: no progress, no table")
-    quieter.add_argument(
-        "--json",
-        action="store_true",
-        help="print JSON for scripts, an object a line: plan, epochs, runs, summary",
-    )
-    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,6 +134,7 @@ def _run(options: argparse.Namespace, view: "View") -> "list[RunSpec]":
     from experiments.runs.dispatch import named_apart, records_in, run_missing
     from experiments.runs.starting_weights import given_weights, starting_weights
 
+    check_backend()
     recipes = _recipes(options)
     seeds, request = read_seeds(options.seeds), _request(options)
     _check_numbers(options)
@@ -164,6 +175,7 @@ def _request(options: argparse.Namespace) -> "DataRequest":
     return DataRequest(
         **data_values(options),
         positive=options.positive,
+        needs_positive=options.recall is not None,
         also=tuple(options.also),
         train_sizes=read_train_sizes(options.train_sizes),
     )
@@ -172,7 +184,7 @@ def _request(options: argparse.Namespace) -> "DataRequest":
 def _check_numbers(options: argparse.Namespace) -> None:
     check_at_least_one(options, "limit", "epochs")
     if options.recall is not None and not 0 < options.recall <= 1:
-        raise InputError(f"--recall {options.recall}: a share above 0 and at most 1 is wanted, as in 0.99")
+        raise InputError(f"--recall {options.recall}: give a share above 0 and at most 1, as in 0.99")
     check_groups(options)
 
 

@@ -2,17 +2,21 @@
 
 import argparse
 import csv
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnzoo.errors import InputError
+from cnnzoo.backend import check_backend
+from cnnzoo.data.folders import look_below
+from cnnzoo.errors import InputError, printable
 from experiments.cli.arguments import Parser
 from experiments.cli.process import called, exit_code, quiet_stderr
 
 if TYPE_CHECKING:
-    from cnnzoo.deploy.classifier import Prediction
+    from cnnzoo.deploy.classifier import Classifier, Prediction
 
 FIGURE_IMAGES = 48
 
@@ -44,18 +48,20 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a verdict per file. Returns the exit code."""
     options = parse_arguments(arguments)
-    files = list(_files(options.images))
+    check_backend()
+    _check_order(options)
+    files, unread = _files(options.images)
     for path in (options.out, options.csv):
         if path is not None and not path.resolve().parent.is_dir():
             raise InputError(f"{path}: its folder does not exist")
     with quiet_stderr():
-        from cnnzoo.deploy.classifier import load_model, predict
+        from cnnzoo.deploy.classifier import Prediction, load_model, predict
 
         classifier = load_model(options.model)
-    decision = classifier.decision
-    if decision.threshold is not None:
-        print(f"{decision.positive} from probability {decision.threshold:.4f} on", file=sys.stderr)
-    verdicts = list(_printed(predict(classifier, files)))
+    print(_about(classifier), file=sys.stderr)
+    bad = (Prediction(path, error=f"{printable(path)}: {reason}") for path, reason in unread)
+    verdicts = list(_printed(chain(bad, predict(classifier, files))))
+    _warn_of_large_ones(verdicts, classifier)
     if options.csv is not None:
         _write_csv(options.csv, verdicts, classifier.class_names)
     if options.out is not None:
@@ -63,19 +69,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(verdict.error for verdict in verdicts) else 0
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    from cnnzoo.data.manifest import is_litter
+def _check_order(options: argparse.Namespace) -> None:
+    models = [path for path in options.images if path.suffix == ".keras"]
+    if models and not options.model.endswith(".keras"):
+        raise InputError(
+            f"{printable(options.model)}: the model comes first, then the images: "
+            f"{called('predict')} {printable(models[0])} {printable(options.model)}"
+        )
 
+
+def _files(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """The files to look at, and what of the folders can't be looked at."""
+    files: list[Path] = []
+    bad: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
-            below = sorted(file for file in path.rglob("*") if file.is_file() and not is_litter(file.name))
-            if not below:
-                raise InputError(f"{path}: the folder holds no file")
-            yield from below
+            below = look_below(path)
+            if not below.files and not below.bad:
+                raise InputError(f"{printable(path)}: the folder holds no file")
+            files += below.files
+            bad += below.bad
+            for folder, reason in below.passed_over:
+                print(f"passed over {printable(folder)}: {reason}", file=sys.stderr)
         elif path.exists():
-            yield path
+            files.append(path)
+        elif path.is_symlink():
+            bad.append((path, "a link that leads nowhere"))
         else:
-            raise InputError(f"{path}: no such file or folder")
+            raise InputError(f"{printable(path)}: no such file or folder")
+    return files, bad
+
+
+def _about(classifier: "Classifier") -> str:
+    decision = classifier.decision
+    names = [
+        f"{printable(name)}{' (positive)' * (name == decision.positive)}" for name in classifier.class_names
+    ]
+    line = f"Classes: {', '.join(names)}"
+    if decision.threshold is not None:
+        line += (
+            f". {printable(decision.positive)} is answered from a probability of {decision.threshold:.4f} on"
+        )
+    return line
 
 
 def _printed(verdicts: "Iterable[Prediction]") -> "Iterator[Prediction]":
@@ -83,25 +118,49 @@ def _printed(verdicts: "Iterable[Prediction]") -> "Iterator[Prediction]":
         if verdict.error:
             print(f"error: {verdict.error}", file=sys.stderr, flush=True)
         else:
-            print(f"{verdict.path}\t{verdict.class_name}\t{verdict.probability:.4f}", flush=True)
+            # One line a file, whatever its name holds; the CSV has it as it is.
+            print(f"{printable(verdict.path)}\t{verdict.class_name}\t{verdict.probability:.4f}", flush=True)
         yield verdict
 
 
+def _warn_of_large_ones(verdicts: "Sequence[Prediction]", classifier: "Classifier") -> None:
+    """Says that a crack in a large photograph shrinks with it, and what to do."""
+    large = [verdict for verdict in verdicts if verdict.times_larger]
+    if not large:
+        return
+    size = classifier.model.input_shape[1]
+    width, height = classifier.image_pixels or (size, size)
+    most = max(large, key=lambda verdict: verdict.times_larger)
+    print(
+        f"warning: {len(large):,} of {len(verdicts):,} images are much larger than those that this model "
+        f"learnt from ({printable(most.path)}: {most.times_larger:.0f} times {width} x {height} pixels). "
+        "They were shrunk, and a crack in them too, which may be missed: cut them into tiles of about that "
+        "size, for example with ImageMagick:\n"
+        f"  magick {shlex.quote(str(most.path))} -crop {width}x{height} +repage tile_%04d.png",
+        file=sys.stderr,
+    )
+
+
 def _write_csv(path: Path, verdicts: "Sequence[Prediction]", class_names: Sequence[str]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    titles = ["path", "class", "probability", *(f"p_{name}" for name in class_names), "error", "times_larger"]
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "class", "probability", *(f"p_{name}" for name in class_names), "error"])
+        writer.writerow(titles)
         for verdict in verdicts:
             if verdict.probabilities is None:
-                writer.writerow([verdict.path, "", "", *("" for _ in class_names), verdict.error])
+                writer.writerow([verdict.path, "", "", *("" for _ in class_names), verdict.error, ""])
             else:
                 row = [f"{p:.6f}" for p in verdict.probabilities]
-                writer.writerow([verdict.path, verdict.class_name, f"{verdict.probability:.6f}", *row, ""])
+                larger = f"{verdict.times_larger:.1f}" if verdict.times_larger else ""
+                writer.writerow(
+                    [verdict.path, verdict.class_name, f"{verdict.probability:.6f}", *row, "", larger]
+                )
 
 
 def _draw(path: Path, verdicts: "Sequence[Prediction]") -> None:
     from cnnzoo.data.images import read_image, resize_image
     from experiments.style.contact_sheet import draw_sheet
+    from experiments.style.text import plain
 
     shown = [verdict for verdict in verdicts if not verdict.error][:FIGURE_IMAGES]
     if not shown:
@@ -109,7 +168,10 @@ def _draw(path: Path, verdicts: "Sequence[Prediction]") -> None:
     draw_sheet(
         path,
         [resize_image(read_image(verdict.path), 227) for verdict in shown],
-        [f"{verdict.path.name[:22]}\n{verdict.class_name} {verdict.probability:.3f}" for verdict in shown],
+        [
+            f"{plain(verdict.path.name)[:22]}\n{verdict.class_name} {verdict.probability:.3f}"
+            for verdict in shown
+        ],
     )
     good = sum(not verdict.error for verdict in verdicts)
     print(f"{path}: {len(shown)} of {good} images drawn")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnzoo.backend import check_backend
 from cnnzoo.errors import InputError
 from experiments.cli.arguments import (
     Parser,
@@ -110,6 +111,7 @@ def _request(options: argparse.Namespace) -> "SearchRequest":
 
 
 def _check(options: argparse.Namespace) -> None:
+    check_backend()
     check_at_least_one(options, "trials", "epochs", "limit")
     if not options.trial_minutes > 0:
         raise InputError(f"--trial-minutes {options.trial_minutes:g}: it must be above 0")

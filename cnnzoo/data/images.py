@@ -12,31 +12,23 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from cnnzoo.bars import track
+from cnnzoo.data.formats import FORMATS
 from cnnzoo.errors import InputError, one_line, printable
-
-# What is read, and the file name extensions that go with it. MPO is what phones write as .jpg.
-FORMATS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png",),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-}
 
 OPENERS = [kind for kind in FORMATS if kind != "MPO"]  # Pillow opens an MPO as the JPEG that it begins with
 
 # How images of other kinds begin: people have them, and should hear what to do.
 OTHERS = {
-    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "HEIF": (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc"),
-    "AVIF": (b"ftypavif", b"ftypavis"),
     "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "JPEG XL": (b"\0\0\0\x0cJXL ", b"\xff\x0a"),
+    "camera raw": (b"IIRO", b"IIU\0", b"FUJIFILM", b"\0MRM", b"ftypcrx"),
     "Photoshop": (b"8BPS",),
+    "OpenEXR": (b"v/1\x01",),
     "PDF": (b"%PDF",),
+    "SVG": (b"<svg", b"<?xml"),
 }
 
-OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".psd")
+_RAW_TAGS = {50706, 330}  # DNG's version, sub-images: the first image of such a file is a thumbnail
 
 MAX_PIXELS = 100_000_000
 
@@ -46,9 +38,10 @@ Image.init()  # without it Pillow knows no WebP yet
 def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     """Returns the image in a file as (height, width, 3) uint8.
 
-    JPEG, PNG, BMP, GIF (first frame) and WebP; EXIF orientation is applied, transparency lies on white,
-    16 bits are scaled to 8. Colour profiles are not applied. A JPEG with damaged data in its middle decodes
-    to garbage unnoticed: libjpeg only warns of it, and Pillow drops the warning.
+    JPEG, PNG, BMP, GIF, WebP, TIFF, HEIC and AVIF, of several images in one file the first; the orientation
+    in EXIF is applied, transparency lies on white, 16 bits are scaled to 8. Colour profiles are not applied.
+    A JPEG with damaged data in its middle decodes to garbage unnoticed: libjpeg only warns of it, and Pillow
+    drops the warning.
 
     Raises:
         InputError: no such file, no image of these kinds, cut off, or over 100 megapixels.
@@ -80,6 +73,8 @@ def decode_image(data: bytes) -> tuple[npt.NDArray[np.uint8], str, str]:
     try:
         image.load()
         return np.array(_upright_rgb(image)), kind, mode
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"cut off or damaged ({one_line(error)})") from error
 
@@ -87,20 +82,43 @@ def decode_image(data: bytes) -> tuple[npt.NDArray[np.uint8], str, str]:
 def _open(data: bytes) -> ImageFile.ImageFile:
     """Reads the header. Not by `Image.open`, which warns of large images unless a global setting stops it."""
     head = data[:16]
+    if head[4:8] == b"ftyp":
+        _learn_heif()
     for kind in OPENERS:
-        factory, accept = Image.OPEN[kind]
+        factory, accept = Image.OPEN.get(kind, (None, None))
+        if factory is None:
+            continue
         if accept is None or accept(head) is not True:
             continue
         try:
-            return factory(io.BytesIO(data), "")
+            image = factory(io.BytesIO(data), "")
+            if kind == "TIFF" and _RAW_TAGS.intersection(getattr(image, "tag_v2", ())):
+                raise InputError(_convert("camera raw"))
+            return image
+        except InputError:
+            raise
         except Image.DecompressionBombError:
             raise InputError(_too_large("too large")) from None
         except Exception as error:
-            raise InputError(f"a {kind} image with a damaged header ({one_line(error)})") from error
+            raise InputError(f"{kind} image with a damaged header ({one_line(error)})") from error
     for kind, starts in OTHERS.items():
         if head.startswith(starts) or head[4:].startswith(starts):
-            raise InputError(f"{kind} files are not read; convert it to PNG or JPEG")
-    raise InputError("not a JPEG, PNG, BMP, GIF or WebP image")
+            raise InputError(_convert(kind))
+    if data[128:132] == b"DICM":
+        raise InputError(_convert("DICOM"))
+    raise InputError("not a JPEG, PNG, BMP, GIF, WebP, TIFF, HEIC or AVIF image")
+
+
+def _convert(kind: str) -> str:
+    return f"{kind} files are not read; convert it to PNG or JPEG"
+
+
+def _learn_heif() -> None:
+    """Gives Pillow the plugin for what iPhones write, at the first such file."""
+    if "HEIF" not in Image.OPEN:
+        import pi_heif
+
+        pi_heif.register_heif_opener(thumbnails=False)
 
 
 def _too_large(what: str) -> str:
@@ -111,6 +129,10 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     # EXIF that can't be read turns nothing; where it can't be written anew, the pixels are turned already.
     with suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "F":
+        raise InputError(
+            "pixels are floating point numbers, whose range no viewer knows; save it with 8 bits"
+        )
     if image.mode.startswith("I"):
         # Pillow would clip 16 bits at 255.
         wide = np.asarray(image).clip(0, 65535).astype(np.uint32)

@@ -12,18 +12,29 @@ import msgspec
 import numpy as np
 
 from cnnzoo.bars import track
-from cnnzoo.data.images import FORMATS, OTHER_SUFFIXES, decode_image
+from cnnzoo.data.folders import BadFile
+from cnnzoo.data.formats import FORMATS
+from cnnzoo.data.images import decode_image
+from cnnzoo.data.layout import Member, read_layout
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import write_whole
 
 LISTED = 50  # bad files named in an error message; more than that nobody mends by hand
-IMAGE_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes} | set(OTHER_SUFFIXES)
-LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # left by operating systems, never images
 
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image: path below the root with forward slashes, class id, pixels, Pillow mode, SHA-256."""
+    """One image of a folder or a CSV file.
+
+    Attributes:
+        path: below the root, with forward slashes; absolute where it lies elsewhere.
+        label: class id.
+        width, height: pixels, upright.
+        mode: Pillow's.
+        sha256: of the file.
+        side: "train", "validation" or "test" where the images are already split.
+        group: as a CSV file gives it.
+    """
 
     path: str
     label: int
@@ -31,37 +42,55 @@ class ImageRecord:
     height: int
     mode: str
     sha256: str
-
-
-@dataclass(frozen=True)
-class BadFile:
-    """A file that is left out, and why."""
-
-    path: str
-    reason: str
+    side: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The images of a folder per class.
+    """The images of a folder or a CSV file.
 
     Attributes:
-        root: the folder.
-        class_names: sorted folder names; a class id is the position in it.
+        root: the folder that the paths are below.
+        class_names: sorted; a class id is the position in it.
         images: sorted by class, then path.
         bad: files left out with `skip_bad`.
+        passed_over: folders in it that hold no data of the user's, such as our own output, and why.
     """
 
     root: Path
     class_names: tuple[str, ...]
     images: tuple[ImageRecord, ...]
     bad: tuple[BadFile, ...] = ()
+    passed_over: tuple[BadFile, ...] = ()
+
+    @property
+    def already_split(self) -> bool:
+        """Whether its folders, or its CSV file, say which images are for training and which for testing."""
+        return any(image.side for image in self.images)
+
+    @property
+    def given_groups(self) -> list[int] | None:
+        """A number for each image by the groups that a CSV file gives; None where it gives none."""
+        numbers: dict[str, int] = {}
+        groups = [numbers.setdefault(image.group, len(numbers)) for image in self.images]
+        return groups if any(image.group for image in self.images) else None
+
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """Median width and height, in pixels."""
+        width, height = np.median([(image.width, image.height) for image in self.images], axis=0)
+        return int(width), int(height)
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of class names, paths, labels and contents: the same wherever and whenever the folder lies."""
         images = sorted(self.images, key=lambda image: (image.label, image.path))
-        rows = [[image.path, image.label, image.sha256] for image in images]
+        # The side and the group only where they are given.
+        rows = [
+            [image.path, image.label, image.sha256, *filter(None, (image.side, image.group))]
+            for image in images
+        ]
         return sha256(json.dumps([self.class_names, rows]).encode()).hexdigest()
 
     def counts(self) -> dict[str, int]:
@@ -76,6 +105,7 @@ class Manifest:
             "class_names": self.class_names,
             "images": [list(vars(image).values()) for image in self.images],
             "bad": [asdict(bad) for bad in self.bad],
+            "passed_over": [asdict(folder) for folder in self.passed_over],
         }
         write_whole(Path(path), json.dumps(content))
 
@@ -93,7 +123,7 @@ class Manifest:
         except ValueError as error:
             raise InputError(f"{path}: no manifest; make it again with build_manifest") from error
         images = tuple(ImageRecord(*values) for values in content.images)
-        return Manifest(Path(content.root), content.class_names, images, content.bad)
+        return Manifest(Path(content.root), content.class_names, images, content.bad, content.passed_over)
 
 
 @dataclass(frozen=True)
@@ -102,113 +132,81 @@ class _Saved:
 
     root: str
     class_names: tuple[str, ...]
-    images: tuple[tuple[str, int, int, int, str, str], ...]
+    images: tuple[tuple[str, int, int, int, str, str, str, str], ...]
     bad: tuple[BadFile, ...]
+    passed_over: tuple[BadFile, ...]
 
 
 def build_manifest(
     root: str | Path, *, limit: int | None = None, skip_bad: bool = False, progress: bool = True
 ) -> Manifest:
-    """Opens every image below `root` once, in parallel.
+    """Opens every image of a folder, or of a CSV file, once, in parallel.
 
-    A class is a folder right below `root`, its images lie anywhere below that. Passed over are hidden files,
-    `Thumbs.db`, `desktop.ini`, `__MACOSX`, and what lies beside the class folders and is no image by its
+    A class is a folder right below `root`, its images lie anywhere below that; or such folders lie in
+    `train`, `val` and `test`, or these in them. Passed over are hidden files, what systems, clouds and
+    editors leave behind, what cnnzoo wrote, and what lies beside the class folders and is no image by its
     name. Links to folders are not followed inside a class, so that no file comes twice.
 
     Args:
-        root: a folder per class.
-        limit: images per class at most, chosen at random but always the same ones.
+        root: a folder per class, or a CSV file with the columns path and class, and split and group if they
+            are known; its paths are relative to its own folder.
+        limit: images per class at most, chosen at random but always the same ones; of each side as many
+            where they are already split.
         skip_bad: list files that are no images in `Manifest.bad` instead of stopping at them.
         progress: show a bar on the terminal.
 
     Raises:
-        InputError: no folder per class, an empty class, or files that are no usable images: each is named.
+        InputError: no folder per class, a layout that can be read in more than one way, an empty class, or
+            files that are no usable images: each is named.
     """
     if limit is not None and limit < 1:
-        raise InputError(f"limit {limit}: at least one image per class is wanted")
-    root = Path(root)
-    classes, bad = _class_folders(root)
-    files: list[tuple[Path, int]] = []
-    for label, folder in enumerate(classes):
-        found, links = _files_below(folder)
-        bad += [BadFile(_below(root, path), "a link to a folder; not followed") for path in links]
-        files += [(path, label) for path in _limited(found, limit)]
+        raise InputError(f"limit {limit}: it must be at least 1 image per class")
+    layout = read_layout(Path(root))
+    members = _limited(layout.members, limit)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = pool.map(lambda item: _check(root, *item), files)
-        shown = track(checked, len(files), "checking images", unit="images", progress=progress)
+        checked = pool.map(lambda member: _check(layout.root, member), members)
+        shown = track(checked, len(members), "checking images", unit="images", progress=progress)
         results = list(shown)
+    bad = [BadFile(_below(layout.root, path), reason) for path, reason in layout.bad]
     bad += [result for result in results if isinstance(result, BadFile)]
     if bad and not skip_bad:
-        raise InputError(_bad_message(root, bad), skip_bad="skip_bad=True")
+        raise InputError(_bad_message(Path(root), bad), skip_bad="skip_bad=True")
     manifest = Manifest(
-        root=root,
-        class_names=tuple(folder.name for folder in classes),
+        root=layout.root,
+        class_names=layout.class_names,
         images=tuple(result for result in results if isinstance(result, ImageRecord)),
         bad=tuple(bad),
+        passed_over=tuple(BadFile(_below(layout.root, path), reason) for path, reason in layout.passed_over),
     )
     for name, count in manifest.counts().items():
         if not count:
-            raise InputError(f"{root / name}: none of its files is a usable image; add images or remove it")
+            raise InputError(
+                f"{printable(root)}: none of the files of class {printable(name)} is a usable image; add "
+                "images, or take it out"
+            )
     return manifest
 
 
-def is_litter(name: str) -> bool:
-    """Says whether a file or folder of this name is hidden, or left by an operating system."""
-    return name.startswith(".") or name.lower() in LITTER
-
-
-def _visible(names: list[str]) -> list[str]:
-    return sorted(name for name in names if not is_litter(name))
-
-
-def _class_folders(root: Path) -> tuple[list[Path], list[BadFile]]:
-    """Returns the class folders, and the images that lie beside them."""
-    if not root.exists():
-        raise InputError(f"{root}: no such folder")
-    if not root.is_dir():
-        raise InputError(f"{root}: a file; a folder per class is wanted")
-    try:
-        paths = [root / name for name in _visible(os.listdir(root))]
-    except OSError as error:
-        raise InputError(f"{root}: {error.strerror}") from error
-    classes = [path for path in paths if path.is_dir()]
-    stray = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
-    if len(classes) < 2:
-        found = f"one class folder ({printable(classes[0].name)})" if classes else "no class folder"
-        beside = f", images right in it ({len(stray)})" if stray else ""
-        raise InputError(f"{root}: {found}{beside}; a folder for each of at least two classes is wanted")
-    return classes, [BadFile(path.name, "lies outside the class folders") for path in stray]
-
-
-def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the files below `folder` in order, and the links to folders."""
-    files, links = [], []
-
-    def stop(error: OSError) -> None:
-        raise InputError(f"{printable(error.filename)}: {error.strerror}") from error
-
-    for place, folders, names in os.walk(folder, onerror=stop):
-        folders[:] = _visible(folders)
-        links += [Path(place, name) for name in folders if os.path.islink(os.path.join(place, name))]
-        files += [Path(place, name) for name in _visible(names)]
-    if not files:
-        raise InputError(f"{printable(folder)}: an empty class folder; add images or remove it")
-    return sorted(files, key=Path.as_posix), links
-
-
-def _limited(files: list[Path], limit: int | None) -> list[Path]:
-    if limit is None or len(files) <= limit:
-        return files
-    chosen = np.random.default_rng(0).choice(len(files), limit, replace=False)
-    return [files[i] for i in sorted(chosen)]
+def _limited(members: tuple[Member, ...], limit: int | None) -> tuple[Member, ...]:
+    if limit is None:
+        return members
+    places: dict[tuple[int, str], list[int]] = {}
+    for place, member in enumerate(members):
+        places.setdefault((member.label, member.side), []).append(place)
+    kept: list[int] = []
+    for each in places.values():
+        count = min(limit, len(each))
+        kept += [each[i] for i in np.random.default_rng(0).choice(len(each), count, replace=False)]
+    return tuple(members[place] for place in sorted(kept))
 
 
 def _below(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
+    """The path below the root; as it is where it lies elsewhere, as one of a CSV file may."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
-def _check(root: Path, path: Path, label: int) -> ImageRecord | BadFile:
-    name = _below(root, path)
+def _check(root: Path, member: Member) -> ImageRecord | BadFile:
+    path, name = member.path, _below(root, member.path)
     try:
         if path.exists() and not path.is_file():
             return BadFile(name, "no regular file")  # reading a pipe would wait for ever
@@ -221,13 +219,15 @@ def _check(root: Path, path: Path, label: int) -> ImageRecord | BadFile:
     suffix = path.suffix.lower()
     if suffix not in FORMATS[kind] and suffix:
         return BadFile(name, f"named {suffix} but holds a {kind} image; rename it to {FORMATS[kind][0]}")
-    return ImageRecord(name, label, image.shape[1], image.shape[0], mode, sha256(data).hexdigest())
+    height, width = image.shape[:2]
+    digest = sha256(data).hexdigest()
+    return ImageRecord(name, member.label, width, height, mode, digest, member.side, member.group)
 
 
 def _bad_message(root: Path, bad: list[BadFile]) -> str:
     count = "1 file is" if len(bad) == 1 else f"{len(bad)} files are"
     lines = [
-        f"{root}: {count} no usable image; mend or remove, or go on without ({{skip_bad}}):",
+        f"{printable(root)}: {count} no usable image; mend or remove, or go on without ({{skip_bad}}):",
         *(f"  {printable(file.path)}: {file.reason}" for file in bad[:LISTED]),
     ]
     if len(bad) > LISTED:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
+from cnnzoo.data.class_names import SIDES
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError
 
@@ -30,28 +31,34 @@ def split_manifest(
     groups: Sequence[int] | npt.NDArray | None = None,
     fractions: tuple[float, float, float] = DEFAULT_FRACTIONS,
     seed: int = 0,
+    given: bool = True,
 ) -> Split:
-    """Splits at random, each class alike, with every group whole on one side.
+    """Splits as the folders say, or at random, each class alike, with every group whole on one side.
 
-    scikit-learn's `StratifiedGroupKFold` deals the groups out, as evenly as they allow; where every image is
-    a group of its own, its `train_test_split` cuts.
+    Where the images are already split, the sides are kept, and one that is missing is cut out of another by
+    groups: test and validation out of training, training out of validation. Near-duplicates that lie on two
+    given sides stay there: `audit_manifest` finds them. Else scikit-learn's `StratifiedGroupKFold` deals the
+    groups out, as evenly as they allow; where every image is a group of its own, its `train_test_split` cuts.
 
     Args:
         manifest: of the images.
         groups: a number per image of the manifest; by default byte-identical files are a group, which leaves
             other near-duplicates free to lie on two sides: `audit_manifest` finds those.
         fractions: shares of training, validation and test images.
+        given: False deals out images anew that are already split.
         seed: the same seed, manifest and groups give the same split.
 
     Raises:
         InputError: the fractions are not three positive shares of 1, or a class has too few images or groups.
     """
     if not (len(fractions) == 3 and min(fractions) > 0 and abs(sum(fractions) - 1) <= 1e-6):
-        raise InputError(f"split fractions {fractions}: three positive numbers with the sum 1 are wanted")
+        raise InputError(f"split fractions {fractions}: they must be three positive numbers with the sum 1")
     labels = np.array([image.label for image in manifest.images])
     if groups is None:
         groups = [image.sha256 for image in manifest.images]  # type: ignore[misc]
     _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    if given and manifest.already_split:
+        return _as_given(manifest, labels, numbers, fractions, seed)
     _check_enough(manifest, labels, numbers, fractions)
     if len(np.unique(numbers)) == len(labels):
         return _cut_images(labels, fractions, seed)
@@ -108,6 +115,62 @@ def _check_enough(
             )
 
 
+def _as_given(
+    manifest: Manifest,
+    labels: npt.NDArray,
+    groups: npt.NDArray,
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> Split:
+    """The sides that the folders give; one that is missing is cut out of another."""
+    names = np.array([image.side for image in manifest.images])
+    sides = [np.flatnonzero(names == name) for name in SIDES]
+    for missing, source in ((2, 0), (1, 0), (0, 1)):  # test, then validation, then training
+        if len(sides[missing]):
+            continue
+        share = fractions[missing] / (fractions[missing] + fractions[source])
+        sides[source], sides[missing] = _cut_groups(
+            manifest, sides[source], labels, groups, share, seed, (SIDES[source], SIDES[missing])
+        )
+    _check_classes(manifest, labels, sides)
+    return Split(*(_indices(side) for side in sides))
+
+
+def _cut_groups(
+    manifest: Manifest,
+    here: npt.NDArray,
+    labels: npt.NDArray,
+    groups: npt.NDArray,
+    share: float,
+    seed: int,
+    names: tuple[str, str],
+) -> tuple[npt.NDArray, npt.NDArray]:
+    """Cuts a share out of the images of one side, whole groups of them, each class alike."""
+    folds = max(2, round(1 / share))
+    for label, name in enumerate(manifest.class_names):
+        found = len(np.unique(groups[here][labels[here] == label]))
+        if found < folds:
+            raise InputError(
+                f"class {name!r} has {found} different images or groups of them in {names[0]}; at least "
+                f"{folds} are needed to cut {names[1]} out of them: add images, or a folder for {names[1]}"
+            )
+    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    kept, away = next(iter(dealer.split(here, labels[here], groups[here])))
+    return here[kept], here[away]
+
+
+def _check_classes(manifest: Manifest, labels: npt.NDArray, sides: Sequence[npt.NDArray]) -> None:
+    for side, name in zip(sides, ("training", "validation", "test"), strict=True):
+        missing = set(range(len(manifest.class_names))) - set(labels[side].tolist())
+        if missing:
+            raise InputError(
+                f"class {manifest.class_names[min(missing)]!r} has no {name} images: its groups are too few "
+                "or too large; {random}, or {regroup}",
+                random="split at random",
+                regroup="give smaller groups",
+            )
+
+
 def _cut_images(labels: npt.NDArray, fractions: tuple[float, float, float], seed: int) -> Split:
     def cut(items: npt.NDArray, share: float) -> tuple[npt.NDArray, npt.NDArray]:
         kept, away = train_test_split(items, test_size=share, stratify=labels[items], random_state=seed)
@@ -132,15 +195,7 @@ def _deal_groups(
     ends = np.cumsum([max(1, round(fraction * folds)) for fraction in (fractions[2], fractions[1])])
     test, validation, train = np.split(np.array([np.sort(part) for part in parts], object), ends)
     sides = [np.concatenate(list(side)).astype(int) for side in (train, validation, test)]
-    for side, name in zip(sides, ("training", "validation", "test"), strict=True):
-        missing = set(range(len(manifest.class_names))) - set(labels[side].tolist())
-        if missing:
-            raise InputError(
-                f"class {manifest.class_names[min(missing)]!r} has no {name} images: its groups are too few "
-                "or too large; {random}, or {regroup}",
-                random="split at random",
-                regroup="give smaller groups",
-            )
+    _check_classes(manifest, labels, sides)
     return Split(*(_indices(side) for side in sides))
 
 

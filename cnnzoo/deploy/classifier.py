@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +12,43 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.data.images import read_image, resize_image
-from cnnzoo.errors import InputError, one_line
+from cnnzoo.errors import InputError, kind_of, one_line
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
 
 _MEMBER = "cnnzoo.json"
+MUCH_LARGER = 3.0  # times the width or height of the images that a model learnt from
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A trained model and all that it takes to ask it."""
+    """A trained model and all that it takes to ask it.
+
+    `image_pixels`: usual width and height of the images that it learnt from, before they were resized; None
+    where the file doesn't say.
+    """
 
     model: keras.Model
     class_names: tuple[str, ...]
     decision: Decision = Decision()
+    image_pixels: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The verdict on one file; `error` says why there is none."""
+    """The verdict on one file; `error` says why there is none.
+
+    `times_larger`: how many times the image is as wide, or as high, as those that the model learnt from,
+    where that is `MUCH_LARGER` or more: then a crack in it shrinks too far to be seen. 0 elsewhere.
+    """
 
     path: Path
     class_name: str = ""
     probability: float = 0.0
     probabilities: npt.NDArray[np.float64] | None = None
     error: str = ""
+    times_larger: float = 0.0
 
 
 def save_model(
@@ -46,21 +57,30 @@ def save_model(
     *,
     class_names: Sequence[str],
     decision: Decision = Decision(),
+    image_pixels: tuple[int, int] | None = None,
 ) -> None:
     """Writes one .keras file that holds the model, the names of its classes and how it decides.
 
-    They go into the .keras archive as a member of their own, which `keras.saving.load_model` ignores.
+    `image_pixels` is the usual width and height of the images before they were resized: `predict` warns of
+    much larger ones. All this goes into the .keras archive as a member of its own, which
+    `keras.saving.load_model` ignores.
     """
-    # The optimiser's state would triple the file, and nothing here resumes from it.
+    # The optimiser's state would triple the file, and nothing here resumes from it; without it, how the model
+    # was compiled would make plain Keras warn of its absence at every load.
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
+    compiled, model.compiled = model.compiled, False
     try:
         with replaced_whole(Path(path)) as unfinished:
             model.save(unfinished)
             with zipfile.ZipFile(unfinished, "a") as archive:
-                content = {"class_names": list(class_names), "decision": asdict(decision)}
+                content = {
+                    "class_names": list(class_names),
+                    "decision": asdict(decision),
+                    "image_pixels": image_pixels,
+                }
                 archive.writestr(_MEMBER, json.dumps(content))
     finally:
-        model.optimizer = optimizer
+        model.optimizer, model.compiled = optimizer, compiled
 
 
 def load_model(path: str | Path) -> Classifier:
@@ -83,10 +103,12 @@ def load_model(path: str | Path) -> Classifier:
     try:
         content = _member(path)
         decision = Decision(**content.get("decision", {}))
-    except (ValueError, TypeError, AttributeError) as error:
+        pixels = content.get("image_pixels")
+        image_pixels = (int(pixels[0]), int(pixels[1])) if pixels else None
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise InputError(f"{path}: {_MEMBER} in it is damaged: {one_line(error)}") from error
     names = content.get("class_names") or [f"class {i}" for i in range(max(2, model.output_shape[-1]))]
-    return Classifier(model, tuple(names), decision)
+    return Classifier(model, tuple(names), decision, image_pixels)
 
 
 def _member(path: Path) -> dict[str, Any]:
@@ -95,29 +117,62 @@ def _member(path: Path) -> dict[str, Any]:
 
 
 def predict(
-    classifier: Classifier, paths: Sequence[str | Path], *, batch_size: int = 32
+    classifier: Classifier | str | Path, paths: str | Path | Sequence[str | Path], *, batch_size: int = 32
 ) -> Iterator[Prediction]:
     """Yields the verdict on each file, in order, a batch at a time.
 
     Any size and mode of image is taken; it is resized to the model's input, not cropped. Probabilities are
     calibrated by the classifier's temperature. A file that is no image gives a `Prediction` with an error,
     and the rest go on.
+
+    Args:
+        classifier: what `load_model` returns, or the .keras file to load.
+        paths: image files, or one of them.
+        batch_size: images at a time.
+
+    Raises:
+        InputError: the classifier or the paths are something else, or the file can't be loaded.
     """
+    if isinstance(classifier, str | Path):
+        classifier = load_model(classifier)
+    if not isinstance(classifier, Classifier):
+        raise InputError(
+            "predict takes a Classifier, as load_model returns it, or a .keras file; not "
+            f"{kind_of(classifier)}"
+        )
+    files = [paths] if isinstance(paths, str | Path) else list(paths)
+    if wrong := [file for file in files if not isinstance(file, str | Path)]:
+        raise InputError(
+            f"predict takes paths of image files, not {kind_of(wrong[0])}; for arrays use the model"
+        )
+    return _predict(classifier, [Path(file) for file in files], batch_size)
+
+
+def _predict(classifier: Classifier, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction]:
     size = classifier.model.input_shape[1]
     for first in range(0, len(paths), batch_size):
-        batch = [_read(Path(path), size) for path in paths[first : first + batch_size]]
-        images = [image for _, image, _ in batch if image is not None]
+        batch = [_read(path, size, classifier.image_pixels) for path in paths[first : first + batch_size]]
+        images = [image for image, _, _ in batch if image is not None]
         if images:
             rows = iter(_probabilities(classifier, np.stack(images)))
-        for path, image, error in batch:
-            yield Prediction(path, error=error) if image is None else _verdict(path, next(rows), classifier)
+        for path, (image, error, larger) in zip(paths[first:], batch, strict=False):
+            if image is None:
+                yield Prediction(path, error=error)
+            else:
+                yield replace(_verdict(path, next(rows), classifier), times_larger=larger)
 
 
-def _read(path: Path, size: int) -> tuple[Path, npt.NDArray[np.uint8] | None, str]:
+def _read(
+    path: Path, size: int, usual: tuple[int, int] | None
+) -> tuple[npt.NDArray[np.uint8] | None, str, float]:
+    """The resized image, or why there is none, and how much larger than usual it was."""
     try:
-        return path, resize_image(read_image(path), size), ""
+        image = read_image(path)
     except InputError as error:
-        return path, None, str(error)
+        return None, str(error), 0.0
+    width, height = usual or (size, size)
+    larger = max(image.shape[1] / width, image.shape[0] / height)
+    return resize_image(image, size), "", larger if larger >= MUCH_LARGER else 0.0
 
 
 def _probabilities(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -19,7 +19,7 @@ class Decision:
 
     Attributes:
         temperature: what the logits are divided by, so that a probability is the share of cases it is right.
-        positive: name of the class that has a threshold; empty for none.
+        positive: name of the class that is to be found, which a threshold is for; empty for none.
         threshold: probability from which on an image counts as `positive`; None leaves it to the highest.
     """
 

@@ -16,6 +16,7 @@ from sklearn.metrics import (
 )
 
 from cnnzoo.data.pipeline import ImageSet
+from cnnzoo.errors import InputError, kind_of
 from cnnzoo.evaluation.speed import trace_prediction
 from cnnzoo.evaluation.statistics import wilson_interval
 
@@ -54,7 +55,16 @@ class Scores:
 
 
 def evaluate(model: keras.Model, images: ImageSet) -> Scores:
-    """Predicts every image of `images` once and scores the predictions."""
+    """Predicts every image of `images` once and scores the predictions.
+
+    Raises:
+        InputError: `images` is no side of what `load_datasets` returns.
+    """
+    if not isinstance(images, ImageSet):
+        raise InputError(
+            f"evaluate takes a side of what load_datasets returns, as data.test; not {kind_of(images)}; "
+            "for arrays use model.evaluate"
+        )
     trace_prediction(model)
     start = perf_counter()
     probabilities = class_probabilities(model.predict(images.dataset(labels=False), verbose=0))

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnzoo.backend import check_backend
 from cnnzoo.errors import InputError, suggest
 from cnnzoo.models import registry
 from cnnzoo.models.checks import is_whole
@@ -103,6 +104,7 @@ def download_published(
 
 
 def _models() -> dict[str, ModelInfo]:
+    check_backend()
     # The model files import Keras, which takes seconds: not before somebody asks for a model.
     import_module("cnnzoo.models.families")
     import_module("cnnzoo.models.keras_applications")

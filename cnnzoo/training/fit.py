@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from cnnzoo.data.pipeline import Datasets, ImageSet
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, kind_of
 from cnnzoo.models.folding import frozen_twin
 from cnnzoo.models.transfer import set_trainable
 from cnnzoo.training.config import Epoch, Phase, TrainConfig
@@ -87,6 +87,10 @@ def fit(
     Raises:
         InputError: a phase names a layer that the model has not, or the classes don't fit the output.
     """
+    if not isinstance(data, Datasets):
+        raise InputError(
+            f"fit takes what load_datasets returns, not {kind_of(data)}; for arrays use model.fit"
+        )
     _check_classes(model, data)
     history: list[Epoch] = []
     best_epoch, before = 0, 0.0

@@ -2,64 +2,95 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.data.audit.summary import TRUSTED_ACCURACY, AuditFacts, summary
+from cnnzoo.data.class_names import SIDES, positive_class
+from cnnzoo.errors import printable
+from experiments.cli.folder_lines import class_line, doubts
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
     from cnnzoo.data.audit.twins import Twin
     from cnnzoo.data.manifest import Manifest
 
+LISTED = 10  # unusable files on the terminal
+
+
+def say_classes(folder: Path, manifest: "Manifest") -> None:
+    """Prints what a folder was read as, before anything is looked at."""
+    print(f"\n{printable(folder)}: {len(manifest.images):,} images")
+    print(f"  {class_line(manifest.counts(), positive_class(manifest.class_names))}")
+    if manifest.already_split:
+        sides = Counter(image.side for image in manifest.images)
+        told = ", ".join(f"{side} {sides[side]:,}" for side in SIDES if sides[side])
+        print(f"  Already split: {told}")
+    for line in doubts(manifest):
+        print(f"  Warning: {line}")
+
+
+def say_given_leaks(manifest: "Manifest", leaks: "dict[tuple[str, str], dict[int, Twin]]") -> None:
+    """Prints what leaks between the sides of a folder that is already split."""
+    for (first, second), leaked in leaks.items():
+        path = printable(manifest.images[min(leaked)].path)
+        print(
+            f"  Leak: {len(leaked):,} images of {second} have a near-duplicate in {first}, {path} among them"
+        )
+    if not leaks:
+        print("  No image has a near-duplicate on another side of the split")
+
 
 def say_findings(manifest: "Manifest", audit: "Audit") -> None:
     """Prints what the audit of a folder found."""
     found = summary(manifest, audit)
-    counts = ", ".join(f"{name} {count:,}" for name, count in manifest.counts().items())
     sizes = Counter((image.width, image.height) for image in manifest.images)
     ((width, height), usual), *_ = sizes.most_common(1)
-    print(f"\n{manifest.root}: {found.images:,} images ({counts}); {usual:,} of {width} x {height} pixels")
-    if manifest.bad:
-        print(f"  {len(manifest.bad):,} files can't be read: {manifest.bad[0].path} …")
-    print(
-        f"  {found.twins:,} images show what another one shows; {found.identical:,} of them are copies "
-        "of a file"
-    )
+    print(f"  {usual:,} images of {width} x {height} pixels")
+    for bad in manifest.bad[:LISTED]:
+        print(f"  Unusable: {printable(bad.path)}: {bad.reason}")
+    if len(manifest.bad) > LISTED:
+        print(f"  … and {len(manifest.bad) - LISTED:,} more unusable files; issues.csv names them all")
+    print(f"  {found.twins:,} images have a near-duplicate; {found.identical:,} of them are copies of a file")
     crossed = sum(manifest.images[t.first].label != manifest.images[t.second].label for t in audit.twins)
     if crossed:
-        print(f"  {crossed:,} pairs of them lie in different classes")
-    if found.random_split_test:
+        print(f"  {crossed:,} pairs of near-duplicates lie in different classes")
+    if found.random_split_test and not manifest.already_split:
         print(_random_leak(found))
     for name, length in audit.ordered.items():
-        print(f"  {name} is in the order of its photographs: runs of about {length} files belong together")
+        print(
+            f"  {printable(name)} is in the order of its photographs: runs of about {length} files belong "
+            "together"
+        )
     print(f"  {found.groups:,} groups that must each stay on one side of a split")
     print(f"  {_labels(audit)}")
     kinds = Counter(oddity.kind for oddity in audit.oddities)
-    print("  odd: " + (", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items())) or "none"))
+    told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    print(f"  Odd exposure, focus or size: {told or 'none'}")
 
 
 def _random_leak(found: AuditFacts) -> str:
     return (
-        f"  with a random split {found.random_split_leaked:,} of {found.random_split_test:,} test "
-        "images have a twin in training"
+        f"  With a random split, {found.random_split_leaked:,} of {found.random_split_test:,} test "
+        "images would have a near-duplicate in training"
     )
 
 
 def _labels(audit: "Audit") -> str:
     if audit.label_accuracy is None:
-        return "labels: too few groups of images to doubt any"
+        return "Labels: not judged, since there are too few groups of images"
     if audit.label_accuracy < TRUSTED_ACCURACY:
         return (
-            f"labels: not judged, a simple classifier is right for {audit.label_accuracy:.1%} of the images, "
-            f"and its doubts count from {TRUSTED_ACCURACY:.0%} on"
+            f"Labels: not judged, since a simple classifier is right for {audit.label_accuracy:.1%} of the "
+            f"images alone, and its doubts count from {TRUSTED_ACCURACY:.0%} on"
         )
-    return f"{len(audit.suspects):,} labels are doubtful"
+    return f"Labels: {len(audit.suspects):,} are doubtful"
 
 
 def say_leak(first: "Manifest", second: "Manifest", twins: "Sequence[Twin]") -> None:
-    """Prints how many images of the second folder show what an image of the first shows."""
+    """Prints how many images of the second folder have a near-duplicate in the first."""
     seen = {twin.second for twin in twins}
     print(
-        f"\n{len(seen):,} of {len(second.images):,} images of {second.root} show what an image of "
-        f"{first.root} shows"
+        f"\n{len(seen):,} of {len(second.images):,} images of {printable(second.root)} have a near-duplicate "
+        f"in {printable(first.root)}"
     )

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cnnzoo.errors import InputError
+from cnnzoo.data.folders import look_into, mark_as_output, no_data
+from cnnzoo.data.formats import is_picture
+from cnnzoo.errors import InputError, printable
 from experiments.cli.process import USAGE_ERROR
 
 
@@ -19,13 +21,17 @@ class Parser(argparse.ArgumentParser):
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say which images there are and how they are split."""
     parser.add_argument(
-        "--data", default="synthetic", help="synthetic (default), metu (downloads it), or a folder per class"
+        "--data",
+        default="synthetic",
+        metavar="DIR",
+        help="a folder with a folder of images per class, also one already split into train, val and test; a "
+        "CSV file with the columns path,class; metu, which is downloaded; or synthetic (default)",
     )
     parser.add_argument(
         "--split",
         choices=("grouped", "random"),
-        default="grouped",
-        help="grouped (default): images of one photograph stay on one side; random: as public projects do it",
+        help="grouped: images of one photograph stay on one side (default, but a folder with train and test "
+        "in it keeps its own split); random: as public projects do it",
     )
     parser.add_argument(
         "--groups",
@@ -38,9 +44,25 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def data_values(options: argparse.Namespace) -> dict[str, Any]:
-    """What `add_data_options` and `--out` gave, as a `DataRequest` takes it."""
+    """What `add_data_options` and `--out` gave, as a `DataRequest` takes it.
+
+    Raises:
+        InputError: the results would lie among the images.
+    """
+    check_apart(options.out, [Path(options.data)])
     names = ("data", "out", "split", "groups", "limit", "skip_bad")
     return {name: getattr(options, name) for name in names}
+
+
+def check_apart(out: Path, folders: Iterable[Path]) -> None:
+    """Checks that results get a folder of their own.
+
+    Raises:
+        InputError: `out` is one of the folders of images.
+    """
+    for folder in folders:
+        if out.resolve() == folder.resolve():
+            raise InputError(f"--out {out}: is the folder of images; choose another one, or one in it")
 
 
 def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
@@ -66,14 +88,22 @@ def check_groups(options: argparse.Namespace) -> None:
 
 
 def make_folders(out: Path, names: Iterable[str]) -> None:
-    """Makes the folders that a command writes to, below `--out`.
+    """Makes the folders that a command writes to, below `--out`, and marks a new one as output of ours.
 
     Raises:
-        InputError: that is no place to write to.
+        InputError: that is no place to write to, or holds images of the user's.
     """
     try:
+        picture = next(filter(is_picture, look_into(out).files), None)
+        if picture is not None and not no_data(out):
+            raise InputError(
+                f"--out {out}: holds images ({printable(picture.name)}); choose a folder for results alone"
+            )
+        new = not out.exists() or not any(out.iterdir())
         for name in names:
             (out / name).mkdir(parents=True, exist_ok=True)
+        if new:
+            mark_as_output(out)
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written to") from None
 
@@ -84,10 +114,10 @@ def read_train_sizes(text: str) -> tuple[int | None, ...]:
         sizes = [None if part == "all" else int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"--train-sizes {text}: numbers of images or `all`, separated by commas, are wanted"
+            f"--train-sizes {text}: give numbers of images or `all`, separated by commas"
         ) from None
     if len(set(sizes)) < len(sizes) or any(size is not None and size < 1 for size in sizes):
-        raise InputError(f"--train-sizes {text}: each must be at least 1 and stand there once")
+        raise InputError(f"--train-sizes {text}: each must be at least 1, and given once")
     return tuple(sorted(sizes, key=lambda size: (size is None, size or 0)))
 
 
@@ -96,9 +126,7 @@ def read_seeds(text: str) -> list[int]:
     try:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(
-            f"--seeds {text}: whole numbers separated by commas are wanted, as in 0,1,2"
-        ) from None
+        raise InputError(f"--seeds {text}: give whole numbers separated by commas, as in 0,1,2") from None
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds {text}: each seed must be 0 or more and stand there once")
+        raise InputError(f"--seeds {text}: each seed must be 0 or more, and given once")
     return seeds

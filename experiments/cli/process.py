@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cnnzoo.errors import InputError
 
-ROOT = Path(__file__).parents[1]  # where our packages lie
+ROOT = Path(__file__).parents[2]  # where our packages lie
 
 USAGE_ERROR = 2
 # What stands in a message for an argument of the library.

@@ -4,6 +4,7 @@ One way: find the folder, check its images, audit them, split them, save what ea
 """
 
 import json
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cnnzoo.data.audit.groups_csv import read_groups
-from cnnzoo.data.audit.summary import SPLIT_SEED, summary
-from cnnzoo.errors import InputError
+from cnnzoo.data.audit.summary import SPLIT_SEED, leaks_between_sides, summary
+from cnnzoo.data.class_names import positive_class
+from cnnzoo.errors import InputError, printable
 from cnnzoo.files import file_stem, write_whole
+from experiments.cli.folder_lines import class_line, doubts
 from experiments.cli.process import to_type
 from experiments.cli.say import Say, say
 from experiments.runs.spec import SIDES, DataFacts, LeftOut, Other, OtherFacts, SplitFacts
@@ -32,24 +35,27 @@ class DataRequest:
     """What a user asks for.
 
     Attributes:
-        data: "synthetic", "metu" or a folder per class.
+        data: "synthetic", "metu", a folder or a CSV file.
         out: folder for the results, in which `logs` exists.
-        split: "grouped" keeps the images of a photograph on one side, "random" does not.
+        split: "grouped" keeps the images of a photograph on one side, "random" does not; None keeps the
+            split that the folders give, and is "grouped" where they give none.
         groups: a CSV file of groups to use in place of those that are found.
         limit: images per class, at most.
         skip_bad: leave unreadable files out.
-        positive: the positive class; None for the last by name.
+        positive: the positive class; None recognises it by its name.
+        needs_positive: whether there must be one, as for a wanted recall.
         also: other folders with the same classes, to test on.
         train_sizes: numbers of training images, None for all of them; a part of the plan for each.
     """
 
     data: str
     out: Path
-    split: Literal["grouped", "random"] = "grouped"
+    split: Literal["grouped", "random"] | None = None
     groups: Path | None = None
     limit: int | None = None
     skip_bad: bool = False
     positive: str | None = None
+    needs_positive: bool = False
     also: tuple[Path, ...] = ()
     train_sizes: tuple[int | None, ...] = (None,)
 
@@ -83,18 +89,21 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
     folder = find_data(request.data, limit=request.limit)
     manifest = build_manifest(folder, limit=request.limit, skip_bad=request.skip_bad)
     positive = _positive(request, manifest)
+    say(class_line(manifest.counts(), positive))
+    for line in doubts(manifest):
+        say(line, warning=True)
     audit = audited(manifest, say)
-    groups = read_groups(request.groups, manifest) if request.groups else list(audit.groups)
+    groups = _groups(request, manifest, audit)
     found = summary(manifest, audit)
     say(
-        f"audit: {found.twins:,} of {found.images:,} images show what another one shows; "
-        f"{found.groups:,} groups; {to_type('audit')} {folder} names them"
+        f"Audit: {found.twins:,} of {found.images:,} images have a near-duplicate; {found.groups:,} groups. "
+        f"To see them:\n  {to_type('audit')} {shlex.quote(str(folder))}"
     )
     split, described = _split(manifest, audit, groups, request, say)
     manifest_file = _save_manifest(request.out, manifest)
     others = [_other(path, request, manifest, say) for path in _apart(request.also)]
     shared = DataFacts(
-        name=request.data if request.data in ("synthetic", "metu") else folder.resolve().name,
+        name=_name(request, folder),
         root=str(folder),
         fingerprint=manifest.fingerprint,
         class_names=manifest.class_names,
@@ -112,10 +121,28 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
 
 
 def _positive(request: DataRequest, manifest: "Manifest") -> str:
-    positive = request.positive or manifest.class_names[-1]
-    if positive not in manifest.class_names:
-        raise InputError(f"--positive {positive}: the classes are {', '.join(manifest.class_names)}")
+    names = ", ".join(map(printable, manifest.class_names))
+    if request.positive is not None and request.positive not in manifest.class_names:
+        raise InputError(f"--positive {request.positive}: the classes are {names}")
+    positive = request.positive or positive_class(manifest.class_names)
+    if request.needs_positive and not positive:
+        raise InputError(
+            f"--recall: of which class? Their names don't tell which one is to be found; add --positive with "
+            f"one of {names}"
+        )
     return positive
+
+
+def _name(request: DataRequest, folder: Path) -> str:
+    if request.data in ("synthetic", "metu"):
+        return request.data
+    return folder.resolve().name if folder.is_dir() else folder.stem
+
+
+def _groups(request: DataRequest, manifest: "Manifest", audit: "Audit") -> list[int]:
+    if request.groups:
+        return read_groups(request.groups, manifest)
+    return manifest.given_groups or list(audit.groups)
 
 
 def _part(
@@ -144,7 +171,7 @@ def audited(manifest: "Manifest", say: Say = say) -> "Audit":
 
     if audit_file(manifest).exists():
         return Audit.load(audit_file(manifest))
-    say(f"auditing {len(manifest.images):,} images of {manifest.root}, once")
+    say(f"Auditing {len(manifest.images):,} images of {printable(manifest.root)}, once")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(audit_manifest, manifest).result()
 
@@ -154,27 +181,40 @@ def _split(
 ) -> tuple["Split", SplitFacts]:
     from cnnzoo.data.splits import DEFAULT_FRACTIONS, split_manifest
 
-    random = request.split == "random"
+    random, given = request.split == "random", request.split is None and manifest.already_split
     own = list(range(len(manifest.images)))
-    split = split_manifest(manifest, groups=own if random else groups, seed=SPLIT_SEED)
-    leaked = len(audit.leaked(split))
-    if leaked:
-        cure = (
-            "--split grouped keeps them together"
-            if random
-            else "your --groups put them into different groups"
-        )
+    split = split_manifest(manifest, groups=own if random else groups, seed=SPLIT_SEED, given=given)
+    own_groups = request.groups or manifest.given_groups
+    kind = "random" if random else "given" if given else "given groups" if own_groups else "grouped"
+    if given:
+        say(f"Already split: {_sizes(split)}")
+    leaks = leaks_between_sides(audit, split)
+    for (first, second), leaked in leaks.items():
+        example = printable(manifest.images[min(leaked)].path)
         say(
-            f"{leaked:,} of {len(split.test):,} test images show what a training image shows ({cure})",
+            f"Leak: {len(leaked):,} of {len(getattr(split, second)):,} {second} images have a near-duplicate "
+            f"in {first}, {example} among them ({_CURES[kind]})",
             warning=True,
         )
     return split, SplitFacts(
-        kind="random" if random else "given groups" if request.groups else "grouped",
+        kind=kind,
         fractions=DEFAULT_FRACTIONS,
         seed=SPLIT_SEED,
         groups="" if random else sha256(json.dumps(list(groups)).encode()).hexdigest()[:12],
-        leaked=leaked,
+        leaked=len(leaks.get(("train", "test"), ())),
     )
+
+
+_CURES = {
+    "random": "--split grouped keeps them on one side",
+    "given": "--split grouped splits all images anew and keeps them on one side",
+    "given groups": "your groups put them into different groups",
+    "grouped": "report this as a bug, please",
+}
+
+
+def _sizes(split: "Split") -> str:
+    return ", ".join(f"{len(getattr(split, side)):,} {side} images" for side in SIDES)
 
 
 def _apart(folders: Sequence[Path]) -> Sequence[Path]:
@@ -201,7 +241,7 @@ def _other(folder: Path, request: DataRequest, manifest: "Manifest", say: Say) -
     groups = audited(other, say).groups
     seen = len({twin.second for twin in _twins_across(manifest, other)})
     if seen:
-        say(f"{seen:,} images of {folder} show what images of the data show", warning=True)
+        say(f"{seen:,} images of {folder} have a near-duplicate in the data", warning=True)
     file = _save_manifest(request.out, other)
     return Other(folder.resolve().name, str(file), groups), OtherFacts(
         root=str(folder),

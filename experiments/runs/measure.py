@@ -31,7 +31,7 @@ def fit_decision(
     """Chooses temperature and threshold on the validation images."""
     temperature = fit_temperature(validation.labels, validation.probabilities)
     if recall is None:
-        return Decision(temperature=temperature)
+        return Decision(temperature, positive)
     label = list(class_names).index(positive)
     calibrated = with_temperature(validation.probabilities, temperature)
     threshold = threshold_for_recall(validation.labels == label, calibrated[:, label], recall)
@@ -56,16 +56,23 @@ def operating_point(
     return point
 
 
-def probability_scores(test: Scores, decision: Decision, positive: int) -> dict[str, Any]:
+def probability_scores(test: Scores, decision: Decision, positive: int | None) -> dict[str, Any]:
     """The numbers of `RunResult` that rest on the test images' probabilities."""
     calibrated = with_temperature(test.probabilities, decision.temperature)
     return {
         "auroc": _finite(auroc(test.labels, test.probabilities)),
-        "average_precision": _finite(average_precision(test.labels, test.probabilities, positive)),
+        "average_precision": _precision(test, positive),
         "temperature": decision.temperature,
         "calibration_error": calibration_error(test.labels, calibrated),
         "calibration_error_raw": calibration_error(test.labels, test.probabilities),
     }
+
+
+def _precision(scores: Scores, positive: int | None) -> float | None:
+    """The average precision; None where no class is the positive one."""
+    if positive is None:
+        return None
+    return _finite(average_precision(scores.labels, scores.probabilities, positive))
 
 
 def _finite(value: float) -> float | None:
@@ -73,7 +80,7 @@ def _finite(value: float) -> float | None:
 
 
 def score_other(
-    model: Any, other: Other, data: Datasets, positive: int
+    model: Any, other: Other, data: Datasets, positive: int | None
 ) -> tuple[dict[str, Any], Scores, ImageSet]:
     """Evaluates `model` on a data set that it never trained on."""
     manifest = Manifest.load(other.manifest)
@@ -84,7 +91,7 @@ def score_other(
             "images": len(images),
             "accuracy": scores.accuracy,
             "auroc": _finite(auroc(scores.labels, scores.probabilities)),
-            "average_precision": _finite(average_precision(scores.labels, scores.probabilities, positive)),
+            "average_precision": _precision(scores, positive),
             "recall": dict(zip(manifest.class_names, scores.recall.tolist(), strict=True)),
             "confusion": scores.confusion.tolist(),
         },

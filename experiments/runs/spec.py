@@ -9,14 +9,13 @@ from pathlib import Path
 import msgspec
 
 from cnnzoo.data.audit.summary import AuditFacts
+from cnnzoo.data.class_names import SIDES as SIDES
 from experiments.recipes.recipe import Recipe
-
-SIDES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """How the images were split: `kind` is "grouped", "given groups" or "random".
+    """How the images were split: `kind` is "grouped", "given groups", "random", or "given" by the folders.
 
     `groups` is a hash of the groups, `leaked` the number of test images with a twin in training, `train_size`
     the number of training images that was asked for, None for all of the `train_images` that there are.
@@ -55,7 +54,7 @@ class DataFacts:
     """What a run was trained and tested on.
 
     `images` counts by side of the split, then class. `limit` is the number of images a class that was asked
-    for, `positive` the positive class, `others` the other data sets by name.
+    for, `positive` the positive class, empty where none is named, `others` the other data sets by name.
     """
 
     name: str = ""

@@ -25,7 +25,7 @@ def given_weights(pairs: Sequence[str], recipes: Sequence[Recipe]) -> dict[str, 
     for pair in pairs:
         model, equals, file = pair.partition("=")
         if not equals or not file:
-            raise InputError(f"--weights {pair}: MODEL=FILE is wanted, as in mobilenet_v2=weights.h5")
+            raise InputError(f"--weights {pair}: give MODEL=FILE, as in mobilenet_v2=weights.h5")
         if model not in models:
             raise InputError(f"--weights {pair}: no chosen recipe takes weights for {model!r}; {models} do")
         if file != "random" and not Path(file).is_file():

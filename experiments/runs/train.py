@@ -95,7 +95,13 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
     decision = measure.fit_decision(validation, data.class_names, spec.data.positive, spec.recall)
     model_file = out / "models" / f"{spec.run_name}.keras"
-    cnnzoo.save_model(model, model_file, class_names=data.class_names, decision=decision)
+    cnnzoo.save_model(
+        model,
+        model_file,
+        class_names=data.class_names,
+        decision=decision,
+        image_pixels=data.manifest.usual_size,
+    )
     write_predictions(
         out / "predictions" / predictions_file(spec.run_name, spec.identity),
         data.test, test, data.class_names, [groups[path] for path in data.test.paths],
@@ -155,7 +161,7 @@ def _test_part(
     from experiments.runs import measure
 
     names, test = data.class_names, sides["test"]
-    positive = names.index(spec.data.positive)
+    positive = names.index(spec.data.positive) if spec.data.positive else None
     others = {}
     for other in spec.others:
         others[other.name], scores, images = measure.score_other(model, other, data, positive)

@@ -99,7 +99,7 @@ def _say_what_is_where(request: SearchRequest, figure: Path | None) -> None:
     print(f"\nall values of all trials: {out / 'trials.csv'}" + (f"; figure: {figure}" if figure else ""))
     print(f"tensorboard --logdir {shlex.quote(str(out / 'logs'))} shows the curves and HPARAMS")
     command = ["--recipes", str(out / "best.json"), "--data", data.data]
-    if data.split != "grouped":
+    if data.split is not None:
         command += ["--split", data.split]
     for name, value in (("groups", data.groups), ("limit", data.limit)):
         if value is not None:

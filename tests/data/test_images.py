@@ -2,15 +2,20 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
 from cnnzoo.data.images import load_images, read_image, resize_image
 from cnnzoo.errors import InputError
+
+pillow_heif.register_heif_opener()  # pi_heif, which the library reads with, writes none
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (12, 20, 3), dtype=np.uint8)
@@ -209,7 +214,44 @@ def test_exif_that_is_no_exif_turns_nothing(tmp_path):
     assert image.shape == SMOOTH.shape
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
+@pytest.mark.parametrize("suffix", [".tif", ".avif", ".heic"])
+def test_what_phones_and_scanners_write_is_read(tmp_path, suffix):
+    image = saved(
+        tmp_path, Image.fromarray(SMOOTH), f"a{suffix}", **({} if suffix == ".tif" else {"quality": 95})
+    )
+    assert image.shape == SMOOTH.shape
+    assert np.abs(image - SMOOTH).mean() < (1 if suffix == ".tif" else 4)
+
+
+def test_of_several_pages_the_first_is_read(tmp_path):
+    pages = [Image.fromarray(255 - NOISE)]
+    image = saved(tmp_path, Image.fromarray(NOISE), "a.tiff", save_all=True, append_images=pages)
+    assert np.array_equal(image, NOISE)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "RGBA", "LA"])
+def test_a_tiff_of_any_mode_is_the_picture_that_pillow_shows(tmp_path, mode):
+    picture = Image.fromarray(SMOOTH).convert(mode)
+    assert np.array_equal(saved(tmp_path, picture, "a.tif"), np.asarray(picture.convert("RGB")))
+
+
+def test_16_bits_of_a_tiff_are_scaled(tmp_path):
+    wide = np.linspace(0, 65535, 240).reshape(12, 20).astype(np.uint16)
+    image = saved(tmp_path, Image.fromarray(wide), "a.tif")
+    assert np.abs(image[..., 0] - wide / 257).max() <= 0.5
+
+
+def test_a_process_that_never_saw_pillow_heif_reads_heic(tmp_path):
+    Image.fromarray(SMOOTH).save(tmp_path / "a.heic")
+    code = (
+        "import sys; from cnnzoo.data.images import read_image; "
+        f"print(read_image({str(tmp_path / 'a.heic')!r}).shape, 'pillow_heif' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "(64, 80, 3) False\n"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "HEIF"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_cut_off_file_is_named(tmp_path, kind, share):
     data = bytes_of(Image.fromarray(SMOOTH), kind)
@@ -225,8 +267,10 @@ def test_a_cut_off_file_is_named(tmp_path, kind, share):
         (b"", "empty"),
         (b"not an image at all", "not a JPEG"),
         (b"BM, said the text, and went on", "damaged header"),
-        (bytes_of(Image.fromarray(NOISE), "TIFF"), "TIFF files are not read; convert"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIF files are not read; convert"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIF image with a damaged header"),
+        (b"\0" * 128 + b"DICM and more", "DICOM files are not read; convert"),
+        (bytes_of(Image.fromarray(NOISE[..., 0].astype(np.float32)), "TIFF"), "floating point"),
+        (bytes_of(Image.fromarray(NOISE), "TIFF", tiffinfo={50706: b"\1\4\0\0"}), "camera raw files are not"),
     ],
 )
 def test_what_is_no_image_is_named_in_one_line(tmp_path, data, reason):

@@ -166,7 +166,7 @@ def test_one_command_reports_a_planted_leak_and_what_to_act_on(tiles, tmp_path, 
     monkeypatch.chdir(tmp_path)
     assert exit_code(lambda: audit.main([str(tiles), "test"])) == 0
     out = capsys.readouterr().out
-    assert "3 of 27 images of test show what an image of" in out
+    assert "3 of 27 images of test have a near-duplicate" in out
     with (tmp_path / "audit" / "issues.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert set(lines[0]) >= {"path", "kind", "score", "twin"}

@@ -150,7 +150,8 @@ def _at_most(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     scale = side / max(image.shape[:2])
     if scale >= 1:
         return image
-    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    size = [max(1, round(scale * length)) for length in image.shape[1::-1]]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _label_suspects(

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
+from cnnzoo.data.class_names import SIDES
 from cnnzoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,9 +69,31 @@ def random_split(manifest: "Manifest") -> "Split | None":
     from cnnzoo.data.splits import split_manifest
 
     try:
-        return split_manifest(manifest, groups=list(range(len(manifest.images))), seed=SPLIT_SEED)
+        own = list(range(len(manifest.images)))
+        return split_manifest(manifest, groups=own, seed=SPLIT_SEED, given=False)
     except InputError:
         return None
+
+
+def given_leaks(manifest: "Manifest", audit: "Audit") -> "dict[tuple[str, str], dict[int, Twin]]":
+    """Returns what leaks between the sides that the folders give: see `leaks_between_sides`."""
+    from cnnzoo.data.splits import Split
+
+    sides = {
+        side: tuple(i for i, image in enumerate(manifest.images) if image.side == side) for side in SIDES
+    }
+    return leaks_between_sides(audit, Split(**sides))
+
+
+def leaks_between_sides(audit: "Audit", split: "Split") -> "dict[tuple[str, str], dict[int, Twin]]":
+    """Returns, for every two sides, the images of the second that have a near-duplicate in the first."""
+    from cnnzoo.data.splits import Split
+
+    found = {}
+    for first, second in combinations(SIDES, 2):
+        pair = Split(train=getattr(split, first), validation=(), test=getattr(split, second))
+        found[first, second] = audit.leaked(pair)
+    return {sides: leaked for sides, leaked in found.items() if leaked}
 
 
 def _in_pairs(audit: "Audit", wanted: "Callable[[Twin], bool]") -> int:
