@@ -16,19 +16,23 @@ LEAST_LARGE = 10  # images; smaller groups are never too large
 
 
 def raise_needed(
-    pairs: npt.NDArray[np.int64], excess: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
+    pairs: npt.NDArray[np.int64],
+    excess: npt.NDArray[np.float64],
+    certain: npt.NDArray[np.bool_],
+    labels: npt.NDArray[np.int64],
 ) -> float:
     """Returns by how much of Fisher's z the threshold must rise; 0 where near-duplicates stand apart.
 
     Args:
         pairs: (n, 2) images of every pair that was compared, whether alike or not.
         excess: Fisher's z of the correlation of each, less that of the usual threshold.
+        certain: whether two images are the same to the last digit: such pairs may be as many as they are.
         labels: a class for each image.
     """
     most = max(1.0, FALSE_PAIRS * len(labels))
     ordered = np.sort(excess)
     level = 0.0
-    while _by_chance(ordered, level) > most or _chained(pairs[excess >= level], labels):
+    while _by_chance(ordered, level) > most or _chained(pairs[(excess >= level) & ~certain], labels):
         level = round(level + STEP, 6)
     return level
 

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
-from typing import Any
 
 import cv2
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.bars import track
 from cnnzoo.data.audit.chance import raise_needed
+from cnnzoo.data.audit.inverted_file import empty_index, nearest
 
 SIDE = 96  # pixels of the thumbnails that everything here works on
 WINDOW = 16  # pixels from a key point to the border of its window
@@ -28,7 +27,6 @@ KEY_POINTS = 24  # at most, in an image
 FREQUENCIES = 7  # of a window: those (u, v) with u + v up to it
 
 MIN_CONTRAST = 0.3  # gray levels; a flatter window says nothing
-NEIGHBOURS = 8  # alike windows looked at
 MIN_ALIKE = 0.97  # cosine between two windows
 MIN_TWIN = 0.6  # correlation of the fine textures: of concrete, unlike pairs stay under 0.55, twins over 0.64
 MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirrored copy is found
@@ -36,10 +34,6 @@ NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
 MIN_OVERLAP = 0.3  # share of the image
 ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
 PLACES_PER_PAIR = 2
-LIST_LENGTH = 100  # windows in a list of the inverted file, on average
-MOST_LISTS = 8192
-SAMPLES_PER_LIST = 32  # windows that the lists' centres are found from
-PROBES = 3  # lists looked through
 SEARCH_RADIUS = 2  # pixels around the place that the windows name
 _BAND_SCALE = 40  # the fine texture is kept in int8, in steps of 1/40 of its local deviation
 _OFFSETS = np.arange(-WINDOW, WINDOW + 1, STEP)
@@ -69,9 +63,9 @@ class Found:
 
     Attributes:
         twins: pairs that count, each once with the smaller position first, sorted.
-        tightened: the correlation from which on they count, where unrelated images of the set reach the usual
-            threshold; None where it holds. Of the smallest images still more is asked.
-        doubtful: for each image its closest pair, if any, that would have counted at the usual threshold only.
+        tightened: the correlation from which on they count, where unrelated images of the set reach the
+            usual threshold; None where it holds. Of the smallest images still more is asked.
+        doubtful: for each image its closest pair, if any, that only the usual threshold would have counted.
     """
 
     twins: tuple[Twin, ...] = ()
@@ -126,12 +120,13 @@ class TwinIndex:
         with ThreadPoolExecutor(cpu_count()) as pool:
             compared = pool.map(self._compare, chunks)
             scores = [*track(compared, len(chunks), "comparing textures", unit="batches", progress=progress)]
-        score = np.minimum(np.concatenate(scores), NOT_IDENTICAL)
+        score = np.clip(np.concatenate(scores), -NOT_IDENTICAL, NOT_IDENTICAL)
         least = self._least(places)
         excess = np.arctanh(score) - np.arctanh(least)
         pairs, excess, best = _best_places(places, excess)
         one_class = np.zeros(len(self._pixels), np.int64)
-        level = raise_needed(pairs, excess, one_class if labels is None else labels)
+        certain = score[best] >= NOT_IDENTICAL
+        level = raise_needed(pairs, excess, certain, one_class if labels is None else labels)
 
         def twins(rows: npt.NDArray) -> tuple[Twin, ...]:
             return tuple(_twin(places[i], float(score[i])) for i in best[rows])
@@ -275,47 +270,14 @@ def _searches(
     Where all are looked up, a turn by three quarters is left out: the pair is found from its other side.
     """
     chunk = 100_000
-    index = _inverted_file(spectra)
+    index = empty_index(spectra)
     for start in range(0, len(spectra), chunk):
         index.add(spectra[start : start + chunk].astype(np.float32))
     turns = (0, 1, 2, 3, 4, 5, 6, 7) if first else (0, 1, 2, 4, 5, 6, 7)
     jobs = [(turn, start) for turn in turns for start in range(first, len(spectra), chunk)]
     for turn, start in track(jobs, len(jobs), "looking for twins", unit="batches", progress=progress):
-        alike, near = _nearest(index, _turned_spectra(spectra[start : start + chunk], turn))
+        alike, near = nearest(index, _turned_spectra(spectra[start : start + chunk], turn))
         yield turn, near, alike, start
-
-
-def _inverted_file(spectra: npt.NDArray) -> Any:
-    """Returns an empty inverted file whose lists are found through a graph, in time that hardly grows."""
-    dims = spectra.shape[1]
-    lists = int(np.clip(len(spectra) // LIST_LENGTH, 1, MOST_LISTS))
-    sample = np.random.default_rng(0).permutation(len(spectra))[: SAMPLES_PER_LIST * lists]
-    means: Any = faiss.Kmeans(
-        dims, lists, niter=6, spherical=True,
-        min_points_per_centroid=1, max_points_per_centroid=SAMPLES_PER_LIST,
-    )  # fmt: skip
-    means.train(spectra[sample].astype(np.float32))
-    graph: Any = faiss.IndexHNSWFlat(dims, 16, faiss.METRIC_INNER_PRODUCT)
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # several would link the graph in an order of chance
-    graph.add(means.centroids)
-    faiss.omp_set_num_threads(threads)
-    index = faiss.IndexIVFFlat(graph, dims, lists, faiss.METRIC_INNER_PRODUCT)
-    index.nprobe = PROBES
-    return index
-
-
-def _nearest(
-    index: Any, queries: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Cosines and positions of each query's neighbours, list by list: a list is read once from memory."""
-    distances, lists = index.quantizer.search(queries, PROBES)
-    order = np.argsort(lists[:, 0], kind="stable")
-    alike, near = np.empty((len(queries), NEIGHBOURS), np.float32), np.empty((len(queries), NEIGHBOURS), int)
-    alike[order], near[order] = index.search_preassigned(
-        queries[order], NEIGHBOURS, lists[order], distances[order]
-    )
-    return alike, near
 
 
 def _one_way(places: npt.NDArray) -> npt.NDArray:
