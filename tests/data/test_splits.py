@@ -122,7 +122,7 @@ def test_too_few_groups_name_the_ways_out_and_what_they_give_up():
     assert "--split random" in command
     assert "--groups FILE.csv" in command
     # Too few images are too few for a random split as well.
-    with pytest.raises(InputError, match="add images$"):
+    with pytest.raises(InputError, match=r"add images$"):
         split_manifest(different(50, 9))
 
 

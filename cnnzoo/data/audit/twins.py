@@ -131,10 +131,11 @@ class TwinIndex:
         def twins(rows: npt.NDArray) -> tuple[Twin, ...]:
             return tuple(_twin(places[i], float(score[i])) for i in best[rows])
 
+        doubtful = _closest(pairs, np.flatnonzero((excess >= 0) & (excess < level)), excess)
         return Found(
             twins=twins(np.flatnonzero(excess >= level)),
-            tightened=float(np.tanh(np.arctanh(least.min()) + level)) if level else None,
-            doubtful=twins(_closest(pairs, np.flatnonzero((excess >= 0) & (excess < level)), excess)),
+            tightened=float(np.tanh(np.arctanh(least.min()) + level)) if len(doubtful) else None,
+            doubtful=twins(doubtful),
         )
 
     def _least(self, places: npt.NDArray) -> npt.NDArray[np.float64]:
