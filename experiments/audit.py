@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cnnzoo.data.audit.summary import given_leaks
 from cnnzoo.errors import InputError
 from cnnzoo.files import file_stem
-from experiments.auditing.issues import Issue, issue_of_pair, issues_of, write_csv
+from experiments.auditing.issues import DOUBTFUL, Issue, issue_of_pair, issues_of, write_csv
 from experiments.auditing.sentences import say_classes, say_findings, say_given_leaks, say_leak
 from experiments.auditing.sheets import draw_pairs, draw_sheets
 from experiments.cli.arguments import Parser, check_apart, make_folders
@@ -71,10 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_csv(options.out / f"groups-{name}.csv", ("path", "group"), groups)
     for a, b in combinations(range(len(manifests)), 2):
         first, second = manifests[a], manifests[b]
-        twins = twins_between(first, second)
-        issues += [issue_of_pair(first, second, twin, "leak") for twin in twins]
-        say_leak(first, second, twins)
-        draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, twins)
+        found = twins_between(first, second)
+        issues += [issue_of_pair(first, second, twin, "leak") for twin in found.twins]
+        issues += [issue_of_pair(first, second, twin, DOUBTFUL) for twin in found.doubtful]
+        say_leak(first, second, found)
+        draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, found.twins)
     write_csv(options.out / "issues.csv", Issue._fields, issues)
     print(
         f"\nwritten: {options.out / 'issues.csv'} ({len(issues):,} lines), and groups and pictures beside it"

@@ -14,6 +14,13 @@ from cnnzoo.errors import InputError
 DEFAULT_FRACTIONS = (0.7, 0.2, 0.1)
 MAX_FOLDS = 20
 _FEW_STREAM = 5
+_OTHER_GROUPS = (
+    "{random} (near-duplicates may then be on both sides, so the accuracy is flattering), or {regroup}"
+)
+_OTHER_GROUPS_ARGUMENTS = {
+    "random": "give each image a group of its own with groups=range(len(manifest.images))",
+    "regroup": "smaller groups with groups=",
+}
 
 
 @dataclass(frozen=True)
@@ -108,11 +115,14 @@ def _check_enough(
     for label, name in enumerate(manifest.class_names):
         count = len(np.unique(groups[labels == label]))
         if count < needed:
-            raise InputError(
-                f"class {name!r} has {count} different images or groups of them (twins, and neighbours in "
-                f"the order of the files, are one group); at least {needed} are needed for each side of the "
-                f"split {fractions} to have one: add images, or give groups of your own"
+            wanted = (
+                f"class {name!r} has {count} different images or groups of them (near-duplicates, and "
+                f"neighbours in the order of the files, are one group); at least {needed} are needed for "
+                f"each side of the split {fractions} to have one: "
             )
+            if (labels == label).sum() < needed:
+                raise InputError(f"{wanted}add images")
+            raise InputError(f"{wanted}add images, {_OTHER_GROUPS}", **_OTHER_GROUPS_ARGUMENTS)
 
 
 def _as_given(
@@ -165,9 +175,8 @@ def _check_classes(manifest: Manifest, labels: npt.NDArray, sides: Sequence[npt.
         if missing:
             raise InputError(
                 f"class {manifest.class_names[min(missing)]!r} has no {name} images: its groups are too few "
-                "or too large; {random}, or {regroup}",
-                random="split at random",
-                regroup="give smaller groups",
+                f"or too large: {_OTHER_GROUPS}",
+                **_OTHER_GROUPS_ARGUMENTS,
             )
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from cnnzoo.data.manifest import Manifest
 
 
+DOUBTFUL = "doubtful_near_duplicate"
+
+
 class Issue(NamedTuple):
     """A line of issues.csv. `twin` is the other image of a pair, `suggestion` the likelier class."""
 
@@ -46,6 +49,8 @@ def issues_of(manifest: "Manifest", audit: "Audit") -> Iterator[Issue]:
         labels = {manifest.images[i].label for i in (twin.first, twin.second)}
         same = "identical" if twin.score == 1 else "near_duplicate"
         yield issue_of_pair(manifest, manifest, twin, same if len(labels) == 1 else "twin_in_other_class")
+    for twin in audit.doubtful:
+        yield issue_of_pair(manifest, manifest, twin, DOUBTFUL)
     for oddity in audit.oddities:
         yield Issue(path(oddity.image), oddity.kind, round(oddity.score, 2))
 

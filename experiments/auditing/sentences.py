@@ -1,18 +1,18 @@
 """What an audit found, in sentences for the terminal."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnzoo.data.audit.summary import TRUSTED_ACCURACY, AuditFacts, summary
+from cnnzoo.data.audit.summary import TRUSTED_ACCURACY, AuditFacts, fallback, summary
 from cnnzoo.data.class_names import SIDES, positive_class
 from cnnzoo.errors import printable
+from experiments.auditing.issues import DOUBTFUL
 from experiments.cli.folder_lines import class_line, doubts
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
-    from cnnzoo.data.audit.twins import Twin
+    from cnnzoo.data.audit.twins import Found, Twin
     from cnnzoo.data.manifest import Manifest
 
 LISTED = 10  # unusable files on the terminal
@@ -52,6 +52,8 @@ def say_findings(manifest: "Manifest", audit: "Audit") -> None:
     if len(manifest.bad) > LISTED:
         print(f"  … and {len(manifest.bad) - LISTED:,} more unusable files; issues.csv names them all")
     print(f"  {found.twins:,} images have a near-duplicate; {found.identical:,} of them are copies of a file")
+    if found.fallback:
+        print(f"  {found.fallback} ({DOUBTFUL} in issues.csv)")
     crossed = sum(manifest.images[t.first].label != manifest.images[t.second].label for t in audit.twins)
     if crossed:
         print(f"  {crossed:,} pairs of near-duplicates lie in different classes")
@@ -87,10 +89,13 @@ def _labels(audit: "Audit") -> str:
     return f"Labels: {len(audit.suspects):,} are doubtful"
 
 
-def say_leak(first: "Manifest", second: "Manifest", twins: "Sequence[Twin]") -> None:
+def say_leak(first: "Manifest", second: "Manifest", found: "Found") -> None:
     """Prints how many images of the second folder have a near-duplicate in the first."""
-    seen = {twin.second for twin in twins}
+    seen = {twin.second for twin in found.twins}
     print(
         f"\n{len(seen):,} of {len(second.images):,} images of {printable(second.root)} have a near-duplicate "
         f"in {printable(first.root)}"
     )
+    alike = seen | {twin.second for twin in found.doubtful}
+    if line := fallback(found.tightened, len(alike)):
+        print(f"  {line} ({DOUBTFUL} in issues.csv)")

@@ -22,7 +22,7 @@ OPTION_OF_ARGUMENT = {
     "limit": "--limit",
     "name": "--data",
     "random": "use --split random",
-    "regroup": "--groups FILE.csv with smaller groups",
+    "regroup": "give smaller groups with --groups FILE.csv",
     "skip_bad": "--skip-bad",
     "train_size": "--train-sizes",
     "weights": "--weights MODEL=FILE",

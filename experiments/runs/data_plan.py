@@ -25,7 +25,7 @@ from experiments.runs.spec import SIDES, DataFacts, LeftOut, Other, OtherFacts, 
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
-    from cnnzoo.data.audit.twins import Twin
+    from cnnzoo.data.audit.twins import Found
     from cnnzoo.data.manifest import Manifest
     from cnnzoo.data.splits import Split
 
@@ -99,6 +99,8 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
         f"Audit: {found.twins:,} of {found.images:,} images have a near-duplicate; {found.groups:,} groups. "
         f"To see them:\n  {to_type('audit')} {shlex.quote(str(folder))}"
     )
+    if found.fallback:
+        say(found.fallback, warning=True)
     split, described = _split(manifest, audit, groups, request, say)
     manifest_file = _save_manifest(request.out, manifest)
     others = [_other(path, request, manifest, say) for path in _apart(request.also)]
@@ -239,7 +241,7 @@ def _other(folder: Path, request: DataRequest, manifest: "Manifest", say: Say) -
             f"{', '.join(manifest.class_names)}; rename its folders"
         )
     groups = audited(other, say).groups
-    seen = len({twin.second for twin in _twins_across(manifest, other)})
+    seen = len({twin.second for twin in _twins_across(manifest, other).twins})
     if seen:
         say(f"{seen:,} images of {folder} have a near-duplicate in the data", warning=True)
     file = _save_manifest(request.out, other)
@@ -252,7 +254,7 @@ def _other(folder: Path, request: DataRequest, manifest: "Manifest", say: Say) -
     )
 
 
-def _twins_across(manifest: "Manifest", other: "Manifest") -> "list[Twin]":
+def _twins_across(manifest: "Manifest", other: "Manifest") -> "Found":
     from cnnzoo.data.audit.examine import twins_between
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -56,7 +56,7 @@ def measure(count):
         while batch := list(islice(tiles, 1000)):
             list(pool.map(add, batch))
     start = perf_counter()
-    twins = index.find(progress=False)
+    twins = index.find(progress=False).twins
     found = perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return seconds.sum() / os.cpu_count(), found, memory, len(twins)

@@ -8,6 +8,7 @@ import pytest
 from cnnzoo.data.manifest import ImageRecord, Manifest
 from cnnzoo.data.splits import few, split_manifest
 from cnnzoo.errors import InputError
+from experiments.cli.process import OPTION_OF_ARGUMENT
 
 
 def manifest_of(contents):
@@ -111,6 +112,18 @@ def test_a_class_too_small_for_three_sides_is_named():
         split_manifest(different(50, 9))
     with pytest.raises(InputError, match="class '1' has 1 different image"):
         split_manifest(manifest_of([[f"{i}" for i in range(50)], ["same"] * 50]))
+
+
+def test_too_few_groups_name_the_ways_out_and_what_they_give_up():
+    manifest, groups = grouped([[10] * 5, [1] * 50])
+    with pytest.raises(InputError, match=r"groups=range.*the accuracy is flattering.*smaller groups") as told:
+        split_manifest(manifest, groups=groups)
+    command = told.value.told(OPTION_OF_ARGUMENT)
+    assert "--split random" in command
+    assert "--groups FILE.csv" in command
+    # Too few images are too few for a random split as well.
+    with pytest.raises(InputError, match=r"add images$"):
+        split_manifest(different(50, 9))
 
 
 def grouped(sizes_by_class):

@@ -7,6 +7,7 @@ they were cut from photographs.
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from cnnzoo.data.audit.findings import Audit, Oddity, Suspect, audit_file
 from cnnzoo.data.audit.groups import components, find_runs, join
 from cnnzoo.data.audit.summary import TRUSTED_ACCURACY
 from cnnzoo.data.audit.texture import texture_features
-from cnnzoo.data.audit.twins import SIDE, Twin, TwinIndex, same_file
+from cnnzoo.data.audit.twins import SIDE, Found, Twin, TwinIndex, same_file
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.data.manifest import Manifest
 
@@ -45,7 +46,9 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
         return Audit.load(file)
     measured = _measure(manifest, progress=progress)
     contents = [image.sha256 for image in manifest.images]
-    twins = _merged([*measured.index.find(progress=progress), *same_file(contents)])
+    labels = np.array([image.label for image in manifest.images])
+    found = measured.index.find(labels=labels, progress=progress)
+    twins = _merged([*found.twins, *same_file(contents)])
     runs, ordered = find_runs(manifest, measured.colours)
     groups = join(components(len(contents), twins), runs)
     suspects, accuracy = _label_suspects(manifest, measured.features, groups)
@@ -56,17 +59,19 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
         suspects=tuple(suspects),
         label_accuracy=accuracy,
         oddities=tuple(_oddities(manifest, measured)),
+        tightened=found.tightened,
+        doubtful=_unnamed(found.doubtful, twins),
     )
     if cached:
         audit.save(file)
     return audit
 
 
-def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True) -> list[Twin]:
+def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True) -> Found:
     """Finds images of `other` that show what images of `manifest` show.
 
     Returns:
-        Twins, `first` a position in `manifest.images`, `second` one in `other.images`.
+        Twins, `first` a position in `manifest.images`, `second` one in `other.images`; doubtful pairs alike.
     """
     paths = [m.root / image.path for m in (manifest, other) for image in m.images]
     count = len(manifest.images)
@@ -81,8 +86,19 @@ def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True)
         for _ in track(done, len(paths), "reading images", unit="images", progress=progress):
             pass
     contents = [image.sha256 for m in (manifest, other) for image in m.images]
-    twins = _merged([*index.find(range(count, len(paths)), progress=progress), *same_file(contents)])
-    return [replace(t, second=t.second - count) for t in twins if t.first < count <= t.second]
+    found = index.find(range(count, len(paths)), progress=progress)
+    twins = _merged([*found.twins, *same_file(contents)])
+
+    def between(pairs: Iterable[Twin]) -> tuple[Twin, ...]:
+        return tuple(replace(t, second=t.second - count) for t in pairs if t.first < count <= t.second)
+
+    return Found(between(twins), found.tightened, between(_unnamed(found.doubtful, twins)))
+
+
+def _unnamed(doubtful: Iterable[Twin], twins: Iterable[Twin]) -> tuple[Twin, ...]:
+    """The doubtful pairs that are no copies of a file: those are certain."""
+    certain = {(twin.first, twin.second) for twin in twins}
+    return tuple(twin for twin in doubtful if (twin.first, twin.second) not in certain)
 
 
 def _merged(twins: list[Twin]) -> list[Twin]:

@@ -12,7 +12,7 @@ from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 from cnnzoo.files import cache_dir, write_whole
 
-VERSION = 3  # of what an audit finds: older ones in the cache are not read
+VERSION = 4  # of what an audit finds: older ones in the cache are not read
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Audit:
         suspects: likely label errors, the least likely label first.
         label_accuracy: share of images that the out-of-fold classifier gets right; None if not asked.
         oddities: exposure, focus and size.
+        tightened: the correlation from which on a pair counts as twins, where unrelated images of these
+            reach the usual threshold; None where that holds.
+        doubtful: for each image its closest pair, if any, that the usual threshold would have counted.
     """
 
     twins: tuple[Twin, ...]
@@ -52,6 +55,8 @@ class Audit:
     suspects: tuple[Suspect, ...]
     label_accuracy: float | None
     oddities: tuple[Oddity, ...]
+    tightened: float | None = None
+    doubtful: tuple[Twin, ...] = ()
 
     @cached_property
     def groups_of_many(self) -> list[list[int]]:

@@ -12,6 +12,8 @@ from cnnzoo.data.manifest import Manifest
 
 MIN_ORDERED = 50  # images of a class, for its order to be judged
 ORDER_CORRELATION = 0.2  # of neighbours' colour statistics, from which on a class counts as ordered
+ORDER_DEVIATIONS = 3.0  # and over that of shuffled files, in its standard deviations
+FEWEST_RUNS = 12  # of a class: every tenth goes to the test images, and copies may join some
 
 
 def components(count: int, twins: Sequence[Twin]) -> npt.NDArray[np.int32]:
@@ -28,7 +30,8 @@ def find_runs(manifest: Manifest, colours: npt.NDArray) -> tuple[npt.NDArray[np.
     """Numbers the runs of neighbours in classes that are in the order of their photographs; -1 elsewhere.
 
     Such a class shows in the correlation of neighbours' colour statistics. It is cut where they change, by
-    Ward's clustering of neighbours, into runs of twice the distance at which the correlation has halved.
+    Ward's clustering of neighbours, into runs of twice the distance at which the correlation has halved, or
+    shorter ones where those would be too few to split.
     """
     from scipy.sparse import diags_array
     from sklearn.cluster import AgglomerativeClustering
@@ -38,17 +41,19 @@ def find_runs(manifest: Manifest, colours: npt.NDArray) -> tuple[npt.NDArray[np.
     for label, name in enumerate(manifest.class_names):
         here = [i for i, image in enumerate(manifest.images) if image.label == label]
         here.sort(key=lambda i: _natural(manifest.images[i].path))
-        if len(here) < MIN_ORDERED:
+        varying = colours[here].std(axis=0) > 1e-3  # of gray images no colour does
+        if len(here) < MIN_ORDERED or not varying.any():
             continue
-        scaled = colours[here] - colours[here].mean(axis=0)
-        scaled /= np.maximum(colours[here].std(axis=0), 1e-6)
+        scaled = colours[here][:, varying] - colours[here][:, varying].mean(axis=0)
+        scaled /= colours[here][:, varying].std(axis=0)
         near = _correlation(scaled, 1)
-        if near < ORDER_CORRELATION:
+        if near < max(ORDER_CORRELATION, ORDER_DEVIATIONS / len(here) ** 0.5):
             continue
         lags = range(2, len(here) // 4)
         length = 2 * next((lag for lag in lags if _correlation(scaled, lag) < near / 2), len(here) // 8)
+        length = min(length, len(here) // FEWEST_RUNS)
         chain = diags_array([np.ones(len(here) - 1)], offsets=[1], shape=(len(here), len(here)))
-        count = max(2, len(here) // length)
+        count = len(here) // length
         found = AgglomerativeClustering(count, connectivity=chain + chain.T).fit_predict(scaled)
         runs[here] = _cut_long(found, 2 * length) + runs.max() + 1
         ordered[name] = length

@@ -1,6 +1,6 @@
 """What an audit found, in numbers."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -25,7 +25,9 @@ class AuditFacts:
     `twins` of the `images` show what another one shows, `identical` ones are copies of a file.
     `random_split_leaked` of `random_split_test` test images would have a twin in training. `ordered` has the
     length of the runs of each class in the order of its photographs, `suspects` the paths of the images with
-    doubtful labels, which count from a `label_accuracy` of `TRUSTED_ACCURACY` on.
+    doubtful labels, which count from a `label_accuracy` of `TRUSTED_ACCURACY` on. Where unrelated images
+    reach the usual threshold, `tightened` is the correlation from which on a pair counted, and `doubtful`
+    of the images without a twin would have had one.
     """
 
     images: int
@@ -39,21 +41,39 @@ class AuditFacts:
     label_accuracy: float | None
     oddities: int
     suspects: tuple[str, ...] = ()
+    tightened: float | None = None
+    doubtful: int = 0
 
     @property
     def labels_judged(self) -> bool:
         """Whether the classifier behind the doubts about labels is good enough for them to count."""
         return (self.label_accuracy or 0) >= TRUSTED_ACCURACY
 
+    @property
+    def fallback(self) -> str:
+        """A sentence on near-duplicates where fewer count than usual; empty elsewhere."""
+        return fallback(self.tightened, self.twins + self.doubtful)
+
+
+def fallback(tightened: float | None, alike: int) -> str:
+    """Says that of `alike` images only pairs from a correlation of `tightened` on count; else nothing."""
+    if tightened is None:
+        return ""
+    return (
+        f"Near-duplicates: {alike:,} images look alike at the usual threshold, as unrelated images of this "
+        f"set do; only pairs that correlate by {tightened:.3f} or more count, the others are doubtful"
+    )
+
 
 def summary(manifest: "Manifest", audit: "Audit") -> AuditFacts:
     """Counts what the audit of a manifest found."""
     plain = random_split(manifest)
+    named = _images(audit.twins)
     return AuditFacts(
         images=len(manifest.images),
         groups=len(set(audit.groups)),
-        identical=_in_pairs(audit, lambda twin: twin.score == 1),
-        twins=_in_pairs(audit, lambda twin: True),
+        identical=len(_images(twin for twin in audit.twins if twin.score == 1)),
+        twins=len(named),
         random_split_leaked=len(audit.leaked(plain)) if plain else 0,
         random_split_test=len(plain.test) if plain else 0,
         ordered=audit.ordered,
@@ -61,6 +81,8 @@ def summary(manifest: "Manifest", audit: "Audit") -> AuditFacts:
         suspects=tuple(manifest.images[suspect.image].path for suspect in audit.suspects),
         label_accuracy=audit.label_accuracy,
         oddities=len(audit.oddities),
+        tightened=audit.tightened,
+        doubtful=len(_images(audit.doubtful) - named),
     )
 
 
@@ -96,6 +118,6 @@ def leaks_between_sides(audit: "Audit", split: "Split") -> "dict[tuple[str, str]
     return {sides: leaked for sides, leaked in found.items() if leaked}
 
 
-def _in_pairs(audit: "Audit", wanted: "Callable[[Twin], bool]") -> int:
-    """The number of images that a wanted pair names."""
-    return len({image for twin in audit.twins if wanted(twin) for image in (twin.first, twin.second)})
+def _images(twins: "Iterable[Twin]") -> set[int]:
+    """The images that pairs name."""
+    return {image for twin in twins for image in (twin.first, twin.second)}

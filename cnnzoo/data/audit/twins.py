@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
-from typing import Any
 
 import cv2
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.bars import track
+from cnnzoo.data.audit.chance import raise_needed
+from cnnzoo.data.audit.inverted_file import empty_index, nearest
 
 SIDE = 96  # pixels of the thumbnails that everything here works on
 WINDOW = 16  # pixels from a key point to the border of its window
@@ -27,18 +27,13 @@ KEY_POINTS = 24  # at most, in an image
 FREQUENCIES = 7  # of a window: those (u, v) with u + v up to it
 
 MIN_CONTRAST = 0.3  # gray levels; a flatter window says nothing
-NEIGHBOURS = 8  # alike windows looked at
 MIN_ALIKE = 0.97  # cosine between two windows
-MIN_TWIN = 0.6  # correlation of the fine textures: unlike pairs stay under 0.55, twins over 0.64
+MIN_TWIN = 0.6  # correlation of the fine textures: of concrete, unlike pairs stay under 0.55, twins over 0.64
 MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirrored copy is found
 NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
 MIN_OVERLAP = 0.3  # share of the image
 ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
 PLACES_PER_PAIR = 2
-LIST_LENGTH = 100  # windows in a list of the inverted file, on average
-MOST_LISTS = 8192
-SAMPLES_PER_LIST = 32  # windows that the lists' centres are found from
-PROBES = 3  # lists looked through
 SEARCH_RADIUS = 2  # pixels around the place that the windows name
 _BAND_SCALE = 40  # the fine texture is kept in int8, in steps of 1/40 of its local deviation
 _OFFSETS = np.arange(-WINDOW, WINDOW + 1, STEP)
@@ -60,6 +55,22 @@ class Twin:
     score: float
     turn: int = 0
     shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        twins: pairs that count, each once with the smaller position first, sorted.
+        tightened: the correlation from which on they count, where unrelated images of the set reach the
+            usual threshold; None where it holds. Of the smallest images still more is asked.
+        doubtful: for each image its closest pair, if any, that only the usual threshold would have counted.
+    """
+
+    twins: tuple[Twin, ...] = ()
+    tightened: float | None = None
+    doubtful: tuple[Twin, ...] = ()
 
 
 class TwinIndex:
@@ -84,36 +95,55 @@ class TwinIndex:
         if len(points):
             self._windows.append((position, points, _spectra(image, points)))
 
-    def find(self, queries: range | None = None, *, progress: bool = True) -> list[Twin]:
-        """Returns the twins, each pair once with the smaller position first, sorted.
+    def find(
+        self,
+        queries: range | None = None,
+        *,
+        labels: npt.NDArray[np.int64] | None = None,
+        progress: bool = True,
+    ) -> Found:
+        """Finds the twins that are more alike than unrelated images of the set.
 
         Args:
             queries: look only for twins of the images at these positions, the last ones; by default of all.
+            labels: a class for each image: pairs that chain most of a class together are too many. By
+                default all are of one class.
             progress: show bars on the terminal.
         """
         self._windows.sort(key=lambda window: window[0])
         if not self._windows or (queries is not None and self._windows[-1][0] < queries.start):
-            return []
+            return Found()
         places = self._places(queries, progress=progress)
+        if not len(places):
+            return Found()
         chunks = [places[i : i + 2000] for i in range(0, len(places), 2000)]
         with ThreadPoolExecutor(cpu_count()) as pool:
             compared = pool.map(self._compare, chunks)
             scores = [*track(compared, len(chunks), "comparing textures", unit="batches", progress=progress)]
-        best: dict[tuple[int, int], Twin] = {}
-        for place, score in zip(places, (s for chunk in scores for s in chunk), strict=True):
-            pair = int(place["first"]), int(place["second"])
-            shift = (float(place["x"]) / SIDE, float(place["y"]) / SIDE)
-            if score >= self._least(pair, shift) and (pair not in best or score > best[pair].score):
-                best[pair] = Twin(*pair, min(float(score), NOT_IDENTICAL), int(place["turn"]), shift)
-        return [best[pair] for pair in sorted(best)]
+        score = np.clip(np.concatenate(scores), -NOT_IDENTICAL, NOT_IDENTICAL)
+        least = self._least(places)
+        excess = np.arctanh(score) - np.arctanh(least)
+        pairs, excess, best = _best_places(places, excess)
+        one_class = np.zeros(len(self._pixels), np.int64)
+        certain = score[best] >= NOT_IDENTICAL
+        level = raise_needed(pairs, excess, certain, one_class if labels is None else labels)
 
-    def _least(self, pair: tuple[int, int], shift: tuple[float, float]) -> float:
+        def twins(rows: npt.NDArray) -> tuple[Twin, ...]:
+            return tuple(_twin(places[i], float(score[i])) for i in best[rows])
+
+        doubtful = _closest(pairs, np.flatnonzero((excess >= 0) & (excess < level)), excess)
+        return Found(
+            twins=twins(np.flatnonzero(excess >= level)),
+            tightened=float(np.tanh(np.arctanh(least.min()) + level)) if len(doubtful) else None,
+            doubtful=twins(doubtful),
+        )
+
+    def _least(self, places: npt.NDArray) -> npt.NDArray[np.float64]:
         """The correlation that no two unlike images reach: by chance it grows as what is compared shrinks."""
-        pixels = int(self._pixels[list(pair)].min())
-        if pixels == SIDE * SIDE:
-            return MIN_TWIN
-        seen = (1 - abs(shift[0])) * (1 - abs(shift[1])) * pixels
-        return min(MOST_TWIN, MIN_TWIN * max(1.0, ENOUGH_PIXELS / seen) ** 0.5)
+        pixels = np.minimum(self._pixels[places["first"]], self._pixels[places["second"]])
+        seen = (1 - np.abs(places["x"] / SIDE)) * (1 - np.abs(places["y"] / SIDE)) * pixels
+        least = np.minimum(MOST_TWIN, MIN_TWIN * np.sqrt(np.maximum(1.0, ENOUGH_PIXELS / seen)))
+        return np.asarray(np.where(pixels == SIDE * SIDE, MIN_TWIN, least), np.float64)
 
     def _places(self, queries: range | None, *, progress: bool) -> npt.NDArray:
         """For each pair of images with alike windows the likeliest ways to lay one on the other."""
@@ -135,8 +165,8 @@ class TwinIndex:
             found.append(_one_way(part))
         return _likeliest(np.concatenate(found))
 
-    def _compare(self, places: npt.NDArray) -> list[float]:
-        return [self._texture_correlation(place) for place in places]
+    def _compare(self, places: npt.NDArray) -> npt.NDArray[np.float64]:
+        return np.array([self._texture_correlation(place) for place in places])
 
     def _texture_correlation(self, place: npt.NDArray) -> float:
         first = _turned(self._bands[place["first"]], int(place["turn"]))
@@ -241,47 +271,14 @@ def _searches(
     Where all are looked up, a turn by three quarters is left out: the pair is found from its other side.
     """
     chunk = 100_000
-    index = _inverted_file(spectra)
+    index = empty_index(spectra)
     for start in range(0, len(spectra), chunk):
         index.add(spectra[start : start + chunk].astype(np.float32))
     turns = (0, 1, 2, 3, 4, 5, 6, 7) if first else (0, 1, 2, 4, 5, 6, 7)
     jobs = [(turn, start) for turn in turns for start in range(first, len(spectra), chunk)]
     for turn, start in track(jobs, len(jobs), "looking for twins", unit="batches", progress=progress):
-        alike, near = _nearest(index, _turned_spectra(spectra[start : start + chunk], turn))
+        alike, near = nearest(index, _turned_spectra(spectra[start : start + chunk], turn))
         yield turn, near, alike, start
-
-
-def _inverted_file(spectra: npt.NDArray) -> Any:
-    """Returns an empty inverted file whose lists are found through a graph, in time that hardly grows."""
-    dims = spectra.shape[1]
-    lists = int(np.clip(len(spectra) // LIST_LENGTH, 1, MOST_LISTS))
-    sample = np.random.default_rng(0).permutation(len(spectra))[: SAMPLES_PER_LIST * lists]
-    means: Any = faiss.Kmeans(
-        dims, lists, niter=6, spherical=True,
-        min_points_per_centroid=1, max_points_per_centroid=SAMPLES_PER_LIST,
-    )  # fmt: skip
-    means.train(spectra[sample].astype(np.float32))
-    graph: Any = faiss.IndexHNSWFlat(dims, 16, faiss.METRIC_INNER_PRODUCT)
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # several would link the graph in an order of chance
-    graph.add(means.centroids)
-    faiss.omp_set_num_threads(threads)
-    index = faiss.IndexIVFFlat(graph, dims, lists, faiss.METRIC_INNER_PRODUCT)
-    index.nprobe = PROBES
-    return index
-
-
-def _nearest(
-    index: Any, queries: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Cosines and positions of each query's neighbours, list by list: a list is read once from memory."""
-    distances, lists = index.quantizer.search(queries, PROBES)
-    order = np.argsort(lists[:, 0], kind="stable")
-    alike, near = np.empty((len(queries), NEIGHBOURS), np.float32), np.empty((len(queries), NEIGHBOURS), int)
-    alike[order], near[order] = index.search_preassigned(
-        queries[order], NEIGHBOURS, lists[order], distances[order]
-    )
-    return alike, near
 
 
 def _one_way(places: npt.NDArray) -> npt.NDArray:
@@ -313,6 +310,32 @@ def _likeliest(places: npt.NDArray) -> npt.NDArray:
     new[1:] = (places["first"][1:] != places["first"][:-1]) | (places["second"][1:] != places["second"][:-1])
     starts = np.maximum.accumulate(np.where(new, np.arange(len(places)), 0))
     return places[np.arange(len(places)) - starts < PLACES_PER_PAIR]
+
+
+def _best_places(
+    places: npt.NDArray, excess: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Each pair of images once, sorted; its largest excess, and where in `places` that is."""
+    order = np.lexsort((-excess, places["second"], places["first"]))
+    pairs = np.stack([places["first"][order], places["second"][order]], 1).astype(np.int64)
+    new = np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1))
+    return pairs[new], excess[order][new], order[new]
+
+
+def _closest(
+    pairs: npt.NDArray[np.int64], rows: npt.NDArray, excess: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Those of `rows` that are the closest pair of one of their two images."""
+    closest: dict[int, int] = {}
+    for row in rows[np.argsort(-excess[rows], kind="stable")].tolist():
+        for image in pairs[row].tolist():
+            closest.setdefault(image, row)
+    return np.array(sorted(set(closest.values())), np.int64)
+
+
+def _twin(place: npt.NDArray, score: float) -> Twin:
+    shift = (float(place["x"]) / SIDE, float(place["y"]) / SIDE)
+    return Twin(int(place["first"]), int(place["second"]), score, int(place["turn"]), shift)
 
 
 def same_file(contents: Sequence[str]) -> list[Twin]:

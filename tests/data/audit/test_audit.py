@@ -90,7 +90,7 @@ def test_twins_in_another_folder_are_found_under_every_turn(manifest, tmp_path):
     other = build_manifest(tmp_path, progress=False)
     pairs = {
         (manifest.images[twin.first].path, other.images[twin.second].path)
-        for twin in twins_between(manifest, other, progress=False)
+        for twin in twins_between(manifest, other, progress=False).twins
     }
     assert pairs == {(f"plain/{10 + turn}.png", f"plain/{turn}.jpg") for turn in range(8)}
 

@@ -47,7 +47,7 @@ def found(manifest):
     index = TwinIndex(len(manifest.images))
     for i, image in enumerate(manifest.images):
         index.add(i, thumbnail(read_image(manifest.root / image.path)))
-    return index.find(progress=False)
+    return index.find(progress=False).twins
 
 
 def altered(rng, image):
@@ -74,7 +74,7 @@ def test_recall_of_planted_pairs(manifest, record):
         index.add(PLANTED + n, thumbnail(altered(rng, second)))
     for n in range(2 * PLANTED, 6 * PLANTED):  # what else lies around
         index.add(n, thumbnail(read_image(manifest.root / manifest.images[fresh[n]].path)))
-    pairs = {(twin.first, twin.second) for twin in index.find(progress=False)}
+    pairs = {(twin.first, twin.second) for twin in index.find(progress=False).twins}
     recall = share((n, PLANTED + n) in pairs for n in range(PLANTED))
     record(recall=recall, pairs=PLANTED, images=6 * PLANTED)
     assert recall >= 0.98
