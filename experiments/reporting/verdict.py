@@ -67,7 +67,9 @@ class TooFew:
                 f"{FEW_OF_A_CLASS} of them are test images"
             )
         if self.times is not None:
-            found.append(f"about {self.times} times as many test images of other objects or places")
+            # Of a hardly trained network, or of few groups, the extrapolation is no advice.
+            more = f"about {self.times} times as many" if self.times <= 10 else "many more"
+            found.append(f"{more} test images of other objects or places")
         return f"What would help: {'; and '.join(found)}."
 
 
