@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, found.twins)
     write_csv(options.out / "issues.csv", Issue._fields, issues)
     print(
-        f"\nwritten: {options.out / 'issues.csv'} ({len(issues):,} lines), and groups and pictures beside it"
+        f"\nResults are written to {options.out}: issues.csv ({len(issues):,} lines), the groups and pictures."
     )
     return 0
 
