@@ -77,9 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say_leak(first, second, found)
         draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, found.twins)
     write_csv(options.out / "issues.csv", Issue._fields, issues)
-    print(
-        f"\nResults are written to {options.out}: issues.csv ({len(issues):,} lines), the groups and pictures."
-    )
+    print(f"\nResults are written to {options.out}: issues.csv ({len(issues):,} lines), groups and pictures.")
     return 0
 
 

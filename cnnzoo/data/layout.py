@@ -79,7 +79,7 @@ def read_layout(source: Path) -> Layout:
         raise InputError(f"{printable(source)}: {top.bad[0][1]}")
     stray = tuple((path, "lies outside the class folders") for path in top.files if is_picture(path))
     _refuse_segmentation(source, top.folders)
-    layout = _by_side(source, top, stray) or _by_class_and_side(source, top) or _by_class(source, top, stray)
+    layout = _by_side(source, top) or _by_class_and_side(source, top) or _by_class(source, top, stray)
     return replace(
         layout, bad=(*stray, *top.bad, *layout.bad), passed_over=(*top.passed_over, *layout.passed_over)
     )
@@ -92,7 +92,7 @@ def _by_class(root: Path, top: Listing, stray: Sequence[object]) -> Layout:
     return _layout(root, {("", folder.name): [folder] for folder in top.folders})
 
 
-def _by_side(root: Path, top: Listing, stray: Sequence[object]) -> Layout | None:
+def _by_side(root: Path, top: Listing) -> Layout | None:
     """Sides with classes in each, as in train/crack; None where the folders are no sides."""
     sides: dict[str, list[Path]] = {}
     for folder in top.folders:
@@ -156,19 +156,34 @@ def _of_sides(root: Path, sides: dict[str, list[Path]], inside: dict[str, Listin
 
 def _by_class_and_side(root: Path, top: Listing) -> Layout | None:
     """Classes with sides in each, as in crack/train; None where they hold something else."""
-    if len(top.folders) < 2:
+    inside = {folder: look_into(folder) for folder in top.folders}
+    sides = {folder: [side_of(below.name) for below in listing.folders] for folder, listing in inside.items()}
+    if not any(len(set(filter(None, each))) > 1 for each in sides.values()):
         return None
-    inside = [look_into(folder) for folder in top.folders]
-    sides = [{side_of(below.name) for below in listing.folders} for listing in inside]
-    if any(listing.files for listing in inside) or not all(
-        len(each) > 1 and "" not in each for each in sides
+    pictures = [path for listing in inside.values() for path in listing.files if is_picture(path)]
+    if (
+        pictures
+        or len({frozenset(each) for each in sides.values()}) > 1
+        or any("" in e for e in sides.values())
     ):
-        return None
+        told = "; ".join(
+            f"{folder.name} has {_listed([below.name for below in listing.folders]) or 'no folder'}"
+            for folder, listing in inside.items()
+        )
+        raise InputError(
+            f"{printable(root)}: some class folders are split into train and test, but not all alike: {told}"
+            f"{'; and images beside them' * bool(pictures)}. Give every class the same sides, "
+            f"{_IN_A_CSV},split"
+        )
     folders: dict[tuple[str, str], list[Path]] = {}
-    for folder, listing in zip(top.folders, inside, strict=True):
+    for folder, listing in inside.items():
         for below in listing.folders:
             folders.setdefault((side_of(below.name), folder.name), []).append(below)
-    return _layout(root, folders)
+    layout = _layout(root, folders)
+    beside = [(path, "lies outside the class folders") for each in inside.values() for path in each.files]
+    bad = [entry for listing in inside.values() for entry in listing.bad]
+    passed_over = [entry for listing in inside.values() for entry in listing.passed_over]
+    return replace(layout, bad=(*beside, *bad, *layout.bad), passed_over=(*passed_over, *layout.passed_over))
 
 
 def _layout(root: Path, folders: dict[tuple[str, str], list[Path]]) -> Layout:

@@ -106,6 +106,11 @@ def test_a_given_split_can_be_dealt_out_anew(tmp_path):
         (["train/crack", "train/sound", "test/crack"], "test has crack"),
         (["train/crack", "train/sound", "test/crack", "test/sound", "extra"], "beside them lies extra"),
         (["train/a", "train/b", "training/a", "training/b"], "both name the same side"),
+        (
+            ["crack/train", "crack/test", "sound"],
+            "not all alike: crack has test and train; sound has no folder",
+        ),
+        (["crack/train", "crack/test", "sound/train"], "not all alike"),
         (["crack"], r"one class folder \(crack\)"),
     ],
 )
