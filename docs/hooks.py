@@ -2,7 +2,8 @@
 
 A link of a page to `../FILE` works where the repository is read, on a code host say, and here: the file is
 copied into the site. `<!-- include ../FILE.md#Heading -->` becomes the text below that heading of FILE.md, up
-to its next heading of any level, with links to other files of the repository as their names alone.
+to its next heading of any level, with links to other files of the repository as their names alone; with
+`include code of` it is the code there and nothing else.
 """
 
 import re
@@ -11,14 +12,20 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = re.compile(r"\]\(\.\./([^)#\s]+)\)")
-INCLUDE = re.compile(r"^<!-- include \.\./([^#]+)#(.+?) -->$", re.MULTILINE)
+INCLUDE = re.compile(r"^<!-- include (code of )?\.\./([^#]+)#(.+?) -->$", re.MULTILINE)
+CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[([^]]+)\]\((?!https?:)[^)]+\)")
 COPIES = "files"
 
 
 def included(text: str) -> str:
     """Returns a page's text with what it includes in its place."""
-    return INCLUDE.sub(lambda found: body(ROOT / found[1], found[2]), text)
+
+    def replacement(found: re.Match[str]) -> str:
+        text = body(ROOT / found[2], found[3])
+        return "\n\n".join(CODE.findall(text)) if found[1] else text
+
+    return INCLUDE.sub(replacement, text)
 
 
 def body(file: Path, heading: str) -> str:
