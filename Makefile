@@ -1,4 +1,5 @@
-# make compare: set up and run the demonstration; make test: set up and test; make lint: what the gate checks.
+# make compare: set up and run the demonstration; make test: set up and test; make lint: what the gate checks;
+# make docs: build the pages of docs/ into site/.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
@@ -16,10 +17,15 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+
 # The versions that may be used; a change needs the packages that `requires-python` and the extras name.
 lock: $(READY)
 	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --extra dev pyproject.toml \
 		--output-file requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --extra docs pyproject.toml \
+		--constraint requirements.lock --output-file requirements-docs.lock
 
 # Bytecode is compiled once: where Python may not write it, each process would compile TensorFlow for itself.
 $(READY): requirements.lock pyproject.toml
@@ -34,4 +40,9 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m compileall -q cnnzoo experiments
 	@touch $@
 
-.PHONY: compare test lint lock
+# Only who builds the documentation needs what builds it.
+$(VENV)/.docs: requirements-docs.lock $(READY)
+	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes --requirement requirements-docs.lock
+	@touch $@
+
+.PHONY: compare test lint docs lock

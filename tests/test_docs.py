@@ -1,6 +1,9 @@
-"""What README.md and results/ say is what the records say."""
+"""What README.md, docs/ and results/ say is what records and code say, and their links lead somewhere."""
 
+import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,9 @@ from experiments.reporting.tables.markdown import markdown
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 METU = ROOT / "results" / "metu_half"
+DOCS = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+LINKED = ["README.md", "CONTRIBUTING.md", "results/README.md", *(f"docs/{name}" for name in DOCS)]
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]*)\)")
 
 
 def table_lines(text):
@@ -57,28 +63,115 @@ def test_a_recipes_docstring_quotes_the_committed_accuracy(row):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_readme_lists_every_recipe(name):
-    assert f"| `{name}` |" in README
+def test_the_page_of_recipes_lists_every_recipe(name):
+    assert f"| `{name}` |" in DOCS["recipes.md"]
 
 
-def test_the_readmes_table_of_models_names_them_all():
-    table = README.partition("## The models")[2].partition("\n## ")[0]
+def test_the_page_of_models_names_them_all():
+    table = DOCS["models.md"]
     assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == OURS
     assert "\n".join(HEADER) in table
 
 
 @pytest.mark.parametrize("name", models())
-def test_a_models_line_in_the_readme_is_the_registrys(name):
-    assert table_row(model_info(name)) in README, "python -m experiments.models"
+def test_a_models_line_on_the_page_of_models_is_the_registrys(name):
+    assert table_row(model_info(name)) in DOCS["models.md"], "python -m experiments.models"
 
 
-def test_the_readmes_library_examples_run(image_folder, tmp_path, monkeypatch):
-    code = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+def test_the_api_pages_are_of_every_public_name():
+    assert sorted(re.findall(r"^::: cnnzoo\.(\w+)$", DOCS["library.md"], re.MULTILINE)) == sorted(
+        cnnzoo.__all__
+    )
+
+
+def test_every_option_of_compare_is_explained():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.compare", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    options = set(re.findall(r"--[a-z-]+", done.stdout)) - {"--help"}
+    assert len(options) > 10
+    assert options <= set(
+        re.findall(r"--[a-z-]+", DOCS["own-images.md"].partition("## Options of compare")[2])
+    )
+
+
+def test_the_library_examples_run_and_learn(image_folder, tmp_path, monkeypatch):
+    first, second = (
+        re.findall(r"```python\n(.*?)```", text, re.DOTALL) for text in (README, DOCS["library.md"])
+    )
+    assert len(first) == 1 and len(second) > 1
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(image_folder)
-    # The same lines on fewer pixels and epochs, to be quick.
-    code = code.replace("160", "48").replace("epochs=5", "epochs=1")
-    exec(compile(code, "README.md", "exec"), {})
+    (tmp_path / "photo.jpg").symlink_to(image_folder / "crack" / "00.png")
+    # The same lines on fewer pixels, to be quick.
+    exec(compile("\n".join(first + second).replace("160", "48"), "README.md", "exec"), {})
     classifier = cnnzoo.load_model("model.keras")
     assert classifier.class_names == ("crack", "plain")
     assert classifier.model.input_shape == (None, 48, 48, 3)
+    files = sorted(image_folder.rglob("*.png"))
+    right = [answer.class_name == answer.path.parent.name for answer in cnnzoo.predict(classifier, files)]
+    assert sum(right) > 0.9 * len(files)
+
+
+def hooks():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text):
+    """Returns what a link may name in a page: its headings as code hosts and mkdocs write them, its API."""
+    headings = re.findall(r"^#+ (.+)$", without_code(text), re.MULTILINE)
+    slugs = {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading.lower()).strip()) for heading in headings}
+    return slugs | set(re.findall(r"^::: (\S+)$", text, re.MULTILINE))
+
+
+def broken_links(page, text):
+    for target in LINK.findall(without_code(text)):
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text(encoding="utf-8"))):
+            yield target
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_links_lead_to_files_and_headings(name):
+    assert not list(broken_links(ROOT / name, (ROOT / name).read_text(encoding="utf-8")))
+
+
+def test_a_link_that_leads_nowhere_is_found():
+    text = (
+        "[a](missing.md) [b](#no-heading) [c](README.md#quick-start) [d](README.md#slow-start) [e](LICENSE)"
+    )
+    assert list(broken_links(ROOT / "README.md", text)) == [
+        "missing.md",
+        "#no-heading",
+        "README.md#slow-start",
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name, text in DOCS.items() if "<!-- include" in text])
+def test_what_a_page_includes_is_there(name):
+    text = hooks().included(DOCS[name])
+    assert len(text) > len(DOCS[name]) and "<!-- include" not in text
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("mkdocs"), reason="mkdocs comes with the extra docs")
+def test_the_pages_build_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    site = tmp_path / "site"
+    assert 'id="cnnzoo.fit"' in (site / "library" / "index.html").read_text(encoding="utf-8")
+    for page in site.rglob("*.html"):
+        sources = re.findall(r'<img [^>]*src="(?!https?:|data:)([^"]+)"', page.read_text(encoding="utf-8"))
+        assert all((page.parent / source).is_file() for source in sources)
