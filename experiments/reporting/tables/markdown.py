@@ -24,7 +24,7 @@ def markdown(comparison: Comparison) -> str:
     notice = demonstration(comparison.rows)
     notes = [
         notice,
-        notice and f"{OWN_IMAGES} `cnnzoo compare --data DIR`",
+        notice and f"{OWN_IMAGES} `cnnzoo compare --data DIR --out compared`",
         *comparison.conclusions,
         *data_lines(comparison.rows),
         *audit_lines(comparison.rows),

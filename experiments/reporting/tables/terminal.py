@@ -97,7 +97,7 @@ def print_table(comparison: Comparison, out: Path) -> None:
 
     if notice := demonstration(comparison.rows, RESULTS if RESULTS.is_file() else None):
         tell(f"\n{notice}")
-        tell_command(OWN_IMAGES, f"{to_type('compare')} --data DIR")
+        tell_command(OWN_IMAGES, f"{to_type('compare')} --data DIR --out compared")
     console.print()
     for line in class_lines(comparison.data_sets):
         tell(line)
