@@ -1,6 +1,7 @@
 """What README.md, docs/ and results/ say is what records and code say, and their links lead somewhere."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -76,6 +77,30 @@ def test_the_page_of_models_names_them_all():
 @pytest.mark.parametrize("name", models())
 def test_a_models_line_on_the_page_of_models_is_the_registrys(name):
     assert table_row(model_info(name)) in DOCS["models.md"], "python -m experiments.models"
+
+
+def rounded(value):
+    """Yields every fraction in a record as a page writes it."""
+    if isinstance(value, float):
+        yield from (f"{value:.3f}", f"{value:.4f}")
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from rounded(inner)
+
+
+def test_the_examples_of_the_page_on_the_report_are_measured():
+    pages = [
+        ROOT / "results" / "README.md",
+        METU / "grouped" / "comparison.md",
+        METU / "grouped" / "report.html",
+    ]
+    text = " ".join(re.sub(r"<[^>]+>", " ", page.read_text(encoding="utf-8")) for page in pages)
+    measured = set(re.findall(r"\d[\d.,]*\d", text))
+    for line in (METU / "grouped" / "runs.jsonl").read_text(encoding="utf-8").splitlines():
+        measured.update(rounded(json.loads(line)))
+    quoted = set(re.findall(r"\b\d\.\d{3,4}\b|\b\d{1,2},\d{3}\b", DOCS["report.md"]))
+    assert len(quoted) > 25
+    assert quoted <= measured
 
 
 def test_the_api_pages_are_of_every_public_name():
