@@ -28,7 +28,7 @@ class InputError(ValueError):
         """Returns the message with what `options` call the arguments, else with their own names."""
         message = str(self.args[0])
         for name, own in self.arguments.items():
-            message = message.replace(f"{{{name}}}", options.get(name, own))
+            message = message.replace(f"{{{name}}}", options.get(name, own), 1)  # not in a file's name
         return message
 
 

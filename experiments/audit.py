@@ -13,7 +13,7 @@ from cnnzoo.files import file_stem
 from experiments.auditing.issues import DOUBTFUL, Issue, issue_of_pair, issues_of, write_csv
 from experiments.auditing.sentences import say_classes, say_findings, say_given_leaks, say_leak
 from experiments.auditing.sheets import draw_pairs, draw_sheets
-from experiments.cli.arguments import Parser, check_apart, make_folders
+from experiments.cli.arguments import Parser, check_apart, existing_name, make_folders
 from experiments.cli.process import called, exit_code
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "folders",
         metavar="DIR",
         nargs="+",
-        type=Path,
+        type=existing_name,
         help="a folder with a folder of images per class, also one already split into train, val and test, "
         "or a CSV file with the columns path,class",
     )

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.backend import check_backend
-from cnnzoo.data.folders import look_below
+from cnnzoo.data.folders import look_below, no_data
 from cnnzoo.errors import InputError, printable
-from experiments.cli.arguments import Parser
+from experiments.cli.arguments import Parser, existing_name
 from experiments.cli.process import called, exit_code, quiet_stderr
 
 if TYPE_CHECKING:
     from cnnzoo.deploy.classifier import Classifier, Prediction
 
 FIGURE_IMAGES = 48
+FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -35,7 +36,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "images",
         metavar="IMAGE_OR_FOLDER",
         nargs="+",
-        type=Path,
+        type=existing_name,
         help="files, or folders with all below them",
     )
     parser.add_argument(
@@ -51,9 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_backend()
     _check_order(options)
     files, unread = _files(options.images)
-    for path in (options.out, options.csv):
-        if path is not None and not path.resolve().parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist")
+    _check_outputs(options)
     with quiet_stderr():
         from cnnzoo.deploy.classifier import Prediction, load_model, predict
 
@@ -67,6 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.out is not None:
         _draw(options.out, verdicts)
     return 1 if any(verdict.error for verdict in verdicts) else 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Checks before any work what would fail after it."""
+    for path in (options.out, options.csv):
+        if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+            raise InputError(f"{path}: {'a folder' if path.is_dir() else 'its folder does not exist'}")
+    if options.out is not None and options.out.suffix.lower() not in FIGURE_SUFFIXES:
+        raise InputError(f"--out {options.out}: a picture ends in {', '.join(FIGURE_SUFFIXES)}")
 
 
 def _check_order(options: argparse.Namespace) -> None:
@@ -83,16 +91,20 @@ def _files(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
     files: list[Path] = []
     bad: list[tuple[Path, str]] = []
     for path in paths:
-        if path.is_dir():
+        if path.is_dir() and (reason := no_data(path)):
+            print(f"Passed over {printable(path)}: {reason}", file=sys.stderr)
+        elif path.is_dir():
             below = look_below(path)
             if not below.files and not below.bad:
                 raise InputError(f"{printable(path)}: the folder holds no file")
             files += below.files
             bad += below.bad
             for folder, reason in below.passed_over:
-                print(f"passed over {printable(folder)}: {reason}", file=sys.stderr)
-        elif path.exists():
+                print(f"Passed over {printable(folder)}: {reason}", file=sys.stderr)
+        elif path.is_file():
             files.append(path)
+        elif path.exists():
+            bad.append((path, "no regular file"))
         elif path.is_symlink():
             bad.append((path, "a link that leads nowhere"))
         else:
@@ -119,7 +131,8 @@ def _printed(verdicts: "Iterable[Prediction]") -> "Iterator[Prediction]":
             print(f"error: {verdict.error}", file=sys.stderr, flush=True)
         else:
             # One line a file, whatever its name holds; the CSV has it as it is.
-            print(f"{printable(verdict.path)}\t{verdict.class_name}\t{verdict.probability:.4f}", flush=True)
+            name = printable(verdict.class_name)
+            print(f"{printable(verdict.path)}\t{name}\t{verdict.probability:.4f}", flush=True)
         yield verdict
 
 

@@ -7,18 +7,23 @@ from collections.abc import Sequence
 POSITIVE = {
     "crack", "cracks", "cracked", "cracking", "cracky", "fissure", "fissures", "fissured", "fracture",
     "fractured", "defect", "defects", "defective", "damage", "damages", "damaged", "positive", "positives",
-    "pos", "faulty", "fault", "broken", "bad", "abnormal", "anomaly", "anomalous", "nok", "ng", "yes", "true",
+    "pos", "faulty", "fault", "broken", "bad", "abnormal", "anomaly", "anomalous", "nok", "ng", "reject",
+    "rejected", "unacceptable",
     "fail", "failed", "unhealthy", "unsound", "abnormality", "flaw", "flawed",
     "riss", "risse", "gerissen", "rissig", "schaden", "schadhaft", "beschadigt", "defekt",
     "fissuree", "endommage", "defaut", "grieta", "grietas", "agrietado", "fisura", "fessura", "crepa",
 }  # fmt: skip
 NEGATIVE = {
     "sound", "intact", "uncracked", "noncrack", "noncracked", "nocrack", "nocracks", "crackless", "crackfree",
-    "undamaged", "negative", "negatives", "neg", "ok", "okay", "good", "normal", "healthy", "clean", "no",
-    "none", "false", "pass", "passed", "plain", "perfect", "flawless", "nodefect", "nondefect",
+    "undamaged", "negative", "negatives", "neg", "ok", "okay", "good", "normal", "healthy", "clean",
+    "accept", "accepted", "acceptable", "pass", "passed", "plain", "perfect", "flawless", "nodefect",
+    "nondefect",
     "nondefective", "nodamage", "background", "unbroken", "unfractured",
     "rissfrei", "ungerissen", "unbeschadigt", "schadenfrei", "intakt", "sain", "sano", "intacto",
 }  # fmt: skip
+# These say it alone, never as part of another name.
+_ANSWERS = {"yes": True, "true": True, "oui": True, "ja": True, "si": True, "no": False, "none": False,
+            "false": False, "non": False, "nein": False}  # fmt: skip
 _NOT = {"no", "non", "not", "un", "without", "free", "never", "w/o", "wo", "sans", "sin", "ohne", "kein",
         "keine", "nicht", "senza", "sem", "zero"}  # fmt: skip
 
@@ -45,14 +50,18 @@ def positive_class(names: Sequence[str]) -> str:
 def _says_defect(name: str) -> bool | None:
     """True for a defect, False for none, None where the name says neither."""
     words = {word for word in re.split(r"[^a-z/]+", _folded(name)) if word}
+    if len(words) == 1 and (answer := _ANSWERS.get(min(words))) is not None:
+        return answer
     joined = any(word.removeprefix(no) in POSITIVE for word in words - POSITIVE for no in _NOT)
     words |= {word.removeprefix("with") for word in words}
     defect, fine, negated = words & POSITIVE, words & NEGATIVE, words & _NOT
+    if defect and fine:
+        return None
     if defect:
-        return None if fine - _NOT else not negated
-    if fine or joined:
-        return None if negated - NEGATIVE else False
-    return None
+        return not negated
+    if joined:
+        return False
+    return bool(negated) if fine else None
 
 
 def _folded(name: str) -> str:
@@ -63,12 +72,16 @@ def _folded(name: str) -> str:
 
 
 def look_alikes(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Returns names that differ in case, spaces, hyphens or Unicode form alone, together."""
+    """Returns names that differ in case, spaces, accents, a plural or a copy's number alone, together."""
     alike: dict[str, list[str]] = {}
     for name in names:
-        same = re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
-        alike.setdefault(unicodedata.normalize("NFKC", same), []).append(name)
+        same = _folded(re.sub(r"(\(\d+\)|-? ?copy)\s*$", "", name)).translate(_LOOK_LATIN)
+        same = "".join(character for character in same if character.isalnum())
+        alike.setdefault(same.removesuffix("s"), []).append(name)
     return [tuple(each) for each in alike.values() if len(each) > 1]
+
+
+_LOOK_LATIN = str.maketrans("асеорхуіјѕ", "aceopxyijs")  # Cyrillic letters
 
 
 SIDES = ("train", "validation", "test")

@@ -7,18 +7,22 @@ from pathlib import Path
 # Beside what is hidden. Matched without case, as file systems of Windows and macOS name them.
 LITTER = {
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "recycled",
-    "system volume information", "found.000", "folder.htt", "ntuser.dat",  # Windows
+    "system volume information", "folder.htt", "ntuser.dat",  # Windows
     "__macosx", "icon\r", "network trash folder", "temporary items", "thevolumesettingsfolder",  # macOS
-    "lost+found",  # Linux
-    "@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin", "@recycle", "@recently-snapshot",
-    "@__thumb", "@syno", "#work", "@appstore",  # Synology, QNAP
+    "lost+found", "trash", "_trash", "recycle bin",  # Linux and others
+    "#recycle", "#snapshot", "#work",  # NAS, beside what begins with @
     "_gsdata_", "sync.ffs_db", "sync.ffs_lock", "rslsync",  # GoodSync, FreeFileSync, Resilio
-    "picasa.ini", "zbthumbnail.info", "digikam4.db", "albumart.pamp",  # photo programs
+    "picasa.ini", "zbthumbnail.info", "digikam4.db", "albumart.pamp", "thumbnails", "_thumbnails", "thumbs",
+    "_thumbs",  # photo programs
     "__pycache__", "node_modules",  # programming
 }  # fmt: skip
-LITTER_ENDINGS = ("~", ".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".swp", ".lnk",
-                  ".url", ".webloc", ".@__thumb")  # fmt: skip
-LITTER_STARTS = (".", "~$", "._", "#sync#", "~lock.")
+LITTER_ENDINGS = (
+    "~", ".bak", ".tmp", ".temp", ".swp", ".swo",  # editors
+    ".part", ".partial", ".filepart", ".aria2", ".crdownload", ".download",  # downloads
+    ".lnk", ".url", ".webloc", ":zone.identifier", "@synoeastream", "@synoresource", ".@__thumb",
+    ".lrdata", ".lrcat", ".xmp", ".aae", ".thm", "_original",  # photo programs, cameras, ExifTool
+)  # fmt: skip
+LITTER_STARTS = (".", "~$", "@", "found.", "~lock.")
 
 # A folder that holds one of these is output of ours, or a virtual environment.
 OWN_OUTPUT = ".cnnzoo"
@@ -89,8 +93,10 @@ def look_into(folder: Path, *, follow: bool = False) -> Listing:
             continue
         elif path.is_symlink() and not path.exists():
             bad.append((path, "a link that leads nowhere"))
-        elif not path.is_dir():
+        elif path.is_file():
             files.append(path)
+        elif not path.is_dir():
+            bad.append((path, "no regular file"))  # reading a pipe would wait for ever
         elif reason := no_data(path):
             passed_over.append((path, reason))
         elif path.is_symlink() and not follow:

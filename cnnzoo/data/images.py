@@ -1,11 +1,12 @@
 """Image files as arrays: the upright RGB that a viewer shows, whatever the file holds."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from os import cpu_count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ OTHERS = {
     "SVG": (b"<svg", b"<?xml"),
 }
 
-_RAW_TAGS = {50706, 330}  # DNG's version, sub-images: the first image of such a file is a thumbnail
+_SUBFILE_TYPE, _SUB_IMAGES, _DNG_VERSION = 254, 330, 50706  # tags of TIFF
 
 MAX_PIXELS = 100_000_000
 
@@ -92,7 +93,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
             continue
         try:
             image = factory(io.BytesIO(data), "")
-            if kind == "TIFF" and _RAW_TAGS.intersection(getattr(image, "tag_v2", ())):
+            if kind == "TIFF" and _is_raw(data, getattr(image, "tag_v2", {})):
                 raise InputError(_convert("camera raw"))
             return image
         except InputError:
@@ -107,6 +108,12 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     if data[128:132] == b"DICM":
         raise InputError(_convert("DICOM"))
     raise InputError("not a JPEG, PNG, BMP, GIF, WebP, TIFF, HEIC or AVIF image")
+
+
+def _is_raw(data: bytes, tags: Mapping[int, Any]) -> bool:
+    """Whether a TIFF is what a camera's sensor gave, so that its first image is but a thumbnail."""
+    thumbnail = tags.get(_SUBFILE_TYPE) == 1 and _SUB_IMAGES in tags
+    return data[8:10] == b"CR" or _DNG_VERSION in tags or thumbnail
 
 
 def _convert(kind: str) -> str:
@@ -133,6 +140,12 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         raise InputError(
             "pixels are floating point numbers, whose range no viewer knows; save it with 8 bits"
         )
+    if image.mode == "I":
+        low, high = image.getextrema()
+        if low < 0 or high > 65535:  # type: ignore[operator]
+            raise InputError("pixels of 32 bits, whose range no viewer knows; save it with 8 or 16 bits")
+        if high <= 255:  # type: ignore[operator]
+            return image.convert("L").convert("RGB")
     if image.mode.startswith("I"):
         # Pillow would clip 16 bits at 255.
         wide = np.asarray(image).clip(0, 65535).astype(np.uint32)

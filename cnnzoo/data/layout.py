@@ -4,27 +4,30 @@ A folder per class; sides of a split with a folder per class in each, or a folde
 each; a CSV file. A layout with more than one likely reading is refused: a misreading looks like a result.
 """
 
+import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cnnzoo.data.class_names import SIDES, positive_class, side_of
-from cnnzoo.data.folders import Listing, look_below, look_into
+from cnnzoo.data.folders import Listing, look_below, look_into, no_data
 from cnnzoo.data.formats import is_picture
 from cnnzoo.data.table import read_table
 from cnnzoo.errors import InputError, printable
 
 # Folders of pictures to cut out by hand or by box, with what was cut out beside them.
-_PICTURES = {"images", "image", "imgs", "img", "photos", "jpegimages", "originals", "rgb", "input", "inputs"}
-_TARGETS = {"masks", "mask", "labels", "label", "annotations", "annotation", "groundtruth", "ground_truth",
-            "gt", "segmentation", "segmentations", "segmentationclass", "bboxes", "targets"}  # fmt: skip
+_PICTURES = {"images", "image", "imgs", "img", "photos", "jpegimages", "original", "originals", "rgb",
+             "input", "inputs"}  # fmt: skip
+_TARGETS = {"masks", "mask", "labels", "label", "annotations", "annotation", "groundtruth", "gt", "seg",
+            "segmentation", "segmentations", "segmentationclass", "bboxes", "targets", "binary"}  # fmt: skip
 
 CSV_COLUMNS = {
     "path": ("file", "filename", "file_name", "image", "image_path", "filepath"),
     "class": ("label", "class_name", "category"),
-    "split": ("", "side", "set", "subset"),
-    "group": ("", "groups"),
+    "split": ("", "side", "set", "subset", "partition", "phase"),
+    "group": ("", "groups", "group_id", "photograph", "photo"),
 }
 _IN_A_CSV = "or list the images in a CSV file with the columns path,class"
 
@@ -74,6 +77,8 @@ def read_layout(source: Path) -> Layout:
                 "file with the columns path,class"
             )
         return _from_csv(source)
+    if reason := no_data(source):
+        raise InputError(f"{printable(source)}: {reason}, not images; give the folder of images")
     top = look_into(source, follow=True)
     if not top.folders and top.bad and top.bad[0][0] == source:
         raise InputError(f"{printable(source)}: {top.bad[0][1]}")
@@ -98,7 +103,7 @@ def _by_side(root: Path, top: Listing) -> Layout | None:
     for folder in top.folders:
         sides.setdefault(side_of(folder.name), []).append(folder)
     others = sides.pop("", [])
-    if not sides or (others and len(sides) < 2):
+    if not sides or (others and len(sides) < 2 and not _holds_folders_alone(next(iter(sides.values()))[0])):
         return None
     seen = _listed([folder.name for folder in top.folders if side_of(folder.name)])
     if others:
@@ -158,7 +163,7 @@ def _by_class_and_side(root: Path, top: Listing) -> Layout | None:
     """Classes with sides in each, as in crack/train; None where they hold something else."""
     inside = {folder: look_into(folder) for folder in top.folders}
     sides = {folder: [side_of(below.name) for below in listing.folders] for folder, listing in inside.items()}
-    if not any(len(set(filter(None, each))) > 1 for each in sides.values()):
+    if not any(any(each) for each in sides.values()):
         return None
     pictures = [path for listing in inside.values() for path in listing.files if is_picture(path)]
     if (
@@ -211,31 +216,50 @@ def _sorted(members: Sequence[Member]) -> tuple[Member, ...]:
 
 
 def _refuse_nested(root: Path, tops: Sequence[Path]) -> None:
-    """Refuses folders of folders, unless the upper names are plainly those of the two classes."""
-    if positive_class([top.name for top in tops]):
+    """Refuses folders of folders, unless the upper names alone are plainly those of the two classes."""
+    places = {top: _descended(top) for top in tops}
+    parts = {top: [folder.name for folder in place.folders] for top, place in places.items()}
+    plain = positive_class([top.name for top in tops])
+    if plain and not any(positive_class(names) for names in parts.values()):
         return
-    inside = {top: look_into(top) for top in tops}
-    if any(is_picture(path) for listing in inside.values() for path in listing.files):
+    nested = [top for top, place in places.items() if len(parts[top]) > 1 and not _mostly_here(place)]
+    if not nested:
         return
-    parts = {top: [folder.name for folder in listing.folders] for top, listing in inside.items()}
-    if max(map(len, parts.values())) < 2:
-        return
-    seen = ", ".join(f"{top.name} holds {_listed(names)}" for top, names in list(parts.items())[:3] if names)
-    first = next(top for top, names in parts.items() if len(names) > 1)
+    seen = ", ".join(f"{top.name} holds {_listed(parts[top])}" for top in nested[:3])
     raise InputError(
         f"{printable(root)}: folders within folders: {seen}; a class is a folder with its images right in "
-        f"it. Give one of them, as {printable(first)}, put the images of each class into one folder, "
+        f"it. Give one of them, as {printable(nested[0])}, put the images of each class into one folder, "
         f"{_IN_A_CSV}"
     )
 
 
+def _descended(folder: Path) -> Listing:
+    """What lies in a folder, or in the only one in it."""
+    listing = look_into(folder)
+    while len(listing.folders) == 1 and not any(map(is_picture, listing.files)):
+        listing = look_into(listing.folders[0])
+    return listing
+
+
+def _mostly_here(listing: Listing) -> bool:
+    """Whether most images lie right here, and not in the folders in it."""
+    here = sum(map(is_picture, listing.files))
+    return here > sum(is_picture(path) for folder in listing.folders for path in look_below(folder).files)
+
+
+def _holds_folders_alone(folder: Path) -> bool:
+    listing = look_into(folder)
+    return len(listing.folders) > 1 and not any(map(is_picture, listing.files))
+
+
 def _refuse_segmentation(root: Path, folders: Sequence[Path]) -> None:
-    names = {folder.name.lower(): folder.name for folder in folders}
-    pictures, targets = names.keys() & _PICTURES, names.keys() & _TARGETS
-    if pictures and targets and len(names) <= 3:
+    words = {folder.name: set(re.split(r"[^a-z]+", folder.name.lower())) for folder in folders}
+    targets = [name for name, each in words.items() if each & _TARGETS or {"ground", "truth"} <= each]
+    pictures = [name for name, each in words.items() if each & _PICTURES and name not in targets]
+    if pictures and targets:
         raise InputError(
-            f"{printable(root)}: {names[min(pictures)]} and {names[min(targets)]} look like pictures with "
-            "their masks or boxes, not like two classes; sort the pictures into a folder per "
+            f"{printable(root)}: {printable(pictures[0])} and {printable(targets[0])} look like pictures "
+            "with their masks or boxes, not like two classes; sort the pictures into a folder per "
             "class, as crack and sound"
         )
 
@@ -261,22 +285,23 @@ def _from_csv(source: Path) -> Layout:
         return InputError(f"{printable(source)}: {what}")
 
     lines = read_table(source, CSV_COLUMNS, wrong)
-    root = source.parent
-    names = tuple(sorted({cells["class"] for _, cells in lines}))
-    taken: dict[str, int] = {}
-    members = []
+    split = _split_column(lines)
+    root, members = source.parent, []
+    taken: dict[Path, int] = {}
+    names = tuple(sorted({cells["class"].strip() for _, cells in lines}))
     for number, cells in lines:
-        if not cells["path"] or not cells["class"]:
+        name = cells["class"].strip()
+        if not cells["path"].strip() or not name:
             raise wrong(f"line {number} lacks its path or its class")
-        if (before := taken.setdefault(cells["path"], number)) != number:
+        path = _listed_path(root, cells["path"])
+        if (before := taken.setdefault(path, number)) != number:
             raise wrong(
                 f"line {number} names {printable(cells['path'])} as line {before} does; once is enough"
             )
-        side = side_of(cells.get("split", ""))
-        if cells.get("split") and not side:
-            raise wrong(f"line {number}: {cells['split']!r} is none of {', '.join(SIDES)}")
-        path = root / cells["path"].replace("\\", "/")
-        members.append(Member(path, names.index(cells["class"]), side, cells.get("group", "")))
+        side = cells.get(split, "").strip()
+        if side and not side_of(side):
+            raise wrong(f"line {number}: {side!r} is none of {', '.join(SIDES)}")
+        members.append(Member(path, names.index(name), side_of(side), cells.get("group", "").strip()))
     if len(names) < 2:
         raise wrong(
             f"{'one class, ' + names[0] if names else 'no line below the titles'}; at least two are needed"
@@ -288,7 +313,27 @@ def _from_csv(source: Path) -> Layout:
             raise wrong(
                 f"{given[False]} lines have no {column}; give it to all lines, or leave the column out"
             )
-    return Layout(root, names, _sorted(members))
+    unused = [
+        (source / title, "a column that is not used; for split and group call it that")
+        for title in (lines[0][1].keys() - CSV_COLUMNS.keys() - {split})
+    ]
+    return Layout(root, names, _sorted(members), passed_over=tuple(sorted(unused)))
+
+
+def _split_column(lines: Sequence[tuple[int, dict[str, str]]]) -> str:
+    """The column with the sides: `split`, else any whose cells are all names of sides."""
+    if not lines or "split" in lines[0][1]:
+        return "split"
+    others = lines[0][1].keys() - CSV_COLUMNS.keys()
+    return next(
+        (title for title in sorted(others) if all(side_of(cells[title]) for _, cells in lines)), "split"
+    )
+
+
+def _listed_path(root: Path, cell: str) -> Path:
+    """The path of a cell, as it is where there is such a file, for a name may hold blanks and backslashes."""
+    found = next((name for name in (cell, cell.strip()) if (root / name).exists()), None)
+    return Path(os.path.normpath(root / (found or cell.strip().replace("\\", "/"))))
 
 
 def _listed(names: Sequence[str]) -> str:

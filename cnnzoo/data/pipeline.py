@@ -85,6 +85,10 @@ class ImageSet:
         first = first_epoch * self.steps + first_batch
         return _as_dataset(self, range(first, (first_epoch + epochs) * self.steps), batch)
 
+    def part(self, here: slice) -> "ImageSet":
+        """Some of the images."""
+        return ImageSet(self.images[here], self.labels[here], self.paths[here], self.batch_size)
+
     def repeated(self, times: int) -> "ImageSet":
         """Every image `times` times, each time augmented anew: longer epochs of few images."""
         return ImageSet(
@@ -132,6 +136,11 @@ class Datasets:
     decode_seconds: float
 
 
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number, at least 1."""
+    return isinstance(value, int | np.integer) and bool(value >= 1)
+
+
 def load_datasets(
     folder: str | Path | Manifest,
     *,
@@ -148,10 +157,10 @@ def load_datasets(
     """Reads a folder per class into training, validation and test images.
 
     Args:
-        folder: a folder per class, or a manifest built before, which has its own `limit` and `skip_bad`.
+        folder: what `build_manifest` reads, or a manifest, which has its own `limit` and `skip_bad`.
         image_size: side in pixels that every image is resized to; the aspect ratio is not kept.
         batch_size: images a step.
-        seed: of the split; the order of training images follows `TrainConfig.seed`.
+        seed: of the split; that of the order is `TrainConfig.seed`.
         fractions: shares of training, validation and test images.
         groups: a number per image of the manifest; each group stays on one side. `audit_manifest` finds them;
             by default only byte-identical files are kept together.
@@ -163,8 +172,10 @@ def load_datasets(
     Raises:
         InputError: the folder, a file in it or an argument can't be used; the message says what to do.
     """
-    if image_size < 1 or batch_size < 1:
-        raise InputError(f"image_size ({image_size}) and batch_size ({batch_size}) must be at least 1")
+    if not (is_count(image_size) and is_count(batch_size)):
+        raise InputError(
+            f"image_size ({image_size}) and batch_size ({batch_size}) must be whole numbers from 1"
+        )
     if isinstance(folder, Manifest):
         manifest = folder
     else:
@@ -176,12 +187,9 @@ def load_datasets(
     order = [*split.train, *split.validation, *split.test]
     records = [manifest.images[i] for i in order]
     images, storage = _decode(manifest, records, image_size, progress=progress)
-    labels = np.array([record.label for record in records], dtype=np.int32)
+    everything = _image_set(images, records, batch_size)
     ends = np.cumsum([0, len(split.train), len(split.validation), len(split.test)])
-    train, validation, test = (
-        ImageSet(images[a:b], labels[a:b], tuple(record.path for record in records[a:b]), batch_size)
-        for a, b in pairwise(ends)
-    )
+    train, validation, test = (everything.part(slice(a, b)) for a, b in pairwise(ends))
     return Datasets(
         train=train,
         validation=validation,
@@ -197,8 +205,12 @@ def load_datasets(
 def load_image_set(manifest: Manifest, *, image_size: int, batch_size: int = 32) -> ImageSet:
     """Reads every image of `manifest` for evaluation, in its order."""
     images, _ = _decode(manifest, manifest.images, image_size, progress=True)
-    labels = np.array([image.label for image in manifest.images], dtype=np.int32)
-    return ImageSet(images, labels, tuple(image.path for image in manifest.images), batch_size)
+    return _image_set(images, manifest.images, batch_size)
+
+
+def _image_set(images: npt.NDArray[np.uint8], records: Sequence[ImageRecord], batch_size: int) -> ImageSet:
+    labels = np.array([record.label for record in records], dtype=np.int32)
+    return ImageSet(images, labels, tuple(record.path for record in records), batch_size)
 
 
 def _decode(

@@ -63,6 +63,8 @@ def split_manifest(
     labels = np.array([image.label for image in manifest.images])
     if groups is None:
         groups = [image.sha256 for image in manifest.images]  # type: ignore[misc]
+    if np.ndim(groups) != 1 or len(groups) != len(labels):
+        raise InputError(f"groups must be a number for each of the {len(labels):,} images of the manifest")
     _, numbers = np.unique(np.asarray(groups), return_inverse=True)
     if given and manifest.already_split:
         return _as_given(manifest, labels, numbers, fractions, seed)

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,17 @@ def save_model(
     `image_pixels` is the usual width and height of the images before they were resized: `predict` warns of
     much larger ones. All this goes into the .keras archive as a member of its own, which
     `keras.saving.load_model` ignores.
+
+    Raises:
+        InputError: the file has another suffix, or the names are not one for each class of the model.
     """
+    outputs = max(2, model.output_shape[-1])
+    if len(class_names) != outputs or len(set(class_names)) < outputs:
+        raise InputError(
+            f"class_names must be {outputs} different names, a name for each class: {class_names}"
+        )
+    if Path(path).suffix != ".keras":
+        raise InputError(f"{path}: a model file ends in .keras")
     # The optimiser's state would triple the file, and nothing here resumes from it; without it, how the model
     # was compiled would make plain Keras warn of its absence at every load.
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
@@ -140,12 +150,17 @@ def predict(
             "predict takes a Classifier, as load_model returns it, or a .keras file; not "
             f"{kind_of(classifier)}"
         )
-    files = [paths] if isinstance(paths, str | Path) else list(paths)
-    if wrong := [file for file in files if not isinstance(file, str | Path)]:
-        raise InputError(
-            f"predict takes paths of image files, not {kind_of(wrong[0])}; for arrays use the model"
-        )
+    files = [paths] if isinstance(paths, str | Path) else paths
+    odd = next((file for file in files if not isinstance(file, str | Path)), None) if _many(files) else files
+    if odd is not None or not _many(files):
+        raise InputError(f"predict takes paths of image files, not {kind_of(odd)}; for arrays use the model")
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     return _predict(classifier, [Path(file) for file in files], batch_size)
+
+
+def _many(value: object) -> bool:
+    return isinstance(value, Iterable)
 
 
 def _predict(classifier: Classifier, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction]:

@@ -60,6 +60,8 @@ def evaluate(model: keras.Model, images: ImageSet) -> Scores:
     Raises:
         InputError: `images` is no side of what `load_datasets` returns.
     """
+    if not isinstance(model, keras.Model):
+        raise InputError(f"evaluate takes a Keras model, not {kind_of(model)}")
     if not isinstance(images, ImageSet):
         raise InputError(
             f"evaluate takes a side of what load_datasets returns, as data.test; not {kind_of(images)}; "

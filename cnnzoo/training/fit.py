@@ -92,6 +92,10 @@ def fit(
         raise InputError(
             f"fit takes what load_datasets returns, not {kind_of(data)}; for arrays use model.fit"
         )
+    if not isinstance(model, keras.Model) or not isinstance(config, TrainConfig):
+        raise InputError(
+            f"fit takes a Keras model and a TrainConfig, not {kind_of(model)} and {kind_of(config)}"
+        )
     _check_classes(model, data)
     history: list[Epoch] = []
     best_epoch, untrained = 0, {"accuracy": 0.0, "loss": 0.0}

@@ -18,6 +18,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE_ERROR, f"error: {message}; see {self.prog} --help\n")
 
 
+def existing_name(text: str) -> Path:
+    """A path that an option names: an empty one, as of an unset variable, would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty name; is a variable unset?")
+    return Path(text)
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say which images there are and how they are split."""
     parser.add_argument(
@@ -49,6 +56,8 @@ def data_values(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: the results would lie among the images.
     """
+    if not options.data.strip():
+        raise InputError("--data: an empty name; is a variable unset?")
     check_apart(options.out, [Path(options.data)])
     names = ("data", "out", "split", "groups", "limit", "skip_bad")
     return {name: getattr(options, name) for name in names}
@@ -127,6 +136,6 @@ def read_seeds(text: str) -> list[int]:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"--seeds {text}: give whole numbers separated by commas, as in 0,1,2") from None
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds {text}: each seed must be 0 or more, and given once")
+    if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds {text}: each seed must be from 0 to 2^32 - 1, and given once")
     return seeds

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, printable
 
 ROOT = Path(__file__).parents[2]  # where our packages lie
 
@@ -85,10 +85,15 @@ def exit_code(command: Callable[[], int]) -> int:
     except InputError as error:
         print(f"error: {error.told(OPTION_OF_ARGUMENT)}", file=sys.stderr)
         return USAGE_ERROR
-    except BrokenPipeError:
-        # The reader of a pipe went away (… | head): nothing is wrong, and nobody is left to tell.
-        sys.stdout = None
-        return 0
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of a pipe went away (… | head): nothing is wrong, and nobody is left to tell.
+            sys.stdout = None
+            return 0
+        if error.filename is None:
+            raise
+        print(f"error: {printable(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        return USAGE_ERROR
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED

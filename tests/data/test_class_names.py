@@ -31,6 +31,9 @@ from cnnzoo.data.class_names import look_alikes, positive_class, side_of
         ("De\u0301faut", "sain"),
         ("crack", "wall"),  # one name is enough
         ("spalling", "intact"),
+        ("no_good", "acceptable"),
+        ("Ja", "Nein"),
+        ("not ok", "ok"),
     ],
 )
 def test_the_positive_class_is_recognised_by_the_usual_names(positive, other):
@@ -48,6 +51,9 @@ def test_the_positive_class_is_recognised_by_the_usual_names(positive, other):
         ("1", "7"),
         ("CD", "UD"),
         ("Crack", "crack "),
+        ("No", "Non"),
+        ("go", "no_go"),
+        ("true_negative", "false_negative"),
         ("crack", "sound", "spalling"),
         ("crack",),
     ],
@@ -79,9 +85,8 @@ def test_a_side_of_a_split_is_recognised_by_its_name(name, side):
 
 
 def test_names_that_differ_in_case_spaces_or_unicode_form_alone_are_found():
-    assert look_alikes(["Crack", "crack ", "sound", "cr\u00e1ck", "cra\u0301ck"]) == [
-        ("Crack", "crack "),
-        ("cr\u00e1ck", "cra\u0301ck"),
-    ]
+    assert look_alikes(["Crack", "crack ", "sound", "cra\u0301ck"]) == [("Crack", "crack ", "cra\u0301ck")]
+    for other in ("crack\u200b", "\u0441rack", "cracks", "crack (1)", "CRACK", "crack-"):
+        assert look_alikes(["crack", "sound", other]) == [("crack", other)]
     assert look_alikes(["no crack", "no_crack", "crack"]) == [("no crack", "no_crack")]
     assert look_alikes(["crack", "cracked"]) == []

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnzoo.data.audit.groups_csv import read_groups
 from cnnzoo.data.folders import look_below, mark_as_output
 from cnnzoo.data.manifest import Manifest, build_manifest
 from cnnzoo.data.splits import split_manifest
 from cnnzoo.errors import InputError
+from experiments.auditing.issues import write_csv as write_groups
 
 
 def fill(folder, count=3, start=0):
@@ -21,6 +23,21 @@ def fill(folder, count=3, start=0):
         pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
     return folder
+
+
+def test_a_stray_picture_makes_no_class_of_a_folder_of_folders(tmp_path):
+    for folder in ("D/CD", "D/UD", "P/CP", "P/UP"):
+        fill(tmp_path / folder)
+    fill(tmp_path / "D", 1)
+    with pytest.raises(InputError, match="folders within folders"):
+        build_manifest(tmp_path, progress=False)
+
+
+def test_results_are_no_images(tmp_path):
+    fill(tmp_path / "out" / "a"), fill(tmp_path / "out" / "b")
+    mark_as_output(tmp_path / "out")
+    with pytest.raises(InputError, match="results of cnnzoo, not images"):
+        build_manifest(tmp_path / "out", progress=False)
 
 
 def fill_sides(root, sides, count=12):
@@ -96,6 +113,15 @@ def test_a_given_split_can_be_dealt_out_anew(tmp_path):
     [
         (["D/CD", "D/UD", "P/CP", "P/UP"], "folders within folders: D holds CD and UD, P holds CP and UP"),
         (["wall/a", "wall/b", "roof/a", "roof/b"], "folders within folders"),
+        (
+            ["deck/images/crack", "deck/images/sound", "wall/images/crack", "wall/images/sound"],
+            "deck holds crack",
+        ),
+        (["good/crack", "good/sound", "bad/crack", "bad/sound"], "bad holds crack and sound"),
+        (["train/crack", "train/sound", "negative"], "beside them lies negative"),
+        (["crack/train", "crack/trainval", "sound/train", "sound/trainval"], "not all alike"),
+        (["ground truth", "images"], "look like pictures"),
+        (["crack_images", "crack_masks"], "look like pictures"),
         (
             ["photos/crack", "photos/sound"],
             r"holds one folder, photos, with crack and sound in it; give .*photos",
@@ -237,6 +263,36 @@ def test_a_csv_file_may_give_the_split_and_the_groups(tmp_path):
     assert len(set(by_path.values())) == 6
     manifest.save(tmp_path / "manifest.json")
     assert Manifest.load(tmp_path / "manifest.json").images == manifest.images
+
+
+def test_a_column_of_sides_is_the_split_and_another_unused_one_is_named(tmp_path):
+    fill(tmp_path / "photos", 4)
+    lines = [(f"photos/{i:02}.png", "ab"[i // 2], ("train", "test")[i % 2], "x") for i in range(4)]
+    file = write_csv(tmp_path / "list.csv", [("path", "class", "used for", "weather"), *lines])
+    manifest = build_manifest(file, progress=False)
+    assert sides_of(manifest) == {"train": 2, "validation": 0, "test": 2}
+    (unused,) = manifest.passed_over
+    assert unused.path == "list.csv/weather"
+
+
+def test_one_file_under_two_spellings_is_refused(tmp_path):
+    fill(tmp_path / "photos")
+    for other in ("./photos/00.png", "photos/../photos/00.png", str(tmp_path / "photos" / "00.png")):
+        file = write_csv(tmp_path / "list.csv", [("path", "class"), ("photos/00.png", "a"), (other, "b")])
+        with pytest.raises(InputError, match="line 3 names"):
+            build_manifest(file, progress=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x0cb.png", " a.png", "a.png\u00a0", "a\\b.png", "a\u2028b.png", "a\nb.png"]
+)
+def test_the_groups_that_the_audit_writes_come_back_whatever_the_names(tmp_path, name):
+    fill(tmp_path / "crack"), fill(tmp_path / "sound")
+    Image.new("RGB", (4, 4)).save(tmp_path / "crack" / name, "PNG")
+    manifest = build_manifest(tmp_path, skip_bad=True, progress=False)
+    groups = [(image.path, i // 2) for i, image in enumerate(manifest.images)]
+    write_groups(tmp_path / "groups.csv", ("path", "group"), groups)
+    assert read_groups(tmp_path / "groups.csv", manifest) == [group for _, group in groups]
 
 
 @pytest.mark.parametrize(

@@ -165,10 +165,49 @@ def test_predict_names_what_it_cannot_look_at_and_answers_for_the_rest(saved, im
     ]
     assert "gone.png: a link that leads nowhere" in error
     assert "up: a link to a folder; not followed" in error
-    assert "passed over" in error
+    assert "Passed over" in error
     with (tmp_path / "v.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         paths = {line["path"] for line in csv.DictReader(file)}
     assert os.fsdecode(odd) in paths  # as it is, to be found again
+
+
+def test_pipes_own_results_and_odd_names_neither_hang_nor_forge(model, saved, image, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    os.mkfifo(photos / "pipe.png")
+    (photos / "a.png").write_bytes(image.read_bytes())
+    assert run_predict(saved, photos) == 1
+    assert "pipe.png: no regular file" in capsys.readouterr().err
+    (photos / "runs.jsonl").touch()
+    assert run_predict(saved, photos, image) == 0
+    assert "photos: results of cnnzoo" in capsys.readouterr().err
+    cnnzoo.save_model(model, saved, class_names=("one\tline\n", "two"))
+    run_predict(saved, image)
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "picture"], "--out picture: a picture ends in .png"),
+        (["--csv", "."], ".: a folder"),
+        (["x" * 300], "File name too long"),
+    ],
+)
+def test_what_would_fail_in_the_end_is_refused_at_once(
+    saved, image, monkeypatch, tmp_path, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert run_predict(saved, image, *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_class_names_that_do_not_fit_the_model_are_refused(model, tmp_path):
+    for names in (("one",), ("a", "b", "c"), ("a", "a")):
+        with pytest.raises(cnnzoo.InputError, match="2 different names"):
+            cnnzoo.save_model(model, tmp_path / "m.keras", class_names=names)
+    with pytest.raises(cnnzoo.InputError, match=r"ends in \.keras"):
+        cnnzoo.save_model(model, tmp_path / "m.h5", class_names=NAMES)
 
 
 def test_swapped_arguments_are_one_line_with_the_right_order(saved, image, capsys):

@@ -22,15 +22,17 @@ def read_groups(path: Path, manifest: "Manifest") -> list[int]:
     def wrong(what: str) -> InputError:
         return InputError(f"{{groups}} {printable(path)}: {what}", groups="groups")
 
+    paths = [image.path for image in manifest.images]
+    known = set(paths)
     named: dict[str, str] = {}
     for number, cells in read_table(path, {"path": (), "group": ()}, wrong):
-        name, group = cells["path"], cells["group"]
+        name, group = cells["path"], cells["group"].strip()
+        name = name if name in known else name.strip()  # a name may begin or end with a blank
         if named.setdefault(name, group) != group:
             raise wrong(f"line {number}: {printable(name)!r} is in two groups, {named[name]!r} and {group!r}")
-    paths = [image.path for image in manifest.images]
     missing = [path for path in paths if not named.get(path)]
     if missing:
-        example = min(set(named) - set(paths), default="")
+        example = min(set(named) - known, default="")
         hint = f"; it names {printable(example)!r}, which is no image of {manifest.root}" if example else ""
         raise wrong(f"no group for {len(missing):,} images, {printable(missing[0])!r} the first{hint}")
     numbers: dict[str, int] = {}
