@@ -15,8 +15,7 @@ def test_the_example_trains_tests_and_saves_a_model_that_loads(image_folder, tmp
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "train_crack_net.py", image_folder, "2"],
         cwd=tmp_path,
-        # Beside other tests, the threads of the audit's classifier would wait for each other.
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

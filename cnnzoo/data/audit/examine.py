@@ -164,6 +164,7 @@ def _label_suspects(
     from cleanlab.filter import find_label_issues
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from threadpoolctl import threadpool_limits
 
     labels = np.array([image.label for image in manifest.images])
     if any(len(np.unique(groups[labels == label])) < 2 * FOLDS for label in np.unique(labels)):
@@ -172,10 +173,12 @@ def _label_suspects(
     classes = len(np.unique(labels))
     if any(len(np.unique(labels[rest])) < classes for rest, _ in folds.split(features, labels, groups)):
         return [], None
-    probabilities = cross_val_predict(
-        HistGradientBoostingClassifier(random_state=0),
-        features, labels, groups=groups, cv=folds, method="predict_proba",
-    )  # fmt: skip
+    # Beside any other program its threads wait for each other: 25 s with two, 3 s with one, on 8,000 images.
+    with threadpool_limits(1, user_api="openmp"):
+        probabilities = cross_val_predict(
+            HistGradientBoostingClassifier(random_state=0),
+            features, labels, groups=groups, cv=folds, method="predict_proba",
+        )  # fmt: skip
     best = probabilities.argmax(axis=1)
     accuracy = float((best == labels).mean())
     if accuracy < TRUSTED_ACCURACY:
