@@ -200,7 +200,7 @@ def _split(
         )
     return split, SplitFacts(
         kind=kind,
-        fractions=DEFAULT_FRACTIONS,
+        fractions=_shares(split) if given else DEFAULT_FRACTIONS,
         seed=SPLIT_SEED,
         groups="" if random else sha256(json.dumps(list(groups)).encode()).hexdigest()[:12],
         leaked=len(leaks.get(("train", "test"), ())),
@@ -213,6 +213,11 @@ _CURES = {
     "given groups": "your groups put them into different groups",
     "grouped": "report this as a bug, please",
 }
+
+
+def _shares(split: "Split") -> tuple[float, ...]:
+    sizes = [len(getattr(split, side)) for side in SIDES]
+    return tuple(round(size / sum(sizes), 3) for size in sizes)
 
 
 def _sizes(split: "Split") -> str:

@@ -15,7 +15,8 @@ from experiments.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """How the images were split: `kind` is "grouped", "given groups", "random", or "given" by the folders.
+    """How the images were split: `kind` is "grouped", "given groups", "random", or "given" by the folders,
+    whose shares `fractions` are then.
 
     `groups` is a hash of the groups, `leaked` the number of test images with a twin in training, `train_size`
     the number of training images that was asked for, None for all of the `train_images` that there are.
