@@ -14,7 +14,6 @@ from experiments.reporting.mistakes import Decisions, Mistake
 from experiments.reporting.next_steps import (
     model_file,
     predict_command,
-    predict_program,
     tensorboard_commands,
 )
 from experiments.reporting.notes import class_notes
@@ -193,7 +192,7 @@ def _section(row: Row, comparison: Comparison, svgs: dict[str, str]) -> Section:
         batch_text=_batch_text(comparison.decisions[row.name]),
         augmented=_picture(row, f"figures/augmented-{row.first.recipe}.jpg"),
         model=str(model or ""),
-        predict=predict_command(predict_program(row), model) if model else "",
+        predict=predict_command("cnnzoo predict", model) if model else "",
         seconds=_time_breakdown(row),
     )
 

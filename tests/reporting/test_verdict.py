@@ -361,3 +361,25 @@ def test_a_wide_interval_decides_nothing_unless_a_difference_is_significant(tmp_
         run(tmp_path, "c", np.arange(60) % 12 > 8),
     )
     assert verdict.too_few is None and verdict.chosen.name in ("a", "b")
+
+
+def test_test_images_of_few_groups_are_said_to_be_that_wherever_the_data_are_named(tmp_path, capsys):
+    records = [
+        run(tmp_path, name, np.arange(78) % 13 != place, groups=np.arange(78) // 26)
+        for name, place in (("a", 0), ("b", 6))
+    ]
+    for each in records:
+        append_record(tmp_path, each)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / f"{records[0].run_name}.keras").touch()
+    print_table(write_report(tmp_path), tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    counted = "the 78 test images come from 3 groups"
+    why = "the 78 test images come from only 3 groups (photographs or runs of neighbouring files)"
+    page, table = ((tmp_path / name).read_text() for name in ("report.html", "comparison.md"))
+    for text in (said, page, table):
+        assert f"Too few independent images to decide between a and b: {why} and the 95 % interval" in text
+        assert "What would help: images of many more objects or places" in text
+        assert counted in text
+    assert "No recipe is recommended; to try the most accurate so far, a: " in said
+    assert "No recipe is recommended; to try this one:" in page
