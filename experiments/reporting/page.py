@@ -16,7 +16,7 @@ from experiments.reporting.next_steps import (
     predict_command,
     tensorboard_commands,
 )
-from experiments.reporting.notes import class_notes
+from experiments.reporting.notes import class_notes, scaling_note
 from experiments.reporting.rows import Row, interval_text
 from experiments.reporting.sentences import (
     OWN_IMAGES,
@@ -128,6 +128,7 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         points={field: _points(rows, field) for field in ("train_seconds", "total_params")},
         notes=comparison.notes,
         class_notes=class_notes,
+        scaling_note=scaling_note,
         interval=interval_text,
         traced=all(row.average("tracing_seconds") is not None for row in comparison.finished),
         recipes=len({row.first.recipe for row in rows}),
