@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from cnnzoo.data.audit.summary import AuditFacts
 from experiments.reporting.rows import Row
 from experiments.runs.spec import SIDES, DataFacts
 from experiments.style.text import plain
@@ -43,13 +44,21 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
             f" The files of {plain(name)} are in the order of their photographs." for name in audit.ordered
         )
         suspects = f" Doubtful labels: {audit.label_suspects:,}." if audit.labels_judged else ""
-        lines[data.fingerprint] = (
-            f"Audit of {plain(data.name)}: of {audit.images:,} images {audit.twins:,} have a near-duplicate "
-            f"({audit.identical:,} are exact copies of a file). In a random split "
-            f"{audit.random_split_leaked:,} of {audit.random_split_test:,} test images would have one in "
-            f"training.{ordered}{suspects}"
-        )
+        lines[data.fingerprint] = f"Audit of {plain(data.name)}: {_near_duplicates(audit)}{ordered}{suspects}"
     return list(lines.values())
+
+
+def _near_duplicates(audit: AuditFacts) -> str:
+    if not audit.twins:
+        return f"none of {audit.images:,} images has a near-duplicate."
+    copies = f"{audit.identical:,} are exact copies" if audit.identical else "none is an exact copy"
+    said = f"of {audit.images:,} images {audit.twins:,} have a near-duplicate ({copies} of a file)."
+    if audit.random_split_leaked:
+        said += (
+            f" In a random split {audit.random_split_leaked:,} of {audit.random_split_test:,} test images "
+            "would have one in training."
+        )
+    return said
 
 
 def data_lines(rows: Sequence[Row]) -> list[str]:
