@@ -80,7 +80,7 @@ class TooFew:
                 f"{FEW_OF_A_CLASS} of them are test images"
             )
         if self.groups is not None:
-            found.append("images of many more objects or places, since more of the same ones would not help")
+            found.append("images of many more objects or places, rather than more of the same ones")
         elif self.times is not None:
             # Of a hardly trained network the extrapolation is no advice.
             more = f"about {self.times} times as many" if self.times <= 10 else "many more"
