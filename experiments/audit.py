@@ -57,41 +57,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     manifests = [build_manifest(folder, limit=options.limit, skip_bad=True) for folder in options.folders]
     make_folders(options.out, [""])
     issues: list[Issue] = []
+    written: list[Path] = []
     names = _names(options.folders)
     for name, folder, manifest in zip(names, options.folders, manifests, strict=True):
         say_classes(folder, manifest)
         audit = audit_manifest(manifest)
         issues += issues_of(manifest, audit)
         say_findings(manifest, audit)
-        draw_sheets(options.out, name, manifest, audit)
+        written += draw_sheets(options.out, name, manifest, audit)
         if manifest.already_split:
-            issues += _leaks(options.out, name, manifest, audit)
+            leaks, drawn = _leaks(options.out, name, manifest, audit)
+            issues += leaks
+            written += drawn
         # Every image and its group, for `compare --groups` once somebody has corrected them.
         groups = zip((image.path for image in manifest.images), audit.groups, strict=True)
-        write_csv(options.out / f"groups-{name}.csv", ("path", "group"), groups)
+        written.append(options.out / f"groups-{name}.csv")
+        write_csv(written[-1], ("path", "group"), groups)
     for a, b in combinations(range(len(manifests)), 2):
         first, second = manifests[a], manifests[b]
         found = twins_between(first, second)
         issues += [issue_of_pair(first, second, twin, "leak") for twin in found.twins]
         issues += [issue_of_pair(first, second, twin, DOUBTFUL) for twin in found.doubtful]
         say_leak(first, second, found)
-        draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, found.twins)
+        written += draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, found.twins)
     write_csv(options.out / "issues.csv", Issue._fields, issues)
-    print(f"\nResults are written to {options.out}: issues.csv ({len(issues):,} lines), groups and pictures.")
+    count = f"{len(issues):,} finding{'s' * (len(issues) != 1)}" if issues else "no findings"
+    others = "".join(f", {path.name}" for path in written)
+    print(f"\nResults are written to {options.out}: issues.csv ({count}){others}.")
     return 0
 
 
-def _leaks(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> list[Issue]:
+def _leaks(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> tuple[list[Issue], list[Path]]:
     """Says and draws what leaks between the sides of a folder that is already split."""
     leaks = given_leaks(manifest, audit)
     say_given_leaks(manifest, leaks)
+    written: list[Path] = []
     for (first, second), leaked in leaks.items():
-        draw_pairs(out / f"leak-{name}-{first}-{second}.jpg", manifest, manifest, list(leaked.values()))
-    return [
+        file = out / f"leak-{name}-{first}-{second}.jpg"
+        written += draw_pairs(file, manifest, manifest, list(leaked.values()))
+    issues = [
         issue_of_pair(manifest, manifest, twin, f"leak_{first}_{second}")
         for (first, second), leaked in leaks.items()
         for twin in leaked.values()
     ]
+    return issues, written
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -29,7 +29,9 @@ class Scores:
         labels: (n,) true class ids.
         probabilities: (n, classes).
         accuracy: share of images whose most probable class is the true one.
-        low, high: Wilson's 95 % interval of the accuracy (Wilson 1927), for independent images.
+        low, high: Wilson's 95 % interval of the accuracy (Wilson 1927), as if the images were independent.
+            Of images that come from a few groups (photographs, runs of neighbouring files) it is far too
+            narrow; `cnnzoo compare` computes its interval over groups.
         loss: mean cross-entropy in nats.
         confusion: (classes, classes) counts, a row per true class, a column per predicted class.
         precision, recall, f1: (classes,); 0 where a class was never predicted.
@@ -56,6 +58,8 @@ class Scores:
 
 def evaluate(model: keras.Model, images: ImageSet) -> Scores:
     """Predicts every image of `images` once and scores the predictions.
+
+    The interval takes the images to be independent; tiles of a few photographs are not.
 
     Raises:
         InputError: `images` is no side of what `load_datasets` returns.

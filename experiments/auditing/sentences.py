@@ -51,13 +51,18 @@ def say_findings(manifest: "Manifest", audit: "Audit") -> None:
         print(f"  Unusable: {printable(bad.path)}: {bad.reason}")
     if len(manifest.bad) > LISTED:
         print(f"  … and {len(manifest.bad) - LISTED:,} more unusable files; issues.csv names them all")
-    print(f"  {found.twins:,} images have a near-duplicate; {found.identical:,} of them are copies of a file")
+    print(f"  {_near_duplicates(found)}")
     if found.fallback:
         print(f"  {found.fallback} ({DOUBTFUL} in issues.csv)")
     crossed = sum(manifest.images[t.first].label != manifest.images[t.second].label for t in audit.twins)
     if crossed:
-        print(f"  {crossed:,} pairs of near-duplicates lie in different classes")
-    if found.random_split_test and not manifest.already_split:
+        several = crossed != 1
+        print(
+            f"  {crossed:,} pair{'s' * several} of near-duplicates lie{'s' * (not several)} in different "
+            "classes: one of the labels is wrong, or the same place was photographed with and without what "
+            "is looked for: see kind twin_in_other_class in issues.csv"
+        )
+    if found.random_split_leaked and not manifest.already_split:
         print(_random_leak(found))
     for name, length in audit.ordered.items():
         print(
@@ -71,6 +76,13 @@ def say_findings(manifest: "Manifest", audit: "Audit") -> None:
     print(f"  Odd exposure, focus or size: {told or 'none'}")
 
 
+def _near_duplicates(found: AuditFacts) -> str:
+    if not found.twins:
+        return "No image has a near-duplicate"
+    copies = f"{found.identical:,} of them are copies of a file" if found.identical else "none is a copy"
+    return f"{found.twins:,} images have a near-duplicate; {copies}"
+
+
 def _random_leak(found: AuditFacts) -> str:
     return (
         f"  With a random split, {found.random_split_leaked:,} of {found.random_split_test:,} test "
@@ -80,11 +92,12 @@ def _random_leak(found: AuditFacts) -> str:
 
 def _labels(audit: "Audit") -> str:
     if audit.label_accuracy is None:
-        return "Labels: not judged, since there are too few groups of images"
+        return "Labels not checked: there are too few groups of images"
     if audit.label_accuracy < TRUSTED_ACCURACY:
         return (
-            f"Labels: not judged, since a simple classifier is right for {audit.label_accuracy:.1%} of the "
-            f"images alone, and its doubts count from {TRUSTED_ACCURACY:.0%} on"
+            "Labels not checked: the quick check behind it was right on only "
+            f"{100 * audit.label_accuracy:.1f} % of the images, and its doubts mean something from "
+            f"{100 * TRUSTED_ACCURACY:.0f} % on"
         )
     return f"Labels: {len(audit.suspects):,} are doubtful"
 

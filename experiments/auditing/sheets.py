@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cnnzoo.data.audit.summary import random_split
 from experiments.style.contact_sheet import draw_sheet
+from experiments.style.text import shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,15 +20,17 @@ SHOWN = 24  # pictures on a contact sheet
 GROUPS_SHOWN = 50
 GROUP_PICTURES = 6
 TILE = 160  # pixels
+NAME_LENGTH = 28  # characters above a picture
 
 
-def draw_sheets(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> None:
-    """Draws twins, doubtful labels, odd images and groups of a folder."""
-
+def draw_sheets(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> list[Path]:
+    """Draws near-duplicates, doubtful labels, odd images and groups of a folder; returns what was drawn."""
     split = random_split(manifest)
     # The pairs that a random split would tear apart, where there are any.
     torn = list(dict.fromkeys(audit.leaked(split).values())) if split else []
-    draw_pairs(out / f"twins-{name}.jpg", manifest, manifest, torn or audit.twins)
+    what = "near-duplicates that a random split would tear apart" if torn else "near-duplicates"
+    file = out / f"near-duplicates-{name}.jpg"
+    written = draw_pairs(file, manifest, manifest, torn or audit.twins, what)
     names = manifest.class_names
     if audit.suspects:
         shown = audit.suspects[:SHOWN]
@@ -35,19 +38,28 @@ def draw_sheets(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> N
             out / f"labels-{name}.jpg",
             [_tile(manifest, suspect.image) for suspect in shown],
             [_title(manifest, s.image, f"is it {names[s.suggested]}?") for s in shown],
+            heading=f"{len(shown):,} of {len(audit.suspects):,} doubtful labels",
         )
+        written.append(out / f"labels-{name}.jpg")
     if audit.oddities:
         odd = audit.oddities[:SHOWN]
         draw_sheet(
             out / f"odd-{name}.jpg",
             [_tile(manifest, oddity.image) for oddity in odd],
             [_title(manifest, oddity.image, oddity.kind) for oddity in odd],
+            heading=f"{len(odd):,} of {len(audit.oddities):,} images of odd exposure, focus or size",
         )
-    _draw_groups(out / f"groups-{name}.jpg", manifest, audit)
+        written.append(out / f"odd-{name}.jpg")
+    return written + _draw_groups(out / f"groups-{name}.jpg", manifest, audit)
 
 
 def _title(manifest: "Manifest", image: int, text: str) -> str:
-    return f"{Path(manifest.images[image].path).name[:22]}\n{text}"
+    return f"{_named(manifest, image)}\n{text}"
+
+
+def _named(manifest: "Manifest", image: int) -> str:
+    """Class and file of an image, as they fit above a picture."""
+    return shorten(manifest.images[image].path, NAME_LENGTH)
 
 
 def _tile(manifest: "Manifest", image: int) -> "npt.NDArray[np.uint8]":
@@ -56,41 +68,45 @@ def _tile(manifest: "Manifest", image: int) -> "npt.NDArray[np.uint8]":
     return resize_image(read_image(manifest.root / manifest.images[image].path), TILE)
 
 
-def draw_pairs(path: Path, first: "Manifest", second: "Manifest", twins: "Sequence[Twin]") -> None:
-    """Some pairs, near-duplicates before copies: both images, one above the other."""
+def draw_pairs(
+    path: Path, first: "Manifest", second: "Manifest", twins: "Sequence[Twin]", what: str = "near-duplicates"
+) -> list[Path]:
+    """Some pairs, near-duplicates before copies: both images, one above the other. Returns what was drawn."""
     import numpy as np
 
     near = [twin for twin in twins if twin.score < 1] or list(twins)
     some = np.random.default_rng(0).permutation(len(near))[:SHOWN]
     if not len(some):
-        return
+        return []
     chosen = [near[i] for i in sorted(some)]
     white = np.full((4, TILE, 3), 255, np.uint8)
     draw_sheet(
         path,
         [np.vstack([_tile(first, twin.first), white, _tile(second, twin.second)]) for twin in chosen],
-        [
-            f"{Path(first.images[t.first].path).name[:20]}\n{Path(second.images[t.second].path).name[:20]}"
-            for t in chosen
-        ],
+        [f"{_named(first, twin.first)}\n{_named(second, twin.second)}" for twin in chosen],
         columns=8,
         height=3.9,
+        heading=f"{len(chosen):,} of {len(twins):,} pairs of {what}: above the first, below the second",
     )
+    return [path]
 
 
-def _draw_groups(path: Path, manifest: "Manifest", audit: "Audit") -> None:
-    """Fifty groups of several images, up to six of each in a row of its own."""
+def _draw_groups(path: Path, manifest: "Manifest", audit: "Audit") -> list[Path]:
+    """Fifty groups of several images, up to six of each in a row of its own, by their numbers in the CSV."""
     import numpy as np
 
     groups = audit.groups_of_many
     some = np.random.default_rng(0).permutation(len(groups))[:GROUPS_SHOWN]
     if not len(some):
-        return
+        return []
     blank = np.full((TILE, TILE, 3), 255, np.uint8)
     tiles, titles = [], []
     for i in sorted(some):
         members = groups[i][:GROUP_PICTURES]
         tiles += [_tile(manifest, image) for image in members] + [blank] * (GROUP_PICTURES - len(members))
-        titles += [Path(manifest.images[image].path).name[:22] for image in members]
+        about = f"group {audit.groups[members[0]]}: {len(groups[i]):,} images"
+        titles += [f"{about if image == members[0] else ''}\n{_named(manifest, image)}" for image in members]
         titles += [""] * (GROUP_PICTURES - len(members))
-    draw_sheet(path, tiles, titles, columns=GROUP_PICTURES)
+    heading = f"{len(some):,} of {len(groups):,} groups of several images; numbers as in {path.stem}.csv"
+    draw_sheet(path, tiles, titles, columns=GROUP_PICTURES, heading=heading)
+    return [path]

@@ -92,8 +92,10 @@ class Comparison:
 
     @cached_property
     def data_sets(self) -> list[Row]:
-        """A row for each data set and kind of split: the one with the most training images, run last."""
-        by_size = sorted(self.rows, key=lambda row: (row.images("train"), row.first.started))
+        """A row for each data set and kind of split: that with the most training images, finished last."""
+        by_size = sorted(
+            self.rows, key=lambda row: (row.images("train"), bool(row.predictions), row.first.started)
+        )
         return list(
             {(row.first.data.fingerprint, row.first.data.split.kind): row for row in by_size}.values()
         )

@@ -201,16 +201,20 @@ def _why(verdicts: Decisions, i: int, predicted: int) -> str:
     """The probability behind a mistake, of the runs that made it, and the threshold where that decided."""
     row, names = verdicts.row, verdicts.row.class_names
     runs = [run for run, decided in enumerate(verdicts.decided) if decided[i] == predicted]
+    mean = "mean " if len(runs) > 1 else ""
     positive = row.first.data.positive
     involved = positive in (names[predicted], names[verdicts.labels[i]])
     points = [row.results[run].operating_point for run in runs]
     if not involved or any(point is None for point in points):
         probability = np.mean([verdicts.probabilities[run][i, predicted] for run in runs])
-        return f"probability of {names[predicted]} {probability:.3f}"
+        return f"{mean}probability of {names[predicted]} {probability:.3f}"
     label = names.index(positive)
     probability = float(np.mean([verdicts.probabilities[run][i, label] for run in runs]))
     threshold = float(np.mean([point["threshold"] for point in points if point]))
     # As many digits as show which is larger.
     digits = next((n for n in (3, 4, 5) if f"{probability:.{n}f}" != f"{threshold:.{n}f}"), 6)
     side = "at or above" if predicted == label else "below"
-    return f"probability of {positive} {probability:.{digits}f}, {side} the threshold {threshold:.{digits}f}"
+    return (
+        f"{mean}probability of {positive} {probability:.{digits}f}, {side} the {mean}threshold "
+        f"{threshold:.{digits}f}"
+    )

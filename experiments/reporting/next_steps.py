@@ -8,6 +8,8 @@ from pathlib import Path
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.rows import Row
 
+NOT_RECOMMENDED = "No recipe is recommended; to try"
+
 
 def tensorboard_to_type() -> str:
     """What TensorBoard is called here and now; one that is not on the PATH has its folder."""
@@ -29,18 +31,18 @@ def model_file(row: Row) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def models_to_use(comparison: Comparison) -> list[tuple[str, Path]]:
-    """Name and saved model of each recommended row, else of the most accurate that works."""
-    rows = [verdict.chosen or verdict.best for verdict in comparison.verdicts if verdict.working]
-    found = [(row.name, model_file(row)) for row in rows]
-    return [(name, file) for name, file in found if file is not None]
+def model_to_use(comparison: Comparison) -> tuple[str, Path] | None:
+    """What to do with a model, the recommended or else the most accurate that works, and its file."""
+    for verdict in comparison.verdicts:
+        row = verdict.chosen or verdict.best
+        file = model_file(row) if verdict.working else None
+        if file is not None:
+            recommended = f"To classify images with {row.name}:"
+            so_far = "the most accurate so far, " if len(verdict.rows) > 1 else ""
+            return (recommended if verdict.chosen else f"{NOT_RECOMMENDED} {so_far}{row.name}:"), file
+    return None
 
 
 def predict_command(program: str, model: Path) -> str:
     """Asks `model` about images; `program` is what the predict command is called."""
     return f"{program} {shlex.quote(str(model))} IMAGE_OR_FOLDER"
-
-
-def predict_program(row: Row) -> str:
-    """What the predict command is called where the row's runs were started."""
-    return "cnnzoo predict" if row.first.command.startswith("cnnzoo ") else "python -m experiments.predict"

@@ -8,6 +8,8 @@ from experiments.style.text import few_listed, plain
 
 OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
+FEW_TO_CALIBRATE = 500  # validation images, of which few lie near the decision
+
 
 def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     """What a reader must know before comparing this row with the others."""
@@ -57,8 +59,21 @@ def class_notes(row: Row) -> list[str]:
     if row.collapsed_seeds:
         seeds = f"{len(row.collapsed_seeds)} of {len(row.finished)} seeds"
         classes = dict.fromkeys(name for record in row.finished for name in record.never_predicted)
-        notes.append(f"{seeds} never predict{'s' * (len(row.collapsed_seeds) == 1)} {few_listed([*classes])}")
+        notes.append(
+            f"{seeds} never predict{'s' * (len(row.collapsed_seeds) == 1)} {few_listed([*classes])}: trained "
+            "too briefly or on too few images; more epochs or more images may help"
+        )
     return notes
+
+
+def scaling_note(row: Row) -> str:
+    """A sentence where temperature scaling made the calibration error larger; empty elsewhere."""
+    before, after = row.average("calibration_error_raw"), row.average("calibration_error")
+    if before is None or after is None or round(after, 4) <= round(before, 4):
+        return ""
+    count = row.images("validation")
+    few = f"with so few validation images ({count:,})" if count < FEW_TO_CALIBRATE else "on these test images"
+    return f"Temperature scaling did not help {few}. "
 
 
 def _random_weights_schedule(row: Row) -> str:

@@ -14,10 +14,9 @@ from experiments.reporting.mistakes import Decisions, Mistake
 from experiments.reporting.next_steps import (
     model_file,
     predict_command,
-    predict_program,
     tensorboard_commands,
 )
-from experiments.reporting.notes import class_notes
+from experiments.reporting.notes import class_notes, scaling_note
 from experiments.reporting.rows import Row, interval_text
 from experiments.reporting.sentences import (
     OWN_IMAGES,
@@ -129,6 +128,7 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         points={field: _points(rows, field) for field in ("train_seconds", "total_params")},
         notes=comparison.notes,
         class_notes=class_notes,
+        scaling_note=scaling_note,
         interval=interval_text,
         traced=all(row.average("tracing_seconds") is not None for row in comparison.finished),
         recipes=len({row.first.recipe for row in rows}),
@@ -193,7 +193,7 @@ def _section(row: Row, comparison: Comparison, svgs: dict[str, str]) -> Section:
         batch_text=_batch_text(comparison.decisions[row.name]),
         augmented=_picture(row, f"figures/augmented-{row.first.recipe}.jpg"),
         model=str(model or ""),
-        predict=predict_command(predict_program(row), model) if model else "",
+        predict=predict_command("cnnzoo predict", model) if model else "",
         seconds=_time_breakdown(row),
     )
 

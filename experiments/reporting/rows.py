@@ -72,10 +72,18 @@ class Row:
         values = [getattr(result, field) for result in self.results]
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
-    def class_mean(self, class_name: str, score: str) -> float | None:
-        """The mean over the finished seeds of a class's `precision`, `recall`, `f1` or `support`."""
-        scores = [result.per_class.get(class_name, {}).get(score) for result in self.results]
-        return _mean([value for value in scores if value is not None])
+    def class_score(self, class_name: str, score: str) -> float | None:
+        """A class's `precision`, `recall` or `f1` by the most probable class, all finished seeds together.
+
+        No mean over the seeds: one that never predicts the class has no precision.
+        """
+        if class_name not in self.class_names or not self.results:
+            return None
+        counts = np.sum([result.confusion for result in self.results], axis=0)
+        label = self.class_names.index(class_name)
+        actual, predicted = counts[label].sum(), counts[:, label].sum()
+        whole = {"recall": actual, "precision": predicted, "f1": (actual + predicted) / 2}[score]
+        return float(counts[label, label] / max(whole, 1))
 
     @cached_property
     def never_predicted(self) -> list[str]:

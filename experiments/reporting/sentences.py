@@ -1,10 +1,12 @@
 """The sentences beside the tables."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from cnnzoo.data.audit.summary import AuditFacts
 from experiments.reporting.rows import Row
 from experiments.runs.spec import SIDES, DataFacts
 from experiments.style.text import plain
@@ -42,19 +44,28 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
             f" The files of {plain(name)} are in the order of their photographs." for name in audit.ordered
         )
         suspects = f" Doubtful labels: {audit.label_suspects:,}." if audit.labels_judged else ""
-        lines[data.fingerprint] = (
-            f"Audit of {plain(data.name)}: of {audit.images:,} images {audit.twins:,} have a near-duplicate "
-            f"({audit.identical:,} are exact copies of a file). In a random split "
-            f"{audit.random_split_leaked:,} of {audit.random_split_test:,} test images would have one in "
-            f"training.{ordered}{suspects}"
-        )
+        lines[data.fingerprint] = f"Audit of {plain(data.name)}: {_near_duplicates(audit)}{ordered}{suspects}"
     return list(lines.values())
+
+
+def _near_duplicates(audit: AuditFacts) -> str:
+    if not audit.twins:
+        return f"none of {audit.images:,} images has a near-duplicate."
+    copies = f"{audit.identical:,} are exact copies" if audit.identical else "none is an exact copy"
+    said = f"of {audit.images:,} images {audit.twins:,} have a near-duplicate ({copies} of a file)."
+    if audit.random_split_leaked:
+        said += (
+            f" In a random split {audit.random_split_leaked:,} of {audit.random_split_test:,} test images "
+            "would have one in training."
+        )
+    return said
 
 
 def data_lines(rows: Sequence[Row]) -> list[str]:
     """The data behind the rows, with their classes, a sentence each."""
     lines: dict[str, str] = {}
-    for row in rows:
+    # Of rows with the same data one that has a result last: it knows the groups of the test images.
+    for row in sorted(rows, key=lambda row: row.test_groups is not None):
         data = row.first.data
         count = len(data.bad)
         left_out = f"; {count} file{'s' * (count != 1)} left out" if count else ""
@@ -79,7 +90,15 @@ def class_line(row: Row) -> str:
         ordered = sorted(totals, key=lambda name: totals[name])
         classes = f"{len(totals)} classes, the rarest {_class(data, ordered[0], totals[ordered[0]])}"
         classes += f", the most frequent {_class(data, ordered[-1], totals[ordered[-1]])}"
-    return f"Data: {plain(data.name)}, {data.split.kind} split. {classes}."
+    return f"Data: {plain(data.name)}, {data.split.kind} split. {classes}{test_groups(row)}."
+
+
+def test_groups(row: Row) -> str:
+    """From how many groups the test images come; empty where each is one of its own."""
+    groups = row.test_groups
+    if groups is None or groups == row.results[0].test_images:
+        return ""
+    return f"; the {row.results[0].test_images:,} test images come from {groups:,} group{'s' * (groups != 1)}"
 
 
 def _class(data: DataFacts, name: str, total: int) -> str:
@@ -103,5 +122,6 @@ def machine_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def commands_of(rows: Sequence[Row]) -> list[str]:
-    """The commands behind the rows, each once."""
-    return list(dict.fromkeys(plain(record.command) for row in rows for record in row.records))
+    """The commands behind the rows, each once, spelt as in the README however they were started."""
+    commands = [plain(record.command) for row in rows for record in row.records]
+    return list(dict.fromkeys(re.sub(r"^python -m experiments\.", "cnnzoo ", each) for each in commands))

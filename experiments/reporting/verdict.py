@@ -17,6 +17,8 @@ SAME_SPEED = 1.25  # times per image below this ratio count as equal: the machin
 # recipe that is a tenth worse could look the same.
 FEW_OF_A_CLASS = 10
 WIDE_INTERVAL = 0.1
+# Where the test images come from fewer groups than this, that is why the interval is wide.
+FEW_GROUPS = 30
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class TooFew:
             `FEW_OF_A_CLASS` of them are for testing; None where it has enough.
         times: how many times as many test images would narrow the interval to `WIDE_INTERVAL`; None where it
             is narrower.
+        groups: how many groups the test images come from, where the interval is wide for want of them.
     """
 
     between: tuple[Row, ...]
@@ -39,6 +42,12 @@ class TooFew:
     interval: tuple[float, float]
     folder_images: int | None
     times: int | None
+    groups: int | None
+
+    @property
+    def noun(self) -> str:
+        """What there is too little of."""
+        return "images" if self.groups is None else "independent images"
 
     @property
     def why(self) -> str:
@@ -48,6 +57,10 @@ class TooFew:
             found.append(
                 f"only {count} test image{'s' * (count != 1)} show{'s' * (count == 1)} {plain(self.rarest)}"
             )
+        if self.groups is not None:
+            come = f"come from only {self.groups} groups" if self.groups > 1 else "all come from one group"
+            images = self.between[0].results[0].test_images
+            found.append(f"the {images:,} test images {come} (photographs or runs of neighbouring files)")
         if self.times is not None:
             low, high = self.interval
             found.append(
@@ -55,7 +68,7 @@ class TooFew:
                 if len(self.between) > 1
                 else f"the 95 % interval spans {low:.2f} to {high:.2f}"
             )
-        return " and ".join(found)
+        return listed(found)
 
     @property
     def help(self) -> str:
@@ -66,8 +79,10 @@ class TooFew:
                 f"about {self.folder_images:,} images of {plain(self.rarest)} in the data, so that "
                 f"{FEW_OF_A_CLASS} of them are test images"
             )
-        if self.times is not None:
-            # Of a hardly trained network, or of few groups, the extrapolation is no advice.
+        if self.groups is not None:
+            found.append("images of many more objects or places, rather than more of the same ones")
+        elif self.times is not None:
+            # Of a hardly trained network the extrapolation is no advice.
             more = f"about {self.times} times as many" if self.times <= 10 else "many more"
             found.append(f"{more} test images of other objects or places")
         return f"What would help: {'; and '.join(found)}."
@@ -173,6 +188,7 @@ def _too_few(equal: Sequence[Row]) -> TooFew | None:
     if not few and not wide:
         return None
     share = (best.first.data.split.fractions or (0.1,))[-1]
+    groups = best.test_groups or best.results[0].test_images
     return TooFew(
         between=tuple(equal),
         rarest=rarest,
@@ -181,6 +197,7 @@ def _too_few(equal: Sequence[Row]) -> TooFew | None:
         folder_images=math.ceil(FEW_OF_A_CLASS / share - 1e-9) if few else None,
         # A width falls with the root of the number of images.
         times=math.ceil(((high - low) / WIDE_INTERVAL) ** 2) if wide else None,
+        groups=groups if wide and groups < min(FEW_GROUPS, best.results[0].test_images) else None,
     )
 
 
@@ -212,7 +229,7 @@ def _recommendation(verdict: Verdict) -> str:
     if verdict.too_few is not None:
         task = "decide between" if len(verdict.equal) > 1 else "judge"
         names = listed([row.name for row in verdict.equal])
-        return f"Too few images to {task} {names}: {verdict.too_few.why}."
+        return f"Too few {verdict.too_few.noun} to {task} {names}: {verdict.too_few.why}."
     if len(verdict.rows) == 1:
         return (
             f"Only {best.name} was tested: accuracy {_accuracy(best)} on {_images(verdict)}; "

@@ -74,6 +74,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
             "rarest_class": few.rarest,
             "rarest_class_test_images": few.rarest_images,
             "interval_of_the_best": list(few.interval),
+            "test_groups": verdict.best.test_groups,
             "why": few.why,
             "what_would_help": few.help,
         },

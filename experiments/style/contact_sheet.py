@@ -1,5 +1,6 @@
 """Grids of photographs with a line under each: augmented samples, verdicts."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from cnnzoo.errors import printable
 
 PLAIN = "#222222"
 WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines
+HEADING_LINE = 0.2  # inches
 
 
 def draw_sheet(
@@ -22,28 +24,34 @@ def draw_sheet(
     columns: int = 6,
     height: float = 2.15,
     colours: Sequence[str] = (),
+    heading: str = "",
 ) -> None:
     """Writes a picture with a tile per image and its title above.
 
     `height` is that of a tile with its title, in inches; `colours` are the titles', by default all alike.
+    `heading` stands above them all.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    wide, high = WIDTH * columns, height * rows
+    # A heading has lines as wide as the sheet, of about eleven characters an inch.
+    lines = textwrap.wrap(printable(heading), int(11 * WIDTH * columns))
+    top = HEADING_LINE * (len(lines) + 1) if lines else 0.0
+    wide, high = WIDTH * columns, height * rows + top
     figure = Figure(figsize=(wide, high), dpi=100)
     FigureCanvasAgg(figure)
     for i, image in enumerate(images):
         # Placed by hand: matplotlib's own layout takes minutes for hundreds of tiles.
-        left, bottom = WIDTH * (i % columns), high - height * (i // columns + 1)
+        left, bottom = WIDTH * (i % columns), high - top - height * (i // columns + 1)
         inner = WIDTH - GAP, height - TITLE
         axes = figure.add_axes(((left + GAP / 2) / wide, bottom / high, inner[0] / wide, inner[1] / high))
         axes.imshow(image, aspect="equal")
         axes.set_axis_off()
         title = "\n".join(printable(line) for line in titles[i].split("\n"))
         axes.set_title(title, fontsize=7.5, color=colours[i] if colours else PLAIN)
+    figure.text(GAP / wide, 1 - GAP / high, "\n".join(lines), fontsize=10, color=PLAIN, va="top")
     figure.savefig(path)
 
 

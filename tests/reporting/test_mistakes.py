@@ -107,6 +107,9 @@ def test_a_mistake_of_the_threshold_says_so(tmp_path):
         ((mistake,),) = mistakes_of(rows_of(tmp_path, changed))
         assert (mistake.path, mistake.why) == ("3.jpg", why)
         assert mistake.kind == "Actual Positive, predicted Negative"
+    both = [made, run(tmp_path, "a", with_mistakes(3), seed=1)]
+    ((mistake,),) = mistakes_of(rows_of(tmp_path, *both))
+    assert mistake.why.startswith("mean probability of Negative ")
 
 
 def test_samples_take_turns_and_the_test_batch_is_the_same_for_all_runs():

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from cnnzoo.data.sources import synthetic
 from experiments.reporting import sentences as markup
 from experiments.reporting.charts.row import row_charts
-from experiments.reporting.charts.shared import learning_curves
+from experiments.reporting.charts.shared import learning_curves, shared_curves
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.mistakes import Decisions
 from experiments.reporting.page import SHARED_CURVES
@@ -329,7 +329,34 @@ def test_a_seed_that_collapsed_is_counted(tmp_path):
         run(tmp_path, "a", ALWAYS_NEGATIVE, labels=RARE, seed=1),
     ]
     (notes,) = compared(tmp_path, *made).notes.values()
-    assert notes[0] == "1 of 2 seeds never predicts Positive"
+    assert notes[0].startswith(
+        "1 of 2 seeds never predicts Positive: trained too briefly or on too few images"
+    )
+
+
+def test_the_csv_has_the_precision_of_all_seeds_together_as_the_page(tmp_path):
+    right = [np.arange(len(RARE)) % 4 > 0, ALWAYS_NEGATIVE]
+    made = [run(tmp_path, "a", each, labels=RARE, seed=seed) for seed, each in enumerate(right)]
+    (row,) = rows_of(tmp_path, *made)
+    line = csv_row(row, NAMES)
+    for scores in Decisions(row).class_report[:2]:
+        for score in ("precision", "recall", "f1"):
+            assert line[f"{score}_{scores.name}"] == pytest.approx(getattr(scores, score))
+
+
+def test_too_few_images_for_a_reliability_curve_leave_it_out(tmp_path):
+    made = run(tmp_path, "a", with_mistakes(3)[:8])
+    rows = rows_of(tmp_path, made)
+    assert "reliability" not in row_charts(Decisions(rows[0]))
+    assert "reliability" not in shared_curves(rows)
+
+
+def test_a_temperature_that_makes_the_error_larger_is_said_not_to_help(tmp_path):
+    made = run(tmp_path, "a", with_mistakes(3), calibration_error_raw=0.05, calibration_error=0.07)
+    append_record(tmp_path, made)
+    write_report(tmp_path)
+    said = "Temperature scaling did not help with so few validation images (100)."
+    assert said in (tmp_path / "report.html").read_text()
 
 
 def test_too_few_images_of_a_class_decide_nothing(tmp_path):
@@ -361,3 +388,25 @@ def test_a_wide_interval_decides_nothing_unless_a_difference_is_significant(tmp_
         run(tmp_path, "c", np.arange(60) % 12 > 8),
     )
     assert verdict.too_few is None and verdict.chosen.name in ("a", "b")
+
+
+def test_test_images_of_few_groups_are_said_to_be_that_wherever_the_data_are_named(tmp_path, capsys):
+    records = [
+        run(tmp_path, name, np.arange(78) % 13 != place, groups=np.arange(78) // 26)
+        for name, place in (("a", 0), ("b", 6))
+    ]
+    for each in records:
+        append_record(tmp_path, each)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / f"{records[0].run_name}.keras").touch()
+    print_table(write_report(tmp_path), tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    counted = "the 78 test images come from 3 groups"
+    why = "the 78 test images come from only 3 groups (photographs or runs of neighbouring files)"
+    page, table = ((tmp_path / name).read_text() for name in ("report.html", "comparison.md"))
+    for text in (said, page, table):
+        assert f"Too few independent images to decide between a and b: {why} and the 95 % interval" in text
+        assert "What would help: images of many more objects or places" in text
+        assert counted in text
+    assert "No recipe is recommended; to try the most accurate so far, a: " in said
+    assert "No recipe is recommended; to try this one:" in page

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from experiments.reporting.charts.shared import filled_bins
 from experiments.reporting.mistakes import Decisions
 from experiments.reporting.rows import Row
 from experiments.runs.records import RunResult
@@ -31,7 +32,8 @@ def row_charts(decisions: Decisions) -> "dict[str, Callable[[Figure], None]]":
     if row.results[0].confusion:
         charts["confusion"] = partial(_confusion, decisions=decisions)
     if decisions.decided:
-        charts["reliability"] = partial(_reliability, decisions=decisions)
+        if filled_bins(row):
+            charts["reliability"] = partial(_reliability, decisions=decisions)
         if row.first.data.positive in row.class_names:
             charts["precision"] = partial(_precision, decisions=decisions)
     return charts

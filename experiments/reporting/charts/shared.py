@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from cnnzoo.evaluation.calibration import ReliabilityBin
+
 ABSTAINED = np.linspace(0, 0.5, 51)
 
 
@@ -30,7 +32,8 @@ def shared_curves(rows: Sequence[Row]) -> "dict[str, Callable[[Figure], None]]":
         charts["robustness"] = partial(_robustness, rows=robust)
     predicted = [row for row in rows if row.predictions]
     if predicted:
-        charts["reliability"] = partial(_reliability, rows=predicted)
+        if any(filled_bins(row) for row in predicted):
+            charts["reliability"] = partial(_reliability, rows=predicted)
         charts["abstention"] = partial(_abstention, rows=predicted)
     return charts
 
@@ -77,15 +80,12 @@ def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
 
 
 def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
-    from cnnzoo.evaluation.calibration import reliability
-
     figure.set_size_inches(4.6, 3.4)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     lowest = 1.0
     for i, row in enumerate(rows):
-        labels = np.concatenate([each.labels for each in row.predictions])
-        bins = [b for b in reliability(labels, _calibrated(row)) if b.count >= FEW]
+        bins = filled_bins(row)
         lowest = min([lowest, *(b.confidence for b in bins)])
         axes.plot(
             [b.confidence for b in bins],
@@ -95,6 +95,14 @@ def _reliability(figure: "Figure", *, rows: Sequence[Row]) -> None:
         )
     axes.set(xlim=(lowest - 0.03, 1.01), ylim=(-0.02, 1.02), xlabel="Confidence", ylabel="Accuracy")
     _finish(figure, axes, [row.name for row in rows])
+
+
+def filled_bins(row: Row) -> "list[ReliabilityBin]":
+    """The bins of confidence that have images enough to show how often they are right, all seeds together."""
+    from cnnzoo.evaluation.calibration import reliability
+
+    labels = np.concatenate([each.labels for each in row.predictions])
+    return [each for each in reliability(labels, _calibrated(row)) if each.count >= FEW]
 
 
 def _calibrated(row: Row) -> npt.NDArray[np.float64]:

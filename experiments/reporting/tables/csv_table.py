@@ -43,7 +43,7 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     values["accuracy_before_training"] = row.average("val_accuracy_before")
     values["loss_before_training"] = row.average("val_loss_before")
     for score in ("recall", "precision", "f1"):
-        values |= {f"{score}_{name}": row.class_mean(name, score) for name in class_names}
+        values |= {f"{score}_{name}": row.class_score(name, score) for name in class_names}
     values |= {name: row.average(name) for name in PROBABILITY_SCORES}
     for name in other_names:
         values |= {f"also_{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}

@@ -10,7 +10,7 @@ from cnnzoo.files import write_whole
 from experiments.cli.process import to_type
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.next_steps import (
-    models_to_use,
+    model_to_use,
     predict_command,
     tensorboard_commands,
     tensorboard_to_type,
@@ -116,9 +116,8 @@ def print_table(comparison: Comparison, out: Path) -> None:
     tell(f"\nResults are written to {out}: {written}.")
     if commands := tensorboard_commands(comparison, tensorboard_to_type()):
         tell_command("Learning curves in TensorBoard:", *commands)
-    if models := models_to_use(comparison):
-        name, model = models[0]
-        tell_command(f"To classify images with {name}:", predict_command(to_type("predict"), model))
+    if next_step := model_to_use(comparison):
+        tell_command(next_step[0], predict_command(to_type("predict"), next_step[1]))
 
 
 def _tell_notes(comparison: Comparison, tell: Callable[[str], None]) -> None:
