@@ -67,6 +67,13 @@ def pytest_runtest_call():
     seed_everything()
 
 
+def pytest_collection_modifyitems(items):
+    # What runs whole commands comes first: at the end, one worker would wait long for the other.
+    items.sort(
+        key=lambda item: item.path.parent not in (Path(__file__).parent, Path(__file__).parent / "search")
+    )
+
+
 def pytest_collection_finish():
     # Looking for garbage among TensorFlow's millions of objects takes a seventh of the tests' time.
     gc.freeze()

@@ -13,6 +13,7 @@ from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.errors import InputError
 from experiments import audit
+from experiments.cli.folder_lines import doubts
 from experiments.cli.process import exit_code
 from experiments.compare import main
 from experiments.runs.data_plan import DataRequest, prepare_data
@@ -188,11 +189,10 @@ def test_the_positive_class_is_never_the_last_by_name(tmp_path, names, positive)
 
 
 def test_classes_that_look_alike_or_like_a_side_are_doubted(tmp_path):
-    folder = write_tiles(tmp_path / "tiles", {"Crack": 12, "crack ": 12, "test": 12})
-    said = []
-    prepare_data(request(folder, tmp_path / "out"), lambda text, *, warning=False: said.append(text))
-    assert "The classes 'Crack' and 'crack ' differ in spelling alone" in said[1]
-    assert "'test' is taken for a class" in said[2]
+    folder = write_tiles(tmp_path / "tiles", {"Crack": 2, "crack ": 2, "test": 2})
+    spelling, side = doubts(build_manifest(folder, progress=False))
+    assert "The classes 'Crack' and 'crack ' differ in spelling alone" in spelling
+    assert "'test' is taken for a class" in side
 
 
 @pytest.mark.parametrize("command", [audit.main, main])
