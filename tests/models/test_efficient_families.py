@@ -34,10 +34,12 @@ PUBLISHED = {
     "convnext_tiny": (28_589_128, 28_589_128),
 }
 SLOW = pytest.mark.slow
+SIBLINGS = ("mobilenet_v3_large", "efficientnet_v2_b0")  # of smaller ones that share their code
 NAMES = [*PUBLISHED, "convnext_femto"]
 
 SETTINGS = [
-    *((name, "") for name in APPLICATIONS),
+    *((name, "") for name in APPLICATIONS if name not in SIBLINGS),
+    *(pytest.param(name, "", marks=SLOW) for name in SIBLINGS),
     *(("mobilenet", "alpha=0.25"), ("mobilenet_v3_small", "minimalistic=True")),
     *(
         pytest.param(*setting, marks=SLOW)

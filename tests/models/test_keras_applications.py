@@ -26,9 +26,12 @@ from cnnzoo.models.weights import PublishedFile
 
 # One with [-1, 1], one with BGR minus the mean, one with mean and deviation, three that normalise inside, the
 # last of them with a layer behind the pooling.
-SOME = ["MobileNet", "VGG16", "DenseNet121", "EfficientNetV2B0", "MobileNetV3Small", "ConvNeXtTiny"]
+CONVNEXT = pytest.param(
+    "ConvNeXtTiny", marks=pytest.mark.slow
+)  # the slowest to build; one test has it always
+SOME = ["MobileNet", "VGG16", "DenseNet121", "EfficientNetV2B0", "MobileNetV3Small", CONVNEXT]
 SHAPE = (32, 32, 3)
-FEW = ["MobileNet", "MobileNetV3Small", "ConvNeXtTiny"]
+FEW = ["MobileNet", "MobileNetV3Small", CONVNEXT]
 MOBILENET_FILE = "mobilenet_2_5_224_tf_no_top.h5"
 
 

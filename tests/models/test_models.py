@@ -69,7 +69,7 @@ def test_last_layer_is_float32_under_mixed_precision_and_five_classes_sum_to_one
     assert output.shape == (2, 5)
 
 
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [1, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", models())
 def test_any_number_of_channels_without_pretrained_weights(name, channels):
     model = create_model(name, input_shape=(32, 48, channels), num_classes=3)
