@@ -26,9 +26,8 @@ from cnnzoo.models.weights import PublishedFile
 
 # One with [-1, 1], one with BGR minus the mean, one with mean and deviation, three that normalise inside, the
 # last of them with a layer behind the pooling.
-CONVNEXT = pytest.param(
-    "ConvNeXtTiny", marks=pytest.mark.slow
-)  # the slowest to build; one test has it always
+# The last one is the slowest to build: one test has it always, the others among the slow ones.
+CONVNEXT = pytest.param("ConvNeXtTiny", marks=pytest.mark.slow)
 SOME = ["MobileNet", "VGG16", "DenseNet121", "EfficientNetV2B0", "MobileNetV3Small", "ConvNeXtTiny"]
 SHAPE = (32, 32, 3)
 FEW = ["MobileNet", "MobileNetV3Small"]
