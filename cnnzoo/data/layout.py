@@ -7,7 +7,7 @@ each; a CSV file. A layout with more than one likely reading is refused: a misre
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,17 +82,22 @@ def read_layout(source: Path) -> Layout:
     top = look_into(source, follow=True)
     if not top.folders and top.bad and top.bad[0][0] == source:
         raise InputError(f"{printable(source)}: {top.bad[0][1]}")
-    stray = tuple((path, "lies outside the class folders") for path in top.files if is_picture(path))
     _refuse_segmentation(source, top.folders)
-    layout = _by_side(source, top) or _by_class_and_side(source, top) or _by_class(source, top, stray)
-    return replace(
-        layout, bad=(*stray, *top.bad, *layout.bad), passed_over=(*top.passed_over, *layout.passed_over)
-    )
+    layout = _by_side(source, top) or _by_class_and_side(source, top) or _by_class(source, top)
+    return _with_what_lies_beside(layout, [top], filter(is_picture, top.files))
 
 
-def _by_class(root: Path, top: Listing, stray: Sequence[object]) -> Layout:
+def _with_what_lies_beside(layout: Layout, above: Sequence[Listing], stray: Iterable[Path]) -> Layout:
+    """Adds what the listings above the class folders name, and files outside of these."""
+    outside = [(path, "lies outside the class folders") for path in stray]
+    bad = [entry for listing in above for entry in listing.bad]
+    passed_over = [entry for listing in above for entry in listing.passed_over]
+    return replace(layout, bad=(*outside, *bad, *layout.bad), passed_over=(*passed_over, *layout.passed_over))
+
+
+def _by_class(root: Path, top: Listing) -> Layout:
     if len(top.folders) < 2:
-        raise InputError(f"{printable(root)}: {_too_few(root, top, stray)}")
+        raise InputError(f"{printable(root)}: {_too_few(top)}")
     _refuse_nested(root, top.folders)
     return _layout(root, {("", folder.name): [folder] for folder in top.folders})
 
@@ -143,20 +148,12 @@ def _of_sides(root: Path, sides: dict[str, list[Path]], inside: dict[str, Listin
     folders: dict[tuple[str, str], list[Path]] = {}
     for side, listing in inside.items():
         if len(listing.folders) < 2:
-            raise InputError(f"{printable(sides[side][0])}: {_too_few(sides[side][0], listing, ())}")
+            raise InputError(f"{printable(sides[side][0])}: {_too_few(listing)}")
         _refuse_nested(sides[side][0], listing.folders)
         for folder in listing.folders:
             folders[side, folder.name] = [folder]
-    stray = [
-        (path, "lies outside the class folders")
-        for listing in inside.values()
-        for path in listing.files
-        if is_picture(path)
-    ]
-    layout = _layout(root, folders)
-    bad = [entry for listing in inside.values() for entry in listing.bad]
-    passed_over = [entry for listing in inside.values() for entry in listing.passed_over]
-    return replace(layout, bad=(*stray, *bad, *layout.bad), passed_over=(*passed_over, *layout.passed_over))
+    stray = [path for listing in inside.values() for path in listing.files if is_picture(path)]
+    return _with_what_lies_beside(_layout(root, folders), list(inside.values()), stray)
 
 
 def _by_class_and_side(root: Path, top: Listing) -> Layout | None:
@@ -184,11 +181,8 @@ def _by_class_and_side(root: Path, top: Listing) -> Layout | None:
     for folder, listing in inside.items():
         for below in listing.folders:
             folders.setdefault((side_of(below.name), folder.name), []).append(below)
-    layout = _layout(root, folders)
-    beside = [(path, "lies outside the class folders") for each in inside.values() for path in each.files]
-    bad = [entry for listing in inside.values() for entry in listing.bad]
-    passed_over = [entry for listing in inside.values() for entry in listing.passed_over]
-    return replace(layout, bad=(*beside, *bad, *layout.bad), passed_over=(*passed_over, *layout.passed_over))
+    beside = [path for listing in inside.values() for path in listing.files]
+    return _with_what_lies_beside(_layout(root, folders), list(inside.values()), beside)
 
 
 def _layout(root: Path, folders: dict[tuple[str, str], list[Path]]) -> Layout:
@@ -264,7 +258,7 @@ def _refuse_segmentation(root: Path, folders: Sequence[Path]) -> None:
         )
 
 
-def _too_few(root: Path, listing: Listing, stray: Sequence[object]) -> str:
+def _too_few(listing: Listing) -> str:
     below = [folder for top in listing.folders for folder in look_into(top).folders]
     if len(listing.folders) == 1 and len(below) > 1:
         (only,) = listing.folders
@@ -275,7 +269,7 @@ def _too_few(root: Path, listing: Listing, stray: Sequence[object]) -> str:
     found = (
         f"one class folder ({printable(listing.folders[0].name)})" if listing.folders else "no class folder"
     )
-    pictures = len(stray) or sum(map(is_picture, listing.files))
+    pictures = sum(map(is_picture, listing.files))
     beside = f", images right in it ({pictures})" if pictures else ""
     return f"{found}{beside}; at least two folders are needed, each with the images of one class"
 

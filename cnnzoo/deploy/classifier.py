@@ -150,17 +150,14 @@ def predict(
             "predict takes a Classifier, as load_model returns it, or a .keras file; not "
             f"{kind_of(classifier)}"
         )
-    files = [paths] if isinstance(paths, str | Path) else paths
-    odd = next((file for file in files if not isinstance(file, str | Path)), None) if _many(files) else files
-    if odd is not None or not _many(files):
-        raise InputError(f"predict takes paths of image files, not {kind_of(odd)}; for arrays use the model")
+    files = [paths] if isinstance(paths, str) or not isinstance(paths, Iterable) else list(paths)
+    if odd := [file for file in files if not isinstance(file, str | Path)]:
+        raise InputError(
+            f"predict takes paths of image files, not {kind_of(odd[0])}; for arrays use the model"
+        )
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     return _predict(classifier, [Path(file) for file in files], batch_size)
-
-
-def _many(value: object) -> bool:
-    return isinstance(value, Iterable)
 
 
 def _predict(classifier: Classifier, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction]:

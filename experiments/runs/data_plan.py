@@ -21,7 +21,7 @@ from cnnzoo.files import file_stem, write_whole
 from experiments.cli.folder_lines import class_line, doubts
 from experiments.cli.process import to_type
 from experiments.cli.say import Say, say
-from experiments.runs.spec import SIDES, DataFacts, LeftOut, Other, OtherFacts, SplitFacts
+from experiments.runs.spec import SIDES, DataFacts, Other, OtherFacts, SplitFacts
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
@@ -109,7 +109,7 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
         root=str(folder),
         fingerprint=manifest.fingerprint,
         class_names=manifest.class_names,
-        bad=tuple(LeftOut(bad.path, bad.reason) for bad in manifest.bad),
+        bad=manifest.bad,
         limit=request.limit,
         positive=positive,
         others={other.name: facts for other, facts in others},

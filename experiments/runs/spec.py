@@ -10,6 +10,7 @@ import msgspec
 
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.data.class_names import SIDES as SIDES
+from cnnzoo.data.folders import BadFile
 from experiments.recipes.recipe import Recipe
 
 
@@ -43,14 +44,6 @@ class OtherFacts:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A file that is no usable image, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class DataFacts:
     """What a run was trained and tested on.
 
@@ -62,7 +55,7 @@ class DataFacts:
     root: str = ""
     fingerprint: str = ""
     class_names: tuple[str, ...] = ()
-    bad: tuple[LeftOut, ...] = ()
+    bad: tuple[BadFile, ...] = ()
     limit: int | None = None
     positive: str = ""
     others: dict[str, OtherFacts] = field(default_factory=dict)

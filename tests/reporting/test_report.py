@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from cnnzoo.data.folders import BadFile
 from cnnzoo.errors import InputError
 from cnnzoo.training.config import Epoch
 from experiments.report import main
@@ -22,7 +23,7 @@ from experiments.reporting.tables.markdown import markdown
 from experiments.reporting.tables.terminal import print_table
 from experiments.reporting.write import write_report
 from experiments.runs.records import RunRecord, RunResult, append_record, batch_file, samples_file
-from experiments.runs.spec import DataFacts, LeftOut, SplitFacts
+from experiments.runs.spec import DataFacts, SplitFacts
 
 CLASSES = ["<script>alert(1)</script>", "a|b,\nc"]
 
@@ -78,7 +79,7 @@ def record(
             fingerprint=data or "f" * 64,
             class_names=tuple(names),
             images=images,
-            bad=(LeftOut("a/<b>.jpg", "cut off"),),
+            bad=(BadFile("a/<b>.jpg", "cut off"),),
             split=split,
         ),
         environment={
@@ -325,7 +326,7 @@ def test_the_folder_may_be_named_twice_only_by_mistake(tmp_path):
 
 def test_odd_names_end_no_report(tmp_path):
     made = record(data="c" * 64)
-    odd = replace(made, data=replace(made.data, bad=(LeftOut("caf\udce9.jpg", "cut off"),)))
+    odd = replace(made, data=replace(made.data, bad=(BadFile("caf\udce9.jpg", "cut off"),)))
     write(tmp_path, odd, record("lr0.0012"), record("_hidden"), record("data"), record("a[/b]"))
     page = (tmp_path / "report.html").read_text()
     assert "caf?.jpg" in page

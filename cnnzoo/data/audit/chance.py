@@ -8,6 +8,8 @@ all together.
 import numpy as np
 import numpy.typing as npt
 
+from cnnzoo.data.audit.groups import chained
+
 BAND = 0.2  # of Fisher's z, in which pairs are counted
 STEP = 0.05  # of it, by which the threshold is raised
 FALSE_PAIRS = 0.02  # an image, at most: some 0.5 would chain everything together
@@ -54,13 +56,9 @@ def _by_chance(ordered: npt.NDArray[np.float64], level: float) -> float:
 
 def _chained(pairs: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> bool:
     """Whether chains of pairs join an implausible share of a class."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     if not len(pairs):
         return False
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(labels),) * 2)
-    groups = connected_components(links, directed=False)[1]
+    groups = chained(len(labels), pairs)
     for label in np.unique(labels):
         sizes = np.bincount(groups[labels == label])
         if sizes.max() >= max(LEAST_LARGE, LARGEST_SHARE * sizes.sum()):

@@ -3,12 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.data.audit.twins import Twin
 from cnnzoo.data.manifest import Manifest
+
+if TYPE_CHECKING:
+    from cnnzoo.data.audit.twins import Twin
 
 MIN_ORDERED = 50  # images of a class, for its order to be judged
 ORDER_CORRELATION = 0.2  # of neighbours' colour statistics, from which on a class counts as ordered
@@ -16,13 +19,17 @@ ORDER_DEVIATIONS = 3.0  # and over that of shuffled files, in its standard devia
 FEWEST_RUNS = 12  # of a class: every tenth goes to the test images, and copies may join some
 
 
-def components(count: int, twins: Sequence[Twin]) -> npt.NDArray[np.int32]:
+def components(count: int, twins: "Sequence[Twin]") -> npt.NDArray[np.int32]:
     """A number for each image, the same for all that a chain of twins connects."""
+    return chained(count, np.array([(twin.first, twin.second) for twin in twins], int).reshape(-1, 2))
+
+
+def chained(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """A number for each image, the same for all that a chain of (n, 2) `pairs` connects."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ends = np.array([(twin.first, twin.second) for twin in twins], int).reshape(-1, 2)
-    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return np.asarray(connected_components(links, directed=False)[1])
 
 
