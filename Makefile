@@ -1,5 +1,5 @@
 # make compare: set up and run the demonstration; make test: set up and test; make lint: what the gate checks;
-# make docs: build the pages of docs/ into site/.
+# make docs: build the pages of docs/ into site/; make faults: try what RELIABILITY.md promises, and write it.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
@@ -10,6 +10,9 @@ compare: $(READY)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+faults: $(READY)
+	$(VENV)/bin/python -m pytest tests/faults -m 'not gpu' --reliability RELIABILITY.md
 
 lint: $(READY)
 	$(VENV)/bin/ruff check
@@ -45,4 +48,4 @@ $(VENV)/.docs: requirements-docs.lock $(READY)
 	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes --requirement requirements-docs.lock
 	@touch $@
 
-.PHONY: compare test lint docs lock
+.PHONY: compare test faults lint docs lock

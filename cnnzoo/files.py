@@ -23,15 +23,27 @@ def cache_dir(*parts: str) -> Path:
 def replaced_whole(path: Path) -> Iterator[Path]:
     """Gives a path to write to, which takes the place of `path` in the end.
 
-    Killed or failing in between, a program leaves the older file or none, never a part.
+    Killed or failing in between, a program leaves the older file or none, never a part; nor does a machine
+    that loses its power.
     """
     # The suffix stays: Keras goes by it.
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield unfinished
+        _to_disk(unfinished)
         unfinished.replace(path)
+        _to_disk(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Has a file, or the names in a folder, on disk before it returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: Path, text: str) -> None:
