@@ -5,6 +5,7 @@ within an epoch, early stopping and the best weights start anew with it, and the
 """
 
 import json
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,12 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.data.pipeline import Datasets
+from cnnzoo.errors import InputError, printable
 from cnnzoo.files import replaced_whole
 from cnnzoo.training.config import Epoch, TrainConfig
 
 MOST_SECONDS = 120.0  # of work that a kill may cost, where an epoch is longer
 COST = 0.02  # share of the time that saving may take, where epochs are short
 _ABOUT = "about"  # the member that says where the training was
+
+_DAMAGED = OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -80,6 +84,8 @@ class Checkpoint:
     """A file with the state of one training, replaced every so often while it goes."""
 
     def __init__(self, path: Path, key: str) -> None:
+        if path.suffix != ".npz":
+            raise InputError(f"{printable(path)}: the file of a checkpoint ends in .npz")
         self.path, self.key = path, key
         self.saved_at, self.wait = perf_counter(), 0.0
 
@@ -89,7 +95,7 @@ class Checkpoint:
         return since >= (MOST_SECONDS if within_epoch else self.wait)
 
     def save(self, state: State) -> None:
-        """Replaces the file."""
+        """Replaces the file; one that can't be written is no reason to end the training."""
         start = perf_counter()
         parts = {"variables": state.variables, "optimizer": state.optimizer, "metrics": state.metrics}
         if state.best is not None:
@@ -98,9 +104,15 @@ class Checkpoint:
             f"{name}/{i}": array for name, part in parts.items() for i, array in enumerate(part)
         }
         members[_ABOUT] = np.array(json.dumps(asdict(_About(self.key, state.position))))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_whole(self.path) as unfinished:
-            np.savez(unfinished, allow_pickle=False, **members)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced_whole(self.path) as unfinished:
+                np.savez(unfinished, allow_pickle=False, **members)
+        except OSError as error:
+            warnings.warn(
+                f"{printable(self.path)}: {error.strerror}; stopped now, the training would start anew",
+                stacklevel=2,
+            )
         self.saved_at = perf_counter()
         self.wait = min((self.saved_at - start) / COST, MOST_SECONDS)
 
@@ -118,8 +130,17 @@ class Checkpoint:
                     metrics=_part(file, "metrics") or [],
                     best=_part(file, "best"),
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except _DAMAGED:
             return None
+
+
+def saved_position(path: Path) -> Position | None:
+    """Returns where the training of a file is; None where there is no such file, or a damaged one."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return msgspec.json.decode(str(file[_ABOUT]), type=_About).position
+    except _DAMAGED:
+        return None
 
 
 def _part(file: Any, name: str) -> Arrays | None:

@@ -94,15 +94,7 @@ def fit(
         InputError: a phase names a layer that the model has not, or the classes don't fit the output.
         Diverged: the loss is no number any more.
     """
-    if not isinstance(data, Datasets):
-        raise InputError(
-            f"fit takes what load_datasets returns, not {kind_of(data)}; for arrays use model.fit"
-        )
-    if not isinstance(model, keras.Model) or not isinstance(config, TrainConfig):
-        raise InputError(
-            f"fit takes a Keras model and a TrainConfig, not {kind_of(model)} and {kind_of(config)}"
-        )
-    _check_classes(model, data)
+    _check_arguments(model, data, config)
     saving = None if checkpoint is None else Checkpoint(Path(checkpoint), key_of(model, data, config))
     state = saving.load() if saving else None
     if state:
@@ -168,7 +160,15 @@ def _tracing_apart(epochs: list[Epoch]) -> list[Epoch]:
     return [replace(first, seconds=first.seconds - tracing, tracing_seconds=tracing), *later]
 
 
-def _check_classes(model: keras.Model, data: Datasets) -> None:
+def _check_arguments(model: Any, data: Any, config: Any) -> None:
+    if not isinstance(data, Datasets):
+        raise InputError(
+            f"fit takes what load_datasets returns, not {kind_of(data)}; for arrays use model.fit"
+        )
+    if not isinstance(model, keras.Model) or not isinstance(config, TrainConfig):
+        raise InputError(
+            f"fit takes a Keras model and a TrainConfig, not {kind_of(model)} and {kind_of(config)}"
+        )
     classes, units = len(data.class_names), model.output_shape[-1]
     if units != classes and not (units == 1 and classes == 2):
         raise InputError(f"the model has {units} outputs, the data {classes} classes: {data.class_names}")
