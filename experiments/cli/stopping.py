@@ -10,11 +10,13 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 PATIENCE = 3.0  # seconds for what must be put away; native code, or a library, may take long to hear of it
+REMIND_SECONDS = 0.5
 WATCH_SECONDS = 1.0  # between two looks at whether the parent lives
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "a closed terminal"}
 _PR_SET_PDEATHSIG = 1
 _SHOW_CURSOR = "\x1b[?25h"
 
+_reminding = threading.Event()
 _kept = ""  # what is left when the command is stopped, and how to go on
 _stopped_by: int | None = None
 
@@ -53,13 +55,24 @@ def end_if_stopped() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     global _stopped_by
-    if _stopped_by is not None:  # a second time: somebody is in a hurry
+    if _stopped_by is None:
+        _stopped_by = number
+        sys.unraisablehook = lambda unraisable: None
+        threading.Thread(target=_insist, args=(number,), daemon=True).start()
+    elif not _reminding.is_set():  # a second time: somebody is in a hurry
         _end_now(number)
-    _stopped_by = number
-    timer = threading.Timer(PATIENCE, _end_now, [number])
-    timer.daemon = True
-    timer.start()
-    raise Stopped
+    _reminding.clear()
+    if not isinstance(sys.exception(), Stopped):  # nothing is being put away yet
+        raise Stopped
+
+
+def _insist(number: int) -> None:
+    """Reminds, and ends the process at last: what is raised in a finaliser, say, is dropped by Python."""
+    for _ in range(round(PATIENCE / REMIND_SECONDS)):
+        time.sleep(REMIND_SECONDS)
+        _reminding.set()
+        os.kill(os.getpid(), number)
+    _end_now(number)
 
 
 def _end_now(number: int) -> None:

@@ -197,10 +197,7 @@ class _Silence:
         silent = time.monotonic() - self.since
         if silent >= self.patience:
             self.patience *= 2
-            yield (
-                f"silent for {silent / 60:.0f} min; its process {self.process.pid} has used {seconds:.0f} s of "
-                "processor time so far"
-            )
+            yield f"silent for {silent / 60:.0f} min; processor time of its process so far: {seconds:.0f} s"
 
 
 def _read(stream: Any, lines: "queue.Queue[bytes | None]") -> None:
