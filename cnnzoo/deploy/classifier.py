@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from keras.src.backend.common import global_state
 
+from cnnzoo.backend import use_own_settings
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.deploy.archive import OURS, read_texts, refused
 from cnnzoo.deploy.building_blocks import check_config
@@ -111,6 +112,7 @@ def load_model(path: str | Path) -> Classifier:
         raise InputError(
             f"{printable(path)}: no such file; a comparison writes its models to OUT/models/*.keras"
         )
+    use_own_settings()
     config, content = read_texts(path)
     with refused(path):
         check_config(config)

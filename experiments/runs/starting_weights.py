@@ -1,9 +1,7 @@
 """What each recipe starts from: random, published or given weights."""
 
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stdout
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -72,6 +70,4 @@ def _fetch_weights(recipe: Recipe) -> Path:
 
         from cnnzoo.models.catalogue import download_published
     shape = (recipe.image_size, recipe.image_size, 3)
-    # Keras shows how far a download is on stdout, which may be for JSON alone.
-    with redirect_stdout(sys.stderr):
-        return download_published(recipe.model, input_shape=shape, **recipe.arguments)
+    return download_published(recipe.model, input_shape=shape, **recipe.arguments)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cnnzoo.bars import track
-from cnnzoo.data.sources.download import download
+from cnnzoo.download import download
 from cnnzoo.errors import InputError
 from cnnzoo.files import cache_dir, sha256_of
 
@@ -104,7 +104,7 @@ def _find_archive(place: Path) -> Path | None:
 def _download(target: Path, published: Published) -> Path:
     by_hand = f"fetch it by hand from {PAGE} and save it as {target}"
     return download(
-        published.url, target, size=published.size, sha256=published.sha256, title="METU", way_out=by_hand
+        published.url, target, size=published.size, digest=published.sha256, title="METU", way_out=by_hand
     )
 
 

@@ -13,11 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.data.sources import download as download_module
+from cnnzoo import download as download_module
 from cnnzoo.data.sources.metu import ARCHIVE, METU, PAGE, Published, metu_folder
 from cnnzoo.errors import InputError
 
 pytest.importorskip("unrar.cffi.unrarlib", reason="unrar2-cffi has no wheel for this machine")
+
+
+@pytest.fixture(autouse=True)
+def without_tls(monkeypatch):
+    monkeypatch.setattr(download_module, "SCHEMES", ("http",))
+
 
 FILE, LINK, DEVICE = 0o100644, 0o120777, 0o020644
 
