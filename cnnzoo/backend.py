@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,18 @@ def check_backend() -> None:
         )
 
 
+@cache
 def use_own_settings() -> None:
-    """Undoes what the configuration file says of layouts and precision, once Keras is imported.
+    """Undoes what the configuration file said of layouts and precision when Keras was imported.
 
     The models take channels last and compute in float32 but where a program asks for something else. What it
     has set itself, with `keras.config`, stays.
     """
     keras = sys.modules["keras"]
-    configured = _configuration(keras_home() / "keras.json")
+    try:
+        configured = _configuration(keras_home() / "keras.json")
+    except InputError:
+        return  # damaged since then
     if keras.config.image_data_format() == configured.get("image_data_format"):
         keras.config.set_image_data_format("channels_last")
     if keras.config.epsilon() == configured.get("epsilon"):
@@ -66,6 +71,8 @@ def _configuration(file: Path) -> dict[str, Any]:
     """What Keras' configuration file says; nothing where there is none."""
     if not file.exists():
         return {}
+    if not file.is_file():
+        raise _damaged(file, "no regular file")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -16,6 +16,8 @@ from https_server import certificate, serving
 
 from cnnzoo import download as module
 from cnnzoo.backend import keras_home
+from cnnzoo.data.sources.metu import metu_folder
+from cnnzoo.data.sources.synthetic import synthetic_concrete
 from cnnzoo.download import download
 from cnnzoo.errors import InputError
 from cnnzoo.models.weights import PublishedFile, download_weights
@@ -267,6 +269,8 @@ import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 from pathlib import Path
+from cnnzoo.data.sources.metu import metu_folder
+from cnnzoo.data.sources.synthetic import synthetic_concrete
 from cnnzoo.download import download
 try: download(sys.argv[1], Path(sys.argv[2]), title="it", way_out="", digest=sys.argv[3])
 except ValueError as error: print(error)
@@ -363,3 +367,35 @@ def test_a_cache_that_is_no_folder_is_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"file/models.*set KERAS_HOME"):
         download_weights("net", PublishedFile("https://127.0.0.1:1/w.h5"))
     assert keras_home() == tmp_path / "file"
+
+
+@pytest.mark.parametrize("suffix", [".rar", ".zip"])
+def test_a_sparse_archive_is_not_read(suffix, tmp_path):
+    """An archive of a terabyte of nothing is refused at once, by its size."""
+    with (tmp_path / f"a{suffix}").open("wb") as file:
+        file.truncate(1 << 40)
+    began = time.perf_counter()
+    with pytest.raises(InputError, match=rf"a\{suffix}: "):
+        metu_folder(tmp_path)
+    assert time.perf_counter() - began < 1
+
+
+def test_synthetic_images_that_are_gone_are_drawn_again(tmp_path):
+    """Images of the demonstration that are missing in the cache are drawn again."""
+    folder = synthetic_concrete(2, root=tmp_path, progress=False)
+    images = {path: path.read_bytes() for path in folder.rglob("*.jpg")}
+    next(iter(images)).unlink()
+    assert synthetic_concrete(2, root=tmp_path, progress=False) == folder
+    assert {path: path.read_bytes() for path in folder.rglob("*.jpg")} == images
+
+
+def test_synthetic_images_without_room_are_one_line(tmp_path, monkeypatch):
+    """A full disk while the demonstration is drawn is one line, and no part of it stays."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("cnnzoo.data.sources.synthetic.Path.write_bytes", full)
+    with pytest.raises(InputError, match=f"{tmp_path}: can't keep the images there: No space left"):
+        synthetic_concrete(2, root=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())

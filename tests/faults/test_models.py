@@ -3,6 +3,9 @@
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 import tracemalloc
 import warnings
@@ -15,7 +18,9 @@ import pytest
 from keras import layers
 
 import cnnzoo
+from cnnzoo.backend import check_backend
 from cnnzoo.evaluation.calibration import Decision
+from cnnzoo.models.weights import load_weights
 
 NAMES = ("crack", "plain")
 MARK = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\ndef evil(*a, **k): pass\n"
@@ -468,3 +473,88 @@ def test_every_model_of_ours_is_still_taken(name, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (1, *model.input_shape[1:]), dtype=np.uint8)
     loaded = cnnzoo.load_model(tmp_path / "m.keras").model
     np.testing.assert_allclose(loaded(images), model(images), atol=1e-5)
+
+
+def saved_weights(model, folder, edit):
+    path = folder / "w.weights.h5"
+    model.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"), [(edit, says) for name, (edit, says) in WEIGHTS.items() if name != "nothing"]
+)
+def test_pretrained_weights_that_lead_elsewhere_or_are_no_numbers_are_refused(edit, says, tmp_path):
+    """Pretrained weights that lead out of their file, don't fit or hold NaN are refused with the reason."""
+    backbone = conv_net()
+    before = backbone.get_weights()
+    with pytest.raises(cnnzoo.InputError) as caught:
+        load_weights(backbone, saved_weights(backbone, tmp_path, edit))
+    said = str(caught.value)
+    assert "\n" not in said and "w.weights.h5" in said
+    assert says.replace("head/kernel", f"{KERNEL} in it") in said or "does not fit" in said
+    for a, b in zip(before, backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+SETTINGS = {
+    "channels first": {"image_data_format": "channels_first"},
+    "float16": {"floatx": "float16"},
+    "epsilon": {"epsilon": 0.01},
+    "all": {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 1e-3},
+}
+BUILD = """
+import sys, {first}
+import cnnzoo, numpy as np
+model = cnnzoo.create_model("three_conv", input_shape=(32, 32, 3))
+import keras
+out = model(np.zeros((1, 32, 32, 3), np.uint8))
+print(out.shape, model.dtype_policy.name, keras.config.image_data_format(), keras.config.floatx(),
+      keras.config.epsilon(), keras.config.dtype_policy().name)
+"""
+
+
+def in_a_home(folder, content, code):
+    (folder / "keras.json").write_text(content)
+    environment = {**os.environ, "KERAS_HOME": str(folder)}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["math", "keras"])
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_settings_of_keras_in_the_users_home_do_not_matter(settings, first, tmp_path):
+    """Layout, precision and epsilon of a user's keras.json change no model and no training of cnnzoo's."""
+    run = in_a_home(tmp_path, json.dumps(settings), BUILD.format(first=first))
+    assert run.stdout.split("(1, 1) ")[-1] == "float32 channels_last float32 1e-07 float32\n", run.stderr
+
+
+@pytest.mark.slow
+def test_settings_that_a_program_makes_stay(tmp_path):
+    """A precision policy that a program sets itself stays, whatever keras.json says."""
+    code = "import keras\nkeras.config.set_dtype_policy('mixed_bfloat16')\n" + BUILD.format(first="math")
+    run = in_a_home(tmp_path, json.dumps(SETTINGS["float16"]), code)
+    assert "mixed_bfloat16 channels_last float32 1e-07 mixed_bfloat16" in run.stdout, run.stderr
+
+
+DAMAGED = ["", "{", "[]", "null", "5", "[" * 100_000, "\x1b[31m", '{"floatx": "int3"}', '{"floatx": []}']
+DAMAGED += [
+    '{"epsilon": 1}',
+    '{"epsilon": "x"}',
+    '{"image_data_format": "x"}',
+    '{"backend": 5}',
+    '{"backend": "x"}',
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_keras_json_is_one_line(content, tmp_path, monkeypatch):
+    """A keras.json that Keras would fail on is one line that names it, before Keras is imported."""
+    (tmp_path / "keras.json").write_text(content)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    with pytest.raises(cnnzoo.InputError, match=r"keras\.json: ") as caught:
+        check_backend()
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
