@@ -1,6 +1,7 @@
 """Saving a trained model with its class names, loading it, and asking it about image files."""
 
 import json
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -118,7 +119,10 @@ def load_model(path: str | Path) -> Classifier:
         check_config(config)
         outputs = _check_blueprint(config, path.stat().st_size)
         parts = _parts(content, outputs)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with warnings.catch_warnings():
+            # Keras only warns where it finds no weights for a layer, and leaves it with random ones.
+            warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
         check_weights(model)
         check_answers(model)
     return Classifier(model, *parts)
@@ -170,6 +174,12 @@ def predict(
             "predict takes a Classifier, as load_model returns it, or a .keras file; not "
             f"{kind_of(classifier)}"
         )
+    try:
+        check_fit(classifier.model)
+        parts = classifier.class_names, classifier.decision, classifier.image_pixels
+        checked_parts(*parts, classifier.model.output_shape[-1])
+    except ValueError as error:
+        raise InputError(f"the classifier can't be asked: {one_line(error)}") from error
     files = [paths] if isinstance(paths, str) or not isinstance(paths, Iterable) else list(paths)
     if odd := [file for file in files if not isinstance(file, str | Path)]:
         raise InputError(
@@ -208,10 +218,15 @@ def _read(
 
 
 def _probabilities(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    raw = class_probabilities(np.asarray(classifier.model.predict_on_batch(images)))
+    try:
+        raw = class_probabilities(np.asarray(classifier.model.predict_on_batch(images)))
+    except Exception as error:  # of the backend, which has many
+        raise InputError(f"the model can't be asked about {len(images)} images: {one_line(error)}") from error
     return with_temperature(raw, classifier.decision.temperature)
 
 
 def _verdict(path: Path, probabilities: npt.NDArray[np.float64], classifier: Classifier) -> Prediction:
+    if not np.isfinite(probabilities).all():
+        return Prediction(path, error=f"{printable(path)}: the model's answer is no number")
     best = decide(probabilities[None], classifier.class_names, classifier.decision)[0]
     return Prediction(path, classifier.class_names[best], float(probabilities[best]), probabilities)

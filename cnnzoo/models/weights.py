@@ -94,11 +94,13 @@ def download_weights(model: str, file: PublishedFile) -> Path:
     if not file.md5 and digest:
         way_out = f"if its makers have changed it, delete {printable(seen)} to trust it anew, or {way_out}"
     try:
-        if target.is_file() and (digest is None or digest_of(target, digest) == digest):
+        if target.is_file() and _is_whole(target, digest):
             _note(seen, target, file)
             return target
         folder.mkdir(parents=True, exist_ok=True)
         download(file.url, target, title=f"the weights of {model}", way_out=way_out, digest=digest)
+        if not digest:
+            check_weights_file(target)
     except OSError as error:
         raise InputError(
             f"{printable(folder)}: {error.strerror}; set KERAS_HOME to another folder"
@@ -106,13 +108,21 @@ def download_weights(model: str, file: PublishedFile) -> Path:
     except InputError as error:
         if not target.is_file():
             raise InputError(str(error), weights="weights=FILE") from error
-        raise InputError(
-            f"{printable(target)}: its hash is not the {'published' if file.md5 else 'first'} one, "
-            f"{digest}, and {error}",
-            weights="weights=FILE",
-        ) from error
+        whose = "published" if file.md5 else "first"
+        why = f"its hash is not the {whose} one, {digest}" if digest else "damaged"
+        raise InputError(f"{printable(target)}: {why}, and {error}", weights="weights=FILE") from error
     _note(seen, target, file)
     return target
+
+
+def _is_whole(target: Path, digest: str | None) -> bool:
+    if digest:
+        return digest_of(target, digest) == digest
+    try:
+        check_weights_file(target)
+    except InputError:
+        return False
+    return True
 
 
 def _noted(seen: Path) -> str | None:
@@ -135,33 +145,45 @@ def _note(seen: Path, target: Path, file: PublishedFile) -> None:
         write_whole(seen, f"{sha256_of(target)}  {target.name}\n")
 
 
-def load_weights(backbone: "keras.Model", path: str | Path) -> None:
-    """Loads a legacy .h5 or a Keras 3 .weights.h5 file, told apart by what is inside.
+def check_weights_file(path: Path) -> None:
+    """Checks that a file holds arrays of finite numbers, all of them in itself, whatever model they are for.
 
     Raises:
-        InputError: the file is missing, damaged, of another layout, or of another model.
+        InputError: it doesn't, or is missing or damaged.
     """
     import h5py
 
     from cnnzoo.hdf5 import check_hdf5, not_finite
 
-    path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file")
+        raise InputError(f"{printable(path)}: no such weights file")
     try:
         with h5py.File(path, "r") as file:
             check_hdf5(file, path.stat().st_size)
-            legacy = _is_legacy(file)
-            _check_shapes(backbone, path, _array_shapes(file))
             odd = not_finite(file)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: not an HDF5 weights file, or cut off; fetch it again") from error
-    except InputError:
-        raise
     except ValueError as error:
         raise InputError(f"{printable(path)}: not used as weights: {printable(one_line(error))}") from error
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(
+            f"{printable(path)}: not an HDF5 weights file, or cut off; fetch it again"
+        ) from error
     if odd:
         raise InputError(f"{printable(path)}: {printable(odd)} in it holds NaN or infinity; fetch it again")
+
+
+def load_weights(backbone: "keras.Model", path: str | Path) -> None:
+    """Loads a legacy .h5 or a Keras 3 .weights.h5 file, told apart by what is inside.
+
+    Raises:
+        InputError: the file is missing, damaged, holds NaN, is of another layout, or of another model.
+    """
+    import h5py
+
+    path = Path(path)
+    check_weights_file(path)
+    with h5py.File(path, "r") as file:
+        legacy = _is_legacy(file)
+        _check_shapes(backbone, path, _array_shapes(file))
     try:
         with _named_for_keras(path, ".h5" if legacy else ".weights.h5") as name:
             backbone.load_weights(name)

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import os
 import re
 import subprocess
@@ -11,6 +12,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 
+import h5py
+import numpy as np
 import pytest
 from https_server import certificate, serving
 
@@ -22,7 +25,15 @@ from cnnzoo.download import download
 from cnnzoo.errors import InputError
 from cnnzoo.models.weights import PublishedFile, download_weights
 
-CONTENT = b"weights" * 40_000
+
+def weights_file():
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file["kernel"] = np.random.default_rng(0).random(70_000, np.float32)
+    return content.getvalue()
+
+
+CONTENT = weights_file()
 SHA256, MD5 = hashlib.sha256(CONTENT).hexdigest(), hashlib.md5(CONTENT).hexdigest()
 
 
@@ -260,7 +271,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(https, tmp_path, monkeypatch
     """A disk without room is one line that names the folder, and no part of a file stays."""
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: type("", (), {"free": 1000}))
     said = refusal(f"{https}/good", tmp_path / "file", digest=SHA256)
-    assert f"{tmp_path}: can't keep the file there: it takes 280,000 bytes, 1,000 are free" in said
+    assert f"{tmp_path}: can't keep the file there: it takes {len(CONTENT):,} bytes, 1,000 are free" in said
     assert not list(tmp_path.iterdir())
 
 
@@ -319,7 +330,7 @@ def test_a_damaged_file_that_can_not_be_fetched_again_is_named(https, cache):
     """Published weights that are damaged and can't be fetched again are named with the way out."""
     download_weights("net", PublishedFile(f"{https}/good/w.h5", md5=MD5))
     (cache / "w.h5").write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"w\.h5: its hash is not the published one.*404.*weights=FILE"):
+    with pytest.raises(InputError, match=r"w\.h5: its hash is not the published.*404.*weights=FILE"):
         download_weights("net", PublishedFile(f"{https}/missing/w.h5", md5=MD5))
     with pytest.raises(InputError, match="not the published file"):
         download_weights("net", PublishedFile(f"{https}/other/w.h5", md5=MD5))
@@ -336,7 +347,7 @@ def test_weights_without_a_published_hash_are_trusted_on_first_use(https, cache)
     )
     # Damaged, it is fetched again; from a server that sends something else, it isn't taken.
     (cache / "w.h5").write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"its hash is not the first one.*delete .*w\.h5\.sha256 to trust"):
+    with pytest.raises(InputError, match=r"its hash is not the first.*delete .*w\.h5\.sha256 to trust"):
         download_weights("net", PublishedFile(f"{https}/other/w.h5"))
     assert (cache / "w.h5").read_bytes() == b"damaged"
     assert download_weights("net", file).read_bytes() == CONTENT
@@ -353,11 +364,23 @@ def test_a_file_that_keras_fetched_is_noted_at_its_first_use(cache):
     file = PublishedFile("https://127.0.0.1:1/w.h5")
     assert download_weights("net", file) == cache / "w.h5"
     (cache / "w.h5").write_bytes(b"changed")
-    with pytest.raises(InputError, match="its hash is not the first one"):
+    with pytest.raises(InputError, match="its hash is not the first"):
         download_weights("net", file)
     (cache / "w.h5.sha256").write_bytes(b"\xff no hash")
     with pytest.raises(InputError, match=r"w\.h5\.sha256: holds no SHA-256"):
         download_weights("net", file)
+
+
+def test_a_torn_file_is_not_what_is_trusted(https, cache):
+    """A file without a published hash that is cut off or no weights is neither used nor trusted later."""
+    cache.mkdir()
+    (cache / "w.h5").write_bytes(CONTENT[:100_000])
+    with pytest.raises(InputError, match=r"w\.h5: damaged.*404"):
+        download_weights("net", PublishedFile(f"{https}/missing/w.h5"))
+    with pytest.raises(InputError, match=r"w\.h5: not an HDF5 weights file"):
+        download_weights("net", PublishedFile(f"{https}/other/w.h5"))
+    assert download_weights("net", PublishedFile(f"{https}/good/w.h5")).read_bytes() == CONTENT
+    assert (cache / "w.h5.sha256").read_text().startswith(SHA256)
 
 
 def test_a_cache_that_is_no_folder_is_named(tmp_path, monkeypatch):

@@ -461,6 +461,94 @@ def test_flipped_bits_never_end_in_a_traceback(good, inside, tmp_path, record_pr
     record_property("measured", f"{refused} of 200 refused")
 
 
+def slots(item):
+    """Every place in a config that something else can stand in."""
+    for key in item if isinstance(item, dict) else range(len(item)) if isinstance(item, list) else ():
+        yield item, key
+        yield from slots(item[key])
+
+
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    7,
+    10**6,
+    10**12,
+    1e308,
+    math.nan,
+    "",
+    "x",
+    "relu",
+    "channels_first",
+    "float16",
+    "string",
+]
+ODD += ["../x", "\x1b[31m\n", [], {}, [0, 0], [[1]], {"a": 1}, named("keras.layers", "Dense")]
+
+
+@pytest.mark.slow
+def test_odd_configs_never_end_in_a_traceback(good, tmp_path, record_property):
+    """A model file whose config holds odd values is refused in one line, or answers with probabilities."""
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(300):
+        config = json.loads(good["config.json"])
+        for _ in range(rng.integers(1, 3)):
+            places = list(slots(config))
+            holder, key = places[rng.integers(len(places))]
+            holder[key] = json.loads(json.dumps(ODD[rng.integers(len(ODD))]))
+        file = write(tmp_path / "m.keras", {**good, "config.json": json.dumps(config)})
+        try:
+            answers = cnnzoo.load_model(file).model(np.full((1, 16, 16, 3), 99, np.uint8)).numpy()
+        except cnnzoo.InputError as error:
+            assert str(error).isprintable()
+            refused += 1
+        else:
+            assert answers.sum() == pytest.approx(1, abs=0.01)
+    record_property("tried", 300)
+    record_property("measured", f"{refused} of 300 refused")
+
+
+def groups(content):
+    names = []
+    with h5py.File(io.BytesIO(content), "r") as file:
+        file.visit(names.append)
+    return names
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_layers_without_weights_are_not_left_random(nested, tmp_path, record_property):
+    """A model file that lacks weights of a layer is refused, also where Keras would only warn."""
+    end = keras.Sequential([layers.Dense(2), layers.Softmax()]) if nested else None
+    conv_net(end=end).save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    arrays = [name for name in groups(members["model.weights.h5"]) if name.endswith(("/0", "/1"))]
+    lost = [*arrays, *{name.rpartition("/")[0] for name in arrays}, "layers"]
+    for name in lost:
+        edited = h5_edited(members, lambda file, name=name: file.__delitem__(name))
+        refusal(write(tmp_path / "m.keras", edited))
+    record_property("tried", len(lost))
+
+
+@pytest.mark.parametrize(
+    ("classifier", "says"),
+    [
+        (lambda: cnnzoo.Classifier(conv_net((16, 16, 1)), NAMES), "(None, 16, 16, 1)"),
+        (lambda: cnnzoo.Classifier(conv_net(end=layers.Dense(2)), NAMES), "ends in 'linear'"),
+        (lambda: cnnzoo.Classifier(conv_net(), ("a",)), "2 different names"),
+        (lambda: cnnzoo.Classifier(conv_net(), NAMES, Decision(temperature=0)), "temperature is 0"),
+        (lambda: cnnzoo.Classifier("model", NAMES), "expected a model"),
+    ],
+)
+def test_a_classifier_made_by_hand_is_checked_too(classifier, says):
+    """A classifier that a program puts together is refused for the same reasons, before any image is read."""
+    with pytest.raises(cnnzoo.InputError) as caught:
+        cnnzoo.predict(classifier(), ["nowhere.png"])
+    assert says in str(caught.value)
+
+
 LIGHT = ("keras/MobileNet", "keras/MobileNetV3Small", "keras/NASNetMobile", "keras/EfficientNetV2B0")
 
 
