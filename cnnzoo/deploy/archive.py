@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 
@@ -20,8 +20,16 @@ LARGEST_WEIGHTS = 8 << 30
 MOST_EXPANSION = 20  # weights hardly compress
 
 
-def read_texts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the config of the model and what `save_model` added, once all the file holds was looked at.
+class Contents(NamedTuple):
+    """The config of a model, what `save_model` added, and the bytes of the weights."""
+
+    config: dict[str, Any]
+    ours: dict[str, Any]
+    weights_size: int
+
+
+def read_archive(path: Path) -> Contents:
+    """Returns what a .keras file holds beside the weights, once all of it was looked at.
 
     Raises:
         InputError: the file is no .keras file, damaged, or holds what no model of images needs.
@@ -29,8 +37,9 @@ def read_texts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     with refused(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
         members = _members(archive)
         config = _object(archive, CONFIG)
-        _check_weights(archive, members[WEIGHTS].file_size)
-        return config, _object(archive, OURS) if OURS in members else {}
+        size = members[WEIGHTS].file_size
+        _check_weights(archive, size)
+        return Contents(config, _object(archive, OURS) if OURS in members else {}, size)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from keras.src.backend.common import global_state
 
 from cnnzoo.backend import use_own_settings
 from cnnzoo.data.images import read_image, resize_image
-from cnnzoo.deploy.archive import OURS, read_texts, refused
+from cnnzoo.deploy.archive import OURS, read_archive, refused
 from cnnzoo.deploy.building_blocks import check_config
 from cnnzoo.deploy.requirements import check_answers, check_fit, check_size, check_weights, checked_parts
 from cnnzoo.errors import InputError, kind_of, one_line, printable
@@ -110,15 +110,13 @@ def load_model(path: str | Path) -> Classifier:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(
-            f"{printable(path)}: no such file; a comparison writes its models to OUT/models/*.keras"
-        )
+        what = "no regular file" if path.exists() else "no such file"
+        raise InputError(f"{printable(path)}: {what}; a comparison writes its models to OUT/models/*.keras")
     use_own_settings()
-    config, content = read_texts(path)
+    found = read_archive(path)
     with refused(path):
-        check_config(config)
-        outputs = _check_blueprint(config, path.stat().st_size)
-        parts = _parts(content, outputs)
+        check_config(found.config)
+        parts = _parts(found.ours, _outputs(found.config, found.weights_size))
         with warnings.catch_warnings():
             # Keras only warns where it finds no weights for a layer, and leaves it with random ones.
             warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
@@ -128,13 +126,13 @@ def load_model(path: str | Path) -> Classifier:
     return Classifier(model, *parts)
 
 
-def _check_blueprint(config: dict[str, Any], file_size: int) -> int:
-    """Checks the model that a config describes, without memory for its weights. Returns its outputs."""
+def _outputs(config: dict[str, Any], weights_size: int) -> int:
+    """Returns the outputs of the model that a config describes, which is built without its weights."""
     try:
         with keras.StatelessScope(initialize_variables=False):
             model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
             check_fit(model)
-            check_size(model, file_size)
+            check_size(model, weights_size)
             return int(model.outputs[0].shape[1])
     finally:
         # Keras would give them memory at the end of any other such scope.

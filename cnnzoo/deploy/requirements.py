@@ -44,15 +44,15 @@ def check_fit(model: Any) -> None:
     _check_ending(_activation(model), given[1])
 
 
-def check_size(model: keras.Model, file_size: int) -> None:
+def check_size(model: keras.Model, weights_size: int) -> None:
     """Checks a model that was built without memory for its weights.
 
     Raises:
-        ValueError: it is larger than a file of `file_size` bytes can be, or one image takes too much of it.
+        ValueError: it has more weights than `weights_size` bytes can be, or one image takes too much of it.
     """
     numbers = sum(math.prod(weight.shape) for weight in model.weights)
-    if numbers > file_size:
-        raise ValueError(f"the model has {numbers:,} weights, more than fit in a file of {file_size:,} bytes")
+    if numbers > weights_size:
+        raise ValueError(f"the model has {numbers:,} weights, more than fit in {weights_size:,} bytes")
     largest = max((math.prod(shape) for shape in _shapes(model)), default=0)
     if largest > LARGEST_OUTPUT:
         raise ValueError(f"a layer in it gives {largest:,} numbers for one image; at most {LARGEST_OUTPUT:,}")

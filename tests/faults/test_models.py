@@ -56,7 +56,9 @@ def refusal(path):
 
 def test_the_small_model_itself_loads(good, tmp_path):
     """A model file that nobody tampered with loads, whether its archive is compressed or not."""
+    zeros = h5_edited(good, lambda file: file[KERNEL].write_direct(np.zeros((4, 2), "f4")))
     for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        cnnzoo.load_model(write(tmp_path / "m.keras", zeros, compression))
         loaded = cnnzoo.load_model(write(tmp_path / "m.keras", good, compression))
         assert loaded.class_names == NAMES
 
@@ -230,14 +232,14 @@ def test_an_archive_that_holds_something_else_is_refused(good, edit, tmp_path):
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "cnnzoo.json", "metadata.json", "other"])
 def test_an_archive_bomb_costs_nothing(good, name, tmp_path, record_property):
     """A model file that would unpack to far more than it has is refused before it takes memory or time."""
-    file = write(tmp_path / "m.keras", {**good, name: bytes(64 << 20)}, zipfile.ZIP_DEFLATED)
+    file = write(tmp_path / "m.keras", {**good, name: bytes(32 << 20)}, zipfile.ZIP_DEFLATED)
     tracemalloc.start()
     began = time.perf_counter()
     refusal(file)
     seconds, most = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seconds < 1 and most < 20 << 20
-    record_property("measured", f"{seconds:.2f} s, {most / 2**20:.0f} MiB for 64 MiB")
+    record_property("measured", f"{seconds:.2f} s, {most / 2**20:.0f} MiB for 32 MiB")
 
 
 def test_a_member_that_is_there_twice_is_refused(good, tmp_path):
@@ -360,6 +362,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", ENDINGS.values(), ids=ENDINGS)
 def test_every_way_to_end_in_probabilities_is_taken(build, tmp_path):
     """A model that gives probabilities loads, however it comes by them."""
@@ -517,6 +520,7 @@ def groups(content):
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [False, True])
 def test_layers_without_weights_are_not_left_random(nested, tmp_path, record_property):
     """A model file that lacks weights of a layer is refused, also where Keras would only warn."""
