@@ -79,6 +79,9 @@ def download(
         raise InputError(
             f"{printable(target.parent)}: can't keep {title} there: {error.strerror or error}"
         ) from error
+    finally:
+        if not digest:
+            part.unlink(missing_ok=True)
 
 
 def digest_of(path: Path, like: str) -> str:

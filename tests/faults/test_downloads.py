@@ -267,6 +267,28 @@ def test_what_broke_off_goes_on_and_is_checked(https, tmp_path):
         assert (tmp_path / "file").read_bytes() == CONTENT
 
 
+def test_ctrl_c_leaves_nothing_that_can_not_be_judged(https, tmp_path, monkeypatch):
+    """Ctrl-C during a download leaves nothing, or what the next call goes on with where a hash is known."""
+
+    def stopped(response, file, **_):
+        file.write(CONTENT[:1000])
+        file.flush()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_receive", stopped)
+    for known, left in (({}, []), ({"digest": SHA256}, ["file.part"])):
+        with pytest.raises(KeyboardInterrupt):
+            download(f"{https}/good", tmp_path / "file", title="it", way_out="", **known)
+        assert [path.name for path in tmp_path.iterdir()] == left
+
+
+def test_a_server_that_is_not_who_it_says_is_refused(https, tmp_path, monkeypatch):
+    """A server whose certificate nobody vouches for is refused."""
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert "CERTIFICATE_VERIFY_FAILED" in refusal(f"{https}/good", tmp_path / "file", digest=SHA256)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_is_one_line_and_leaves_nothing(https, tmp_path, monkeypatch):
     """A disk without room is one line that names the folder, and no part of a file stays."""
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: type("", (), {"free": 1000}))
