@@ -1,8 +1,6 @@
 """What each recipe starts from: random, published or given weights."""
 
-import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from cnnzoo.errors import InputError
@@ -76,6 +74,4 @@ def _fetch(recipe: Recipe) -> Path:
 
         from cnnzoo.models.catalogue import download_published
     shape = (recipe.image_size, recipe.image_size, 3)
-    # Keras shows how far a download is on stdout, which may be for JSON alone.
-    with redirect_stdout(sys.stderr):
-        return download_published(recipe.model, input_shape=shape, **recipe.arguments)
+    return download_published(recipe.model, input_shape=shape, **recipe.arguments)
