@@ -25,7 +25,8 @@ from cnnzoo.files import replaced_whole
 from cnnzoo.training.config import Epoch, TrainConfig
 
 MOST_SECONDS = 120.0  # of work that a kill may cost, where an epoch is longer
-COST = 0.02  # share of the time that saving may take, where epochs are short
+FIRST_SECONDS = 1.0  # before the first, whose cost is not known yet
+COST = 0.01  # share of the time that saving may take, where epochs are short
 _ABOUT = "about"  # the member that says where the training was
 
 _DAMAGED = OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile
@@ -87,12 +88,15 @@ class Checkpoint:
         if path.suffix != ".npz":
             raise InputError(f"{printable(path)}: the file of a checkpoint ends in .npz")
         self.path, self.key = path, key
-        self.saved_at, self.wait = perf_counter(), 0.0
+        self.began = self.saved_at = perf_counter()
+        self.spent, self.last = 0.0, FIRST_SECONDS * COST
 
     def due(self, *, within_epoch: bool) -> bool:
         """Whether the state should be saved now."""
-        since = perf_counter() - self.saved_at
-        return since >= (MOST_SECONDS if within_epoch else self.wait)
+        now = perf_counter()
+        if within_epoch or now - self.saved_at >= MOST_SECONDS:
+            return now - self.saved_at >= MOST_SECONDS
+        return self.spent + self.last <= COST * (now - self.began)
 
     def save(self, state: State) -> None:
         """Replaces the file; one that can't be written is no reason to end the training."""
@@ -114,7 +118,8 @@ class Checkpoint:
                 stacklevel=2,
             )
         self.saved_at = perf_counter()
-        self.wait = min((self.saved_at - start) / COST, MOST_SECONDS)
+        self.last = self.saved_at - start
+        self.spent += self.last
 
     def load(self) -> State | None:
         """Returns the state; None where there is none, or that of another training, or a damaged one."""

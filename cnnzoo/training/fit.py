@@ -83,7 +83,7 @@ def fit(
         config: the phases, the augmentation, the seed.
         log_dir: folder for TensorBoard, if wanted.
         checkpoint: a file (.npz) that gets the whole state of the training after an epoch and every two
-            minutes within one, as long as that costs at most a fiftieth of the time. Where it holds the state
+            minutes within one, as long as that costs about a hundredth of the time. Where it holds the state
             of this very training, that goes on from there and, on the same machine, ends with the same bits
             as if it had not been stopped. It is left there in the end.
         progress: True shows images/s, the losses and the time left, a line per epoch without a terminal;

@@ -1,6 +1,9 @@
 """A training that is stopped goes on within itself, and ends as if nobody had stopped it."""
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
 
 import keras
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 
 import cnnzoo
 from cnnzoo import Augmentation, Phase, TrainConfig
+from cnnzoo.data.sources.synthetic import synthetic_concrete
 from cnnzoo.errors import Diverged
 from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
 from cnnzoo.models.transfer import transfer_model
@@ -47,6 +51,7 @@ def without_times(history):
 @pytest.fixture
 def saves_always(monkeypatch):
     monkeypatch.setattr(checkpoints, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(recorders, "REPORT_SECONDS", 0.0)
 
 
@@ -140,3 +145,33 @@ def test_a_training_that_diverges_says_where_and_keeps_what_went_before(data):
     with pytest.raises(Diverged, match=r"diverged in epoch [23] at a learning rate of 1e\+30") as caught:
         cnnzoo.fit(dropping_model(), data, config, progress=False)
     assert np.isfinite(caught.value.history[0].loss)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "size", "epochs"), [("three_conv", 96, 15), ("crack_net", 96, 15), ("mobilenet_v2", 96, 6)]
+)
+def test_saving_costs_little(name, size, epochs, monkeypatch, record_property):
+    """Saving the state costs under 2 % of the time of a training."""
+    data = cnnzoo.load_datasets(synthetic_concrete(450, progress=False), image_size=size, progress=False)
+    seconds = []
+    save = checkpoints.Checkpoint.save
+
+    def timed(self, state):
+        start = perf_counter()
+        save(self, state)
+        seconds.append(perf_counter() - start)
+
+    monkeypatch.setattr(checkpoints.Checkpoint, "save", timed)
+    model = cnnzoo.create_model(name, input_shape=(size, size, 3))
+    with TemporaryDirectory(dir=Path(__file__).parents[2]) as folder:  # /tmp may be in memory
+        file = Path(folder, "state.npz")
+        result = cnnzoo.fit(
+            model, data, TrainConfig((Phase(epochs=epochs),)), checkpoint=file, progress=False
+        )
+        megabytes = file.stat().st_size / 1e6
+    share = sum(seconds) / (sum(seconds) + result.seconds)
+    record_property(
+        "measured", f"{name}: {share:.1%} for {len(seconds)} of {epochs} epochs, {megabytes:.1f} MB each"
+    )
+    assert seconds and share < 0.02
