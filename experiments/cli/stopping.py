@@ -104,7 +104,11 @@ def show_cursor() -> None:
 
 
 def end_with(parent: int) -> None:
-    """Ends this process, from now on, when its parent ends, however that was killed."""
+    """Ends this process when its parent has ended, however that was killed.
+
+    Args:
+        parent: number of its process.
+    """
     if sys.platform == "linux":
         import ctypes
 

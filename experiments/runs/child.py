@@ -33,6 +33,7 @@ Event = dict[
 Tell = Callable[[Event], None]
 Spec = TypeVar("Spec")
 
+PARENT = "CNNZOO_PARENT"  # the variable with the number of the parent's process, which may have ended already
 POLL_SECONDS = 1.0  # between two looks at the clock while a child is silent
 SILENT_SECONDS = 300.0  # after which that is said, and said again after twice as long
 
@@ -139,10 +140,9 @@ def _follow(
     command: Sequence[str], heard: Tell, waiting: Callable[[], None], seconds: float | None, rest: BinaryIO
 ) -> int | None:
     clock, lines = time.monotonic(), queue.Queue[bytes | None]()
+    environment = {**own_environment(), PARENT: str(os.getpid())}
     # Not of the terminal's group: Ctrl-C is for the parent, which ends its child.
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=rest, env=own_environment(), process_group=0
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=rest, env=environment, process_group=0)
     reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
     reader.start()
     silence = _Silence(process.pid)
@@ -235,7 +235,7 @@ def serve(load: Callable[[Path], Spec], work: Callable[[Spec, Tell], str]) -> in
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print("usage: python -m MODULE SPEC.json, a file that the parent process wrote", file=sys.stderr)
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
-    end_with(os.getppid())
+    end_with(int(os.environ.get(PARENT, os.getppid())))
     tell, path = claim_stdout(), Path(sys.argv[1])
     write_whole(path.with_suffix(".record.json"), work(load(path), tell))
     return 0

@@ -124,4 +124,4 @@ def kills(arguments, folder, moments, longest):
         process.wait()
         saved = [path.stat().st_mtime for pattern in SAVED for path in folder.glob(pattern)]
         lost.append(time.time() - max([began, *saved]))
-        assert left_of(all_of_it) == []
+        assert left_of(all_of_it, seconds=5) == []  # one may just have been started
