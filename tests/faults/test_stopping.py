@@ -10,8 +10,8 @@ import pytest
 from commands import family, left_of, new_terminal, started
 
 from cnnzoo.data.sources.synthetic import synthetic_concrete
-
-pytestmark = pytest.mark.slow
+from cnnzoo.errors import InputError
+from experiments.cli.apart import apart
 
 COMMANDS = {
     "compare": (
@@ -38,6 +38,7 @@ def folder(tmp_path, images, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_ends_soon_and_says_what_is_kept(command, number, folder, record_property):
@@ -61,6 +62,7 @@ def test_a_command_ends_soon_and_says_what_is_kept(command, number, folder, reco
     record_property("measured", f"{command}, {number.name}: at most {max(took):.1f} s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, 12])
 def test_a_closed_terminal_ends_a_comparison(folder, seconds):
     """A terminal that is closed ends a comparison and all that it had started."""
@@ -76,6 +78,7 @@ def test_a_closed_terminal_ends_a_comparison(folder, seconds):
     assert left_of(all_of_it) == []
 
 
+@pytest.mark.slow
 def test_the_cursor_is_shown_again(folder):
     """Ctrl-C in a terminal shows the cursor again."""
     window, terminal = new_terminal()
@@ -96,6 +99,7 @@ def test_the_cursor_is_shown_again(folder):
     assert b"stopped by Ctrl-C" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("share", [0.15, 0.5, 0.9])
 def test_nothing_outlives_a_killed_command(command, share, folder):
@@ -108,6 +112,7 @@ def test_nothing_outlives_a_killed_command(command, share, folder):
     assert left_of(all_of_it, seconds=5) == []  # one may just have been started
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_is_halted_is_noticed(folder):
     """A run whose process was halted is noticed and said, and goes on when that does."""
     process = started(*COMMANDS["compare"], folder=folder)
@@ -125,3 +130,23 @@ def test_a_run_whose_process_is_halted_is_noticed(folder):
     assert child.status() != psutil.STATUS_STOPPED
     process.terminate()
     assert process.wait(10) == CODES[signal.SIGTERM]
+
+
+def end_itself(number):
+    os.kill(os.getpid(), number)
+
+
+def answer(number):
+    if number < 0:
+        raise InputError("{limit} must be at least 1", limit="limit")
+    return number + 1
+
+
+def test_a_process_that_was_killed_is_a_line():
+    """A part of a command that the system killed, for want of memory say, is a line and no trace."""
+    with pytest.raises(InputError, match=r"killed by signal 9, perhaps out of memory.*limit"):
+        apart(end_itself, signal.SIGKILL)
+    assert apart(answer, 1) == 2
+    with pytest.raises(InputError) as caught:
+        apart(answer, -1)
+    assert caught.value.told({"limit": "--limit"}) == "--limit must be at least 1"
