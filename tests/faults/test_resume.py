@@ -180,6 +180,6 @@ def test_saving_costs_little(name, size, epochs, monkeypatch, record_property):
 def test_a_model_that_gives_no_numbers_is_not_scored(data):
     """A model whose outputs are no numbers is refused with the reason, and not scored."""
     model = dropping_model()
-    model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
+    model.weights[-1].assign(np.full(model.weights[-1].shape, np.nan))
     with pytest.raises(InputError, match="gives no numbers"):
         cnnzoo.evaluate(model, data.test)
