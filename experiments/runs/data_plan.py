@@ -171,8 +171,8 @@ def audited(manifest: "Manifest", say: Say = say) -> "Audit":
     from cnnzoo.data.audit.examine import audit_manifest
     from cnnzoo.data.audit.findings import Audit, audit_file
 
-    if audit_file(manifest).exists():
-        return Audit.load(audit_file(manifest))
+    if audit := Audit.load(audit_file(manifest)):
+        return audit
     say(f"Auditing {len(manifest.images):,} images of {printable(manifest.root)}, once")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(audit_manifest, manifest).result()
