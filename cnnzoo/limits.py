@@ -62,7 +62,7 @@ def _own_folders(controller: str) -> Iterator[Path]:
             continue
         unified = _CGROUPS / "unified"
         mount = _CGROUPS / controller if controllers else unified if unified.is_dir() else _CGROUPS
-        folder = Path(os.path.normpath(mount / path.lstrip("/")))
+        folder = mount.joinpath(*(name for name in path.split("/") if name not in ("", "..")))
         while folder.is_relative_to(mount):
             yield folder
             folder = folder.parent

@@ -18,7 +18,7 @@ from cnnzoo.bars import track
 from cnnzoo.data.formats import FORMATS
 from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.files import regular_file
-from cnnzoo.limits import Budget, usable_cores
+from cnnzoo.limits import Budget, free_memory, usable_cores
 
 OPENERS = [kind for kind in FORMATS if kind != "MPO"]  # Pillow opens an MPO as the JPEG that it begins with
 
@@ -40,6 +40,8 @@ MAX_BYTES = 1_000_000_000  # of a file: 100 megapixels of 16 bits take 800 MB, n
 MAX_SCANS = 200  # of a JPEG: each goes over all pixels, and cameras and programs write some ten
 HEAD = 132  # bytes of a file that show its kind
 STRIP = 1_000_000  # pixels converted at a time
+BYTES_PER_PIXEL = 8  # four in Pillow, three as an array
+LARGE = 100_000_000  # bytes, from which on it is asked whether so much memory is free
 
 # What all threads may hold at once.
 _FILES, _PIXELS = Budget(MAX_BYTES), Budget(MAX_PIXELS * 3 // 2)
@@ -178,7 +180,17 @@ def _opened(data: bytes) -> Iterator[_Opened]:
     if kind in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
         raise InputError(f"a JPEG of {scans:,} scans, which takes very long; save it anew")
     with _PIXELS.of(width * height):
+        _check_memory(width, height)
         yield _decoded(image, kind, mode)
+
+
+def _check_memory(width: int, height: int) -> None:
+    needed = width * height * BYTES_PER_PIXEL
+    if needed >= LARGE and needed > (free := free_memory()):
+        raise InputError(
+            f"{width} x {height} pixels: decoding takes {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB "
+            "are free; cut it into tiles"
+        )
 
 
 def _decoded(image: ImageFile.ImageFile, kind: str, mode: str) -> _Opened:
