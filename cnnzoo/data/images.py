@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -46,6 +47,8 @@ LARGE = 100_000_000  # bytes, from which on it is asked whether so much memory i
 # What all threads may hold at once.
 _FILES, _PIXELS = Budget(MAX_BYTES), Budget(MAX_PIXELS * 3 // 2)
 
+# Pillow's warnings, as of odd EXIF, name no file; what it can't read is an error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 Image.init()  # without it Pillow knows no WebP yet
 
 

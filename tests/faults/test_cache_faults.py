@@ -174,7 +174,7 @@ def started(code, *arguments, **options):
 @pytest.mark.slow
 def test_two_at_once_make_one_cache(cache, image_folder, record_property):
     """Programs that make the same cache of resized images at the same time all get the right images."""
-    tried, together = 5, 3
+    tried, together = 3, 3
     for _ in range(tried):
         shutil.rmtree(cache, ignore_errors=True)
         running = [started(AT_ONCE, image_folder) for _ in range(together)]
