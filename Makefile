@@ -20,6 +20,11 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# Known holes in what requirements.lock names; it asks api.osv.dev.
+advisories: $(READY)
+	$(VENV)/bin/uv tool run --quiet pip-audit==2.9.0 --vulnerability-service osv --progress-spinner off \
+		--require-hashes --disable-pip --requirement requirements.lock
+
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
@@ -48,4 +53,4 @@ $(VENV)/.docs: requirements-docs.lock $(READY)
 	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes --requirement requirements-docs.lock
 	@touch $@
 
-.PHONY: compare test faults lint docs lock
+.PHONY: compare test faults lint advisories docs lock

@@ -1,5 +1,6 @@
 """From-scratch CNNs for image classification, one tf.data pipeline, and an honest comparison."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +84,18 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'cnnzoo' has no attribute {name!r}")
     try:
-        return getattr(import_module(_HOMES[name]), name)
-    except (ImportError, ValueError):
-        # Keras says no more than that a module is missing.
+        found = getattr(import_module(_HOMES[name]), name)
+    except Exception:
+        # Keras says no more than that a module is missing, or that its configuration is odd.
         from cnnzoo.backend import check_backend
 
         check_backend()
         raise
+    if "keras" in sys.modules:
+        from cnnzoo.backend import use_own_settings
+
+        use_own_settings()
+    return found
 
 
 def __dir__() -> list[str]:

@@ -1,25 +1,38 @@
-"""The backend of Keras that the environment, or its configuration file, names."""
+"""Keras as the models here need it: an installed backend, and its settings whatever a user's file says."""
 
 import importlib.util
 import json
 import os
+import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, one_line, printable
 
 _PACKAGES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+_EPSILON = 1e-7  # Keras' own default, which results were measured with
+
+
+def keras_home() -> Path:
+    """Returns the folder of Keras' configuration and cache, found the way that Keras finds it."""
+    if home := os.environ.get("KERAS_HOME"):
+        return Path(home).expanduser()
+    user = os.path.expanduser("~")
+    return Path(user if os.access(user, os.W_OK) else "/tmp", ".keras")
 
 
 def check_backend() -> None:
-    """Checks that the backend of Keras is installed.
+    """Checks Keras' configuration file, and that the backend it or the environment names is installed.
 
     Raises:
-        InputError: it is unknown, or it isn't.
+        InputError: the file is damaged, which Keras would fail on, or the backend is unknown or not there.
     """
+    file = keras_home() / "keras.json"
+    configured = _configuration(file)
     backend, named = os.environ.get("KERAS_BACKEND"), f"KERAS_BACKEND={os.environ.get('KERAS_BACKEND')}"
     if not backend:
-        file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
-        backend, named = _configured(file), f"{file}"
+        backend, named = configured.get("backend"), printable(file)
     if not backend:
         return
     if backend not in _PACKAGES:
@@ -31,9 +44,53 @@ def check_backend() -> None:
         )
 
 
-def _configured(file: Path) -> str:
-    """What Keras' configuration names; empty where there is none."""
+@cache
+def use_own_settings() -> None:
+    """Undoes what the configuration file said of layouts and precision when Keras was imported.
+
+    The models take channels last and compute in float32 but where a program asks for something else. What it
+    has set itself, with `keras.config`, stays.
+    """
+    keras = sys.modules["keras"]
     try:
-        return str(json.loads(file.read_text(encoding="utf-8")).get("backend", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+        configured = _configuration(keras_home() / "keras.json")
+    except InputError:
+        return  # damaged since then
+    if keras.config.image_data_format() == configured.get("image_data_format"):
+        keras.config.set_image_data_format("channels_last")
+    if keras.config.epsilon() == configured.get("epsilon"):
+        keras.config.set_epsilon(_EPSILON)
+    floats = configured.get("floatx")
+    if floats not in (None, "float32") and keras.config.floatx() == floats:
+        keras.config.set_floatx("float32")
+        if keras.config.dtype_policy().name == floats:
+            keras.config.set_dtype_policy("float32")
+
+
+def _configuration(file: Path) -> dict[str, Any]:
+    """What Keras' configuration file says; nothing where there is none."""
+    if not file.exists():
+        return {}
+    if not file.is_file():
+        raise _damaged(file, "no regular file")
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(file, error.strerror if isinstance(error, OSError) else one_line(error)) from error
+    if not isinstance(found, dict):
+        raise _damaged(file, "it is no object")
+    for name, known in (
+        ("floatx", ("float16", "float32", "float64")),
+        ("image_data_format", ("channels_last", "channels_first")),
+        ("backend", None),
+    ):
+        value = found.get(name)
+        if name in found and (not isinstance(value, str) or (known and value not in known)):
+            raise _damaged(file, f"{name} is {value!r}")
+    if not isinstance(found.get("epsilon", _EPSILON), float):
+        raise _damaged(file, f"epsilon is {found['epsilon']!r}")
+    return found
+
+
+def _damaged(file: Path, why: str | None) -> InputError:
+    return InputError(f"{printable(file)}: Keras can't use this file ({why}); delete it, Keras makes it anew")

@@ -1,8 +1,9 @@
 """The one exception that means that the input, not the program, has to change, and how errors are said."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 MOST_CHARACTERS = 500  # of what another library says
 
@@ -30,6 +31,14 @@ class InputError(ValueError):
         for name, own in self.arguments.items():
             message = message.replace(f"{{{name}}}", options.get(name, own), 1)  # not in a file's name
         return message
+
+
+class Diverged(ArithmeticError):
+    """A training whose loss is no number any more; `history` has the epochs that ended, as `Epoch`."""
+
+    def __init__(self, message: str, history: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.history = tuple(history)
 
 
 def kind_of(value: object) -> str:

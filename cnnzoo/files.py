@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import platformdirs
-import psutil
 
 from cnnzoo.errors import InputError, printable
 
@@ -131,6 +130,8 @@ def _remove_unfinished(folder: Path) -> None:
 def _is_dead(name: re.Match[str], changed: float) -> bool:
     """Whether the process that a file is named after is gone."""
     if name["host"] == _HOST:
+        import psutil  # behind the answer to --help
+
         return not psutil.pid_exists(int(name["pid"]))
     return time.time() - changed > _A_DAY
 

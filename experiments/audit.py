@@ -15,6 +15,7 @@ from experiments.auditing.sentences import say_classes, say_findings, say_given_
 from experiments.auditing.sheets import draw_pairs, draw_sheets
 from experiments.cli.arguments import Parser, check_apart, existing_name, make_folders
 from experiments.cli.process import called, exit_code
+from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
@@ -48,6 +49,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Audits every folder and every two of them. Returns the exit code."""
     options = parse_arguments(arguments)
+    tell_if_stopped("folders that are audited are kept; the same command goes on with the next one")
     from cnnzoo.data.audit.examine import audit_manifest, twins_between
     from cnnzoo.data.manifest import build_manifest
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.backend import check_backend
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, printable
 from experiments.cli.arguments import (
     Parser,
     add_data_options,
@@ -20,6 +20,7 @@ from experiments.cli.arguments import (
     read_train_sizes,
 )
 from experiments.cli.process import called, exit_code
+from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.published import RECIPES
 from experiments.recipes.recipe import Recipe
@@ -108,6 +109,10 @@ def _add_test_options(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plans, runs what is missing, reports. Returns the exit code."""
     options = parse_arguments(arguments)
+    tell_if_stopped(
+        f"finished runs are kept in {printable(options.out)}, and the one under way up to its last save; "
+        "the same command goes on"
+    )
     # Behind the options, so that --help answers at once; so it is in the functions below.
     from experiments.live.choose import view_for
     from experiments.live.json_lines import emit

@@ -14,6 +14,7 @@ from cnnzoo.data.folders import look_below, no_data
 from cnnzoo.errors import InputError, printable
 from experiments.cli.arguments import Parser, existing_name
 from experiments.cli.process import called, exit_code, quiet_stderr
+from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
     from cnnzoo.deploy.classifier import Classifier, Prediction
@@ -49,6 +50,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a verdict per file. Returns the exit code."""
     options = parse_arguments(arguments)
+    tell_if_stopped("the verdicts above stand; nothing else is written")
     check_backend()
     _check_order(options)
     files, unread = _files(options.images)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.backend import check_backend
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, printable
 from experiments.cli.arguments import (
     Parser,
     add_data_options,
@@ -16,7 +16,8 @@ from experiments.cli.arguments import (
     data_values,
     make_folders,
 )
-from experiments.cli.process import INTERRUPTED, called, exit_code, quiet_stderr
+from experiments.cli.process import called, exit_code, quiet_stderr
+from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
     from experiments.search.spec import SearchRequest
@@ -74,17 +75,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepares the data, runs the trials that are missing, reports. Returns the exit code."""
     options = parse_arguments(arguments)
+    tell_if_stopped(f"finished trials are kept in {printable(options.out)}; the same command goes on")
     _check(options)
 
     from experiments.search.start import run_search
 
     make_folders(options.out, FOLDERS)
     request = _request(options)
-    try:
-        complete = run_search(request)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+    complete = run_search(request)
     with quiet_stderr():
         from experiments.search.workers import role
     if role() == "worker":

@@ -1,6 +1,7 @@
 """Saving a trained model with its class names, loading it, and asking it about image files."""
 
 import json
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,14 +11,18 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras.src.backend.common import global_state
 
+from cnnzoo.backend import use_own_settings
 from cnnzoo.data.images import read_image, resize_image
-from cnnzoo.errors import InputError, kind_of, one_line
+from cnnzoo.deploy.archive import OURS, read_archive, refused
+from cnnzoo.deploy.building_blocks import check_config
+from cnnzoo.deploy.requirements import check_answers, check_fit, check_size, check_weights, checked_parts
+from cnnzoo.errors import InputError, kind_of, one_line, printable
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
 
-_MEMBER = "cnnzoo.json"
 MUCH_LARGER = 3.0  # times the width or height of the images that a model learnt from
 
 
@@ -66,13 +71,13 @@ def save_model(
     `keras.saving.load_model` ignores.
 
     Raises:
-        InputError: the file has another suffix, or the names are not one for each class of the model.
+        InputError: the file has another suffix, the names are not one for each class of the model, or the
+            decision can't be one.
     """
-    outputs = max(2, model.output_shape[-1])
-    if len(class_names) != outputs or len(set(class_names)) < outputs:
-        raise InputError(
-            f"class_names must be {outputs} different names, a name for each class: {class_names}"
-        )
+    try:
+        checked_parts(class_names, decision, image_pixels, model.output_shape[-1])
+    except ValueError as error:
+        raise InputError(str(error)) from error
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: a model file ends in .keras")
     # The optimiser's state would triple the file, and nothing here resumes from it; without it, how the model
@@ -88,7 +93,7 @@ def save_model(
                     "decision": asdict(decision),
                     "image_pixels": image_pixels,
                 }
-                archive.writestr(_MEMBER, json.dumps(content))
+                archive.writestr(OURS, json.dumps(content))
     finally:
         model.optimizer, model.compiled = optimizer, compiled
 
@@ -96,34 +101,51 @@ def save_model(
 def load_model(path: str | Path) -> Classifier:
     """Returns the model in a .keras file with its class names and decision; nothing in it is executed.
 
-    A file that `save_model` did not write gets the names "class 0", "class 1", ….
+    The file is looked at before Keras reads it: its sizes, the building blocks that it names, what the model
+    takes and gives. A file that `save_model` did not write gets the names "class 0", "class 1", ….
 
     Raises:
-        InputError: no such file, or no .keras model, or one with code in it.
+        InputError: no such file, or no .keras model of square RGB images that gives probabilities, or one
+            that needs code of others.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; a comparison writes its models to OUT/models/*.keras")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a .keras model file")
+        what = "no regular file" if path.exists() else "no such file"
+        raise InputError(f"{printable(path)}: {what}; a comparison writes its models to OUT/models/*.keras")
+    use_own_settings()
+    found = read_archive(path)
+    with refused(path):
+        check_config(found.config)
+        parts = _parts(found.ours, _outputs(found.config, found.weights_size))
+        with warnings.catch_warnings():
+            # Keras only warns where it finds no weights for a layer, and leaves it with random ones.
+            warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        check_weights(model)
+        check_answers(model)
+    return Classifier(model, *parts)
+
+
+def _outputs(config: dict[str, Any], weights_size: int) -> int:
+    """Returns the outputs of the model that a config describes, which is built without its weights."""
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise InputError(f"{path}: can't be loaded as a Keras model: {one_line(error)}") from error
+        with keras.StatelessScope(initialize_variables=False):
+            model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
+            check_fit(model)
+            check_size(model, weights_size)
+            return int(model.outputs[0].shape[1])
+    finally:
+        # Keras would give them memory at the end of any other such scope.
+        global_state.set_global_attribute("uninitialized_variables", [])
+
+
+def _parts(content: dict[str, Any], outputs: int) -> tuple[tuple[str, ...], Decision, tuple[int, int] | None]:
     try:
-        content = _member(path)
+        names = content.get("class_names", [f"class {i}" for i in range(max(2, outputs))])
         decision = Decision(**content.get("decision", {}))
-        pixels = content.get("image_pixels")
-        image_pixels = (int(pixels[0]), int(pixels[1])) if pixels else None
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise InputError(f"{path}: {_MEMBER} in it is damaged: {one_line(error)}") from error
-    names = content.get("class_names") or [f"class {i}" for i in range(max(2, model.output_shape[-1]))]
-    return Classifier(model, tuple(names), decision, image_pixels)
-
-
-def _member(path: Path) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else {}
+        return checked_parts(names, decision, content.get("image_pixels"), outputs)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
 
 
 def predict(
@@ -150,6 +172,12 @@ def predict(
             "predict takes a Classifier, as load_model returns it, or a .keras file; not "
             f"{kind_of(classifier)}"
         )
+    try:
+        check_fit(classifier.model)
+        parts = classifier.class_names, classifier.decision, classifier.image_pixels
+        checked_parts(*parts, classifier.model.output_shape[-1])
+    except ValueError as error:
+        raise InputError(f"the classifier can't be asked: {one_line(error)}") from error
     files = [paths] if isinstance(paths, str) or not isinstance(paths, Iterable) else list(paths)
     if odd := [file for file in files if not isinstance(file, str | Path)]:
         raise InputError(
@@ -188,10 +216,15 @@ def _read(
 
 
 def _probabilities(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    raw = class_probabilities(np.asarray(classifier.model.predict_on_batch(images)))
+    try:
+        raw = class_probabilities(np.asarray(classifier.model.predict_on_batch(images)))
+    except Exception as error:  # of the backend, which has many
+        raise InputError(f"the model can't be asked about {len(images)} images: {one_line(error)}") from error
     return with_temperature(raw, classifier.decision.temperature)
 
 
 def _verdict(path: Path, probabilities: npt.NDArray[np.float64], classifier: Classifier) -> Prediction:
+    if not np.isfinite(probabilities).all():
+        return Prediction(path, error=f"{printable(path)}: the model's answer is no number")
     best = decide(probabilities[None], classifier.class_names, classifier.decision)[0]
     return Prediction(path, classifier.class_names[best], float(probabilities[best]), probabilities)

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnzoo.backend import check_backend
+from cnnzoo.backend import check_backend, use_own_settings
 from cnnzoo.errors import InputError, suggest
 from cnnzoo.models import registry
 from cnnzoo.models.checks import is_whole
@@ -108,6 +108,7 @@ def _models() -> dict[str, ModelInfo]:
     # The model files import Keras, which takes seconds: not before somebody asks for a model.
     import_module("cnnzoo.models.families")
     import_module("cnnzoo.models.keras_applications")
+    use_own_settings()
     return registry.MODELS
 
 

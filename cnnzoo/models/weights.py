@@ -1,25 +1,22 @@
 """Finds, fetches, checks and loads pretrained weights. Files are HDF5: nothing in them is unpickled."""
 
 import math
-import os
-import queue
-import socket
+import re
 import tempfile
-import threading
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnzoo.errors import InputError, one_line
+from cnnzoo.backend import keras_home
+from cnnzoo.download import digest_of, download
+from cnnzoo.errors import InputError, one_line, printable
+from cnnzoo.files import sha256_of, write_whole
 
 if TYPE_CHECKING:
     import h5py
     import keras
-
-CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -75,62 +72,118 @@ def find_weights(
 
 
 def download_weights(model: str, file: PublishedFile) -> Path:
-    """Fetches an official no-top file through `keras.utils.get_file`, unless Keras's cache has it.
+    """Fetches an official no-top file, unless Keras's cache has it.
 
     The cache is `$KERAS_HOME` or `~/.keras`, shared with keras.applications. A file is checked by its
-    published hash; the makers of MobileNet and MobileNetV2 publish none.
+    published hash at every use, and fetched again where it is damaged. The makers of MobileNet and
+    MobileNetV2 publish none: the SHA-256 of the first file that is seen is kept beside it in a file ending
+    in .sha256, and every later use and download has to have the same.
 
     Args:
         model: what messages call it.
         file: to fetch.
 
     Raises:
-        InputError: the network or the server does not answer, or the hash differs.
+        InputError: the network or the server does not answer, the hash differs, or the cache can't be
+            written to.
     """
-    import keras
-
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    file_name = file.file_name
-
-    def refused(what: str) -> InputError:
-        way_out = f"fetch {file.url} elsewhere and pass it with {{weights}}"
-        return InputError(f"{what}; {way_out}", weights="weights=FILE")
-
-    if not (home / "models" / file_name).is_file():
-        reason = _unreachable(file.url)
-        if reason:
-            raise refused(f"can't fetch the weights of {model} ({reason})")
+    folder = keras_home() / "models"
+    target, seen = folder / file.file_name, folder / f"{file.file_name}.sha256"
+    digest = file.md5 or _noted(seen)
+    way_out = f"fetch {file.url} elsewhere and pass it with {{weights}}"
+    if not file.md5 and digest:
+        way_out = f"if its makers have changed it, delete {printable(seen)} to trust it anew, or {way_out}"
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(CONNECT_SECONDS):
-            path = keras.utils.get_file(
-                file_name, file.url, file_hash=file.md5, cache_dir=str(home), cache_subdir="models"
-            )
+        if target.is_file() and _is_whole(target, digest):
+            _note(seen, target, file)
+            return target
+        folder.mkdir(parents=True, exist_ok=True)
+        download(file.url, target, title=f"the weights of {model}", way_out=way_out, digest=digest)
+        if not digest:
+            check_weights_file(target)
+    except OSError as error:
+        raise InputError(
+            f"{printable(folder)}: {error.strerror}; set KERAS_HOME to another folder"
+        ) from error
+    except InputError as error:
+        if not target.is_file():
+            raise InputError(str(error), weights="weights=FILE") from error
+        whose = "published" if file.md5 else "first"
+        why = f"its hash is not the {whose} one, {digest}" if digest else "damaged"
+        raise InputError(f"{printable(target)}: {why}, and {error}", weights="weights=FILE") from error
+    _note(seen, target, file)
+    return target
+
+
+def _is_whole(target: Path, digest: str | None) -> bool:
+    if digest:
+        return digest_of(target, digest) == digest
+    try:
+        check_weights_file(target)
+    except InputError:
+        return False
+    return True
+
+
+def _noted(seen: Path) -> str | None:
+    """The SHA-256 of the first file; None where none was seen yet."""
+    if not seen.is_file():
+        return None
+    with seen.open(encoding="ascii", errors="replace") as file:
+        found = re.match(r"[0-9a-f]{64}\b", file.read(1000))
+    if found is None:
+        raise InputError(f"{printable(seen)}: holds no SHA-256; delete it to trust the weights anew")
+    return found[0]
+
+
+def _note(seen: Path, target: Path, file: PublishedFile) -> None:
+    """Keeps the hash of a file whose makers publish none, as `sha256sum --check` reads it."""
+    if file.md5 or seen.is_file():
+        return
+    # A cache that is only read can't be noted in, and need not be: nothing here changes it.
+    with suppress(OSError):
+        write_whole(seen, f"{sha256_of(target)}  {target.name}\n")
+
+
+def check_weights_file(path: Path) -> None:
+    """Checks that a file holds arrays of finite numbers, all of them in itself, whatever model they are for.
+
+    Raises:
+        InputError: it doesn't, or is missing or damaged.
+    """
+    import h5py
+
+    from cnnzoo.hdf5 import check_hdf5, not_finite
+
+    if not path.is_file():
+        raise InputError(f"{printable(path)}: no such weights file")
+    try:
+        with h5py.File(path, "r") as file:
+            check_hdf5(file, path.stat().st_size)
+            odd = not_finite(file)
     except ValueError as error:
-        raise refused(f"{file_name}: its hash is not the published {file.md5}") from error
-    except Exception as error:  # get_file wraps network errors in plain Exception
-        raise refused(f"can't fetch the weights of {model} ({one_line(error)})") from error
-    return Path(path)
+        raise InputError(f"{printable(path)}: not used as weights: {printable(one_line(error))}") from error
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(
+            f"{printable(path)}: not an HDF5 weights file, or cut off; fetch it again"
+        ) from error
+    if odd:
+        raise InputError(f"{printable(path)}: {printable(odd)} in it holds NaN or infinity; fetch it again")
 
 
 def load_weights(backbone: "keras.Model", path: str | Path) -> None:
     """Loads a legacy .h5 or a Keras 3 .weights.h5 file, told apart by what is inside.
 
     Raises:
-        InputError: the file is missing, damaged, of another layout, or of another model.
+        InputError: the file is missing, damaged, holds NaN, is of another layout, or of another model.
     """
     import h5py
 
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file")
-    try:
-        with h5py.File(path, "r") as file:
-            legacy = _is_legacy(file)
-            shapes = _array_shapes(file)
-    except OSError as error:
-        raise InputError(f"{path}: not an HDF5 weights file, or cut off; fetch it again") from error
-    _check_shapes(backbone, path, shapes)
+    check_weights_file(path)
+    with h5py.File(path, "r") as file:
+        legacy = _is_legacy(file)
+        _check_shapes(backbone, path, _array_shapes(file))
     try:
         with _named_for_keras(path, ".h5" if legacy else ".weights.h5") as name:
             backbone.load_weights(name)
@@ -190,35 +243,3 @@ def _named_for_keras(path: Path, suffix: str) -> Iterator[str]:
         link = Path(folder, f"file{suffix}")
         link.symlink_to(path.resolve())
         yield str(link)
-
-
-def _unreachable(url: str) -> str:
-    """Returns why the server does not answer within `CONNECT_SECONDS`, or nothing if it does.
-
-    Socket timeouts bound neither the name look-up nor the walk over many addresses, hence the thread.
-    """
-    answer: queue.Queue[str] = queue.Queue()
-
-    def ask() -> None:
-        request = urllib.request.Request(url, method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
-            answer.put("")
-        except Exception as error:  # whatever it is, it is the reason
-            answer.put(one_line(error))
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answer.get(timeout=CONNECT_SECONDS)
-    except queue.Empty:
-        return f"no answer within {CONNECT_SECONDS:.0f} s"
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -2,22 +2,22 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import keras
 import numpy as np
 
-from cnnzoo.data.pipeline import Datasets, ImageSet
+from cnnzoo.data.pipeline import Datasets
 from cnnzoo.errors import InputError, kind_of
 from cnnzoo.models.folding import frozen_twin
 from cnnzoo.models.transfer import set_trainable
+from cnnzoo.training.checkpoint import Checkpoint, Position, State, key_of, put_back
 from cnnzoo.training.config import Epoch, Phase, TrainConfig
 from cnnzoo.training.fused import fused_kernels
 from cnnzoo.training.progress import Progress, Report, reporting
+from cnnzoo.training.recorder import Recorder, Watch
 
 WARM_UP = 0.05  # share of the steps over which a cosine schedule rises
-REPORT_SECONDS = 0.4  # between two reports within an epoch
 
 __all__ = ["Epoch", "FitResult", "Phase", "Progress", "TrainConfig", "fit", "loss_for"]
 
@@ -69,6 +69,7 @@ def fit(
     config: TrainConfig,
     *,
     log_dir: str | Path | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool | Report = True,
 ) -> FitResult:
     """Trains `model` in place and leaves it with the weights of the last phase's lowest validation loss.
@@ -81,47 +82,72 @@ def fit(
         data: from `load_datasets`; `data.test` is not touched.
         config: the phases, the augmentation, the seed.
         log_dir: folder for TensorBoard, if wanted.
+        checkpoint: a file (.npz) that gets the whole state of the training after an epoch and every two
+            minutes within one, as long as that costs about a hundredth of the time. Where it holds the state
+            of this very training, that goes on from there and, on the same machine, ends with the same bits
+            as if it had not been stopped. It is left there in the end.
         progress: True shows images/s, the losses and the time left, a line per epoch without a terminal;
             False shows nothing; a function gets a `Progress` as a phase starts, at each epoch's end and at
             most a few times a second between.
 
     Raises:
         InputError: a phase names a layer that the model has not, or the classes don't fit the output.
+        Diverged: the loss is no number any more.
     """
-    if not isinstance(data, Datasets):
-        raise InputError(
-            f"fit takes what load_datasets returns, not {kind_of(data)}; for arrays use model.fit"
-        )
-    if not isinstance(model, keras.Model) or not isinstance(config, TrainConfig):
-        raise InputError(
-            f"fit takes a Keras model and a TrainConfig, not {kind_of(model)} and {kind_of(config)}"
-        )
-    _check_classes(model, data)
-    history: list[Epoch] = []
-    best_epoch, untrained = 0, {"accuracy": 0.0, "loss": 0.0}
+    _check_arguments(model, data, config)
+    saving = None if checkpoint is None else Checkpoint(Path(checkpoint), key_of(model, data, config))
+    state = saving.load() if saving else None
+    if state:
+        put_back(model.variables, state.variables)
+    position = state.position if state else None
     with reporting(progress) as report:
-        for number, phase in enumerate(config.phases):
-            set_trainable(model, phase.trainable)
-            # The head is trained on an equal backbone that computes faster.
-            trained = frozen_twin(model) if phase.trainable == "head" else model
-            compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
-            if not history:
-                untrained = trained.evaluate(data.validation.dataset(), verbose=0, return_dict=True)
-            recorder = _Recorder(number, data.train, config.phases, history, report)
-            epochs = _tracing_apart(_fit_phase(trained, data, config, recorder, log_dir=log_dir))
+        watch = Watch(data.train, config.phases, report, saving, model)
+        for number in range(position.phase if position else 0, len(config.phases)):
+            recorder = _train_phase(watch, data, config, number, position, state, log_dir=log_dir)
+            epochs = _tracing_apart(recorder.epochs)
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
-            best_epoch = len(history) + int(np.argmin([epoch.val_loss for epoch in epochs]))
-            history.extend(epochs)
+            best_epoch = len(recorder.earlier) + recorder.best_epoch
+            history = (*recorder.earlier, *epochs)
+            position, state = Position(number + 1, history, (), recorder.before), None
     return FitResult(
-        history=tuple(history),
+        history=history,
         seconds=sum(epoch.seconds for epoch in history),
         tracing_seconds=sum(epoch.tracing_seconds for epoch in history),
-        val_accuracy_before=float(untrained["accuracy"]),
-        val_loss_before=float(untrained["loss"]),
+        val_accuracy_before=recorder.before["accuracy"],
+        val_loss_before=recorder.before["loss"],
         best_epoch=best_epoch,
         images_per_second=len(data.train) / float(np.median([epoch.seconds for epoch in history])),
         trainable_params=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     )
+
+
+def _train_phase(
+    watch: Watch,
+    data: Datasets,
+    config: TrainConfig,
+    number: int,
+    position: Position | None,
+    state: State | None,
+    *,
+    log_dir: str | Path | None,
+) -> Recorder:
+    """Trains a phase from its start, or from `state`, and leaves the model with the phase's best weights."""
+    model, phase = watch.whole, config.phases[number]
+    set_trainable(model, phase.trainable)
+    # The head is trained on an equal backbone that computes faster.
+    trained = frozen_twin(model) if phase.trainable == "head" else model
+    compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
+    if position is None:
+        before = trained.evaluate(data.validation.dataset(), verbose=0, return_dict=True)
+        position = Position(number, (), (), {name: float(value) for name, value in before.items()})
+    if state:
+        put_back(trained.optimizer.variables, state.optimizer)
+    recorder = Recorder(watch, position, state)
+    if state and recorder.epochs and recorder.best is None:
+        recorder.best = trained.get_weights()
+    _fit_phase(trained, data, config, recorder, log_dir=log_dir)
+    trained.set_weights(recorder.best)
+    return recorder
 
 
 def _tracing_apart(epochs: list[Epoch]) -> list[Epoch]:
@@ -134,7 +160,15 @@ def _tracing_apart(epochs: list[Epoch]) -> list[Epoch]:
     return [replace(first, seconds=first.seconds - tracing, tracing_seconds=tracing), *later]
 
 
-def _check_classes(model: keras.Model, data: Datasets) -> None:
+def _check_arguments(model: Any, data: Any, config: Any) -> None:
+    if not isinstance(data, Datasets):
+        raise InputError(
+            f"fit takes what load_datasets returns, not {kind_of(data)}; for arrays use model.fit"
+        )
+    if not isinstance(model, keras.Model) or not isinstance(config, TrainConfig):
+        raise InputError(
+            f"fit takes a Keras model and a TrainConfig, not {kind_of(model)} and {kind_of(config)}"
+        )
     classes, units = len(data.class_names), model.output_shape[-1]
     if units != classes and not (units == 1 and classes == 2):
         raise InputError(f"the model has {units} outputs, the data {classes} classes: {data.class_names}")
@@ -178,136 +212,30 @@ def _jit() -> str | bool:
 
 
 def _fit_phase(
-    model: keras.Model,
-    data: Datasets,
-    config: TrainConfig,
-    recorder: "_Recorder",
-    *,
-    log_dir: str | Path | None,
-) -> list[Epoch]:
-    phase, first_epoch = config.phases[recorder.phase], len(recorder.earlier)
-    # EarlyStopping also restores the best weights after a phase that ran to its end.
-    patience = phase.epochs if phase.patience is None else phase.patience
-    callbacks = [recorder, keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
-    if log_dir is not None:
-        callbacks.append(keras.callbacks.TensorBoard(Path(log_dir), write_graph=False))
+    model: keras.Model, data: Datasets, config: TrainConfig, recorder: Recorder, *, log_dir: str | Path | None
+) -> None:
+    """Trains what is left of a phase, first the rest of an epoch that was stopped within it."""
     with fused_kernels(model):
-        model.fit(
-            data.train.training_dataset(
-                epochs=phase.epochs,
-                seed=config.seed,
-                augmentation=config.augmentation,
-                first_epoch=first_epoch,
-            ),
-            initial_epoch=first_epoch,
-            epochs=first_epoch + phase.epochs,
-            steps_per_epoch=data.train.steps,
-            validation_data=data.validation.dataset(),
-            callbacks=callbacks,
-            shuffle=False,  # the pipeline has done it
-            verbose=0,
-        )
-    return recorder.epochs
-
-
-class _Recorder(keras.callbacks.Callback):
-    """Times the epochs of a phase and reports how far the training has come."""
-
-    def __init__(
-        self,
-        phase: int,
-        images: ImageSet,
-        phases: tuple[Phase, ...],
-        earlier: list[Epoch],
-        report: Report | None,
-    ) -> None:
-        super().__init__()
-        self.phase, self.phases, self.images, self.earlier = phase, phases, images, tuple(earlier)
-        self.report = report
-        self.epochs: list[Epoch] = []
-        self.first_batch = 0.0  # seconds of the phase's first one, where the first epoch has others
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self.epochs:
-            self._tell(epoch, step=0)  # the first batch traces the graph, which takes a while
-        self.start = perf_counter()
-        self.reported = self.start
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        last = batch == self.images.steps - 1
-        traces = batch == 0 and not self.epochs and not last
-        due = self.report is not None and perf_counter() - self.reported >= REPORT_SECONDS
-        # Reading the loss waits for the device: the clock of an epoch stops when the work is done, and
-        # within the epoch nobody waits but for a report.
-        loss = float(logs["loss"]) if last or due or traces else None
-        self.seconds = perf_counter() - self.start
-        if traces:
-            self.first_batch = self.seconds
-        if due and not last:
-            self._tell(len(self.earlier) + len(self.epochs), step=batch + 1, loss=loss)
-            self.reported = perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        tracing = self._tracing()
-        done = Epoch(
-            phase=self.phase,
-            epoch=epoch,
-            loss=float(logs["loss"]),
-            accuracy=float(logs["accuracy"]),
-            val_loss=float(logs["val_loss"]),
-            val_accuracy=float(logs["val_accuracy"]),
-            seconds=self.seconds - tracing,
-            validation_seconds=perf_counter() - self.start - self.seconds,
-            tracing_seconds=tracing,
-        )
-        self.epochs.append(done)
-        self._tell(epoch, step=self.images.steps, loss=done.loss, result=done)
-
-    def _tracing(self) -> float:
-        """What the first batch of the phase took longer than the others of its epoch."""
-        if self.epochs or not self.first_batch:
-            return 0.0
-        other = (self.seconds - self.first_batch) / (self.images.steps - 1)
-        return max(0.0, self.first_batch - other)
-
-    def _tell(self, epoch: int, *, step: int, loss: float | None = None, result: Epoch | None = None) -> None:
-        if self.report is None:
-            return
-        known = [*self.earlier, *self.epochs]
-        now = Progress(
-            phase=self.phase,
-            phases=len(self.phases),
-            epoch=epoch,
-            epochs=len(self.earlier) + sum(phase.epochs for phase in self.phases[self.phase :]),
-            step=step,
-            steps=self.images.steps,
-            images_per_second=len(self.images) / result.seconds if result else self._speed(step),
-            loss=loss,
-            best_val_accuracy=max((done.val_accuracy for done in known), default=None),
-            result=result,
-        )
-        self.report(replace(now, seconds_left=self._seconds_left(now)))
-
-    def _speed(self, step: int) -> float | None:
-        """Images a second in this epoch, without the batch that traced the graph."""
-        first = not self.epochs
-        if step < (2 if first else 1):
-            return None
-        images = min(step * self.images.batch_size, len(self.images))
-        if first:
-            return (images - self.images.batch_size) / (self.seconds - self.first_batch)
-        return images / self.seconds
-
-    def _seconds_left(self, now: Progress) -> float | None:
-        """By the mean batch and validation of this phase; a later phase is taken to be as fast."""
-        within = 0 if now.result else now.step  # batches of an epoch that has not ended
-        apart = 1 if within and not self.epochs and self.first_batch else 0
-        batches = len(self.epochs) * now.steps + within - apart
-        if batches < 1:
-            return None
-        seconds = sum(done.seconds for done in self.epochs)
-        seconds += self.seconds - (self.first_batch if apart else 0) if within else 0
-        batch = seconds / batches
-        validation = float(np.mean([done.validation_seconds for done in self.epochs[1:] or self.epochs] or 0))
-        this_epoch = 0 if now.result else batch * (now.steps - now.step) + validation
-        return this_epoch + (batch * now.steps + validation) * (now.epochs - now.epoch - 1)
+        while not recorder.done:
+            batch = recorder.going_on.batch
+            first = len(recorder.earlier) + len(recorder.epochs)
+            left = 1 if batch else config.phases[recorder.phase].epochs - len(recorder.epochs)
+            callbacks = [recorder]
+            if log_dir is not None:
+                callbacks.append(keras.callbacks.TensorBoard(Path(log_dir), write_graph=False))
+            model.fit(
+                data.train.training_dataset(
+                    epochs=left,
+                    seed=config.seed,
+                    augmentation=config.augmentation,
+                    first_epoch=first,
+                    first_batch=batch,
+                ),
+                initial_epoch=first,
+                epochs=first + left,
+                steps_per_epoch=data.train.steps - batch,
+                validation_data=data.validation.dataset(),
+                callbacks=callbacks,
+                shuffle=False,  # the pipeline has done it
+                verbose=0,
+            )

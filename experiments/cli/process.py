@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from cnnzoo.errors import InputError, printable
+from experiments.cli.stopping import end_if_stopped, heeding_signals, stopped_line
 
 ROOT = Path(__file__).parents[2]  # where our packages lie
 
@@ -80,6 +81,11 @@ def exit_code(command: Callable[[], int]) -> int:
     # A file name may hold what the terminal's encoding lacks; that must not end a run.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    with heeding_signals():
+        return _exit_code(command)
+
+
+def _exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
     except InputError as error:
@@ -95,5 +101,6 @@ def exit_code(command: Callable[[], int]) -> int:
         print(f"error: {printable(str(error.filename))}: {error.strerror}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        end_if_stopped()
+        print(stopped_line(), file=sys.stderr)
         return INTERRUPTED

@@ -30,6 +30,9 @@ class JsonLines(View):
         super().already_done(job, record)
         self._write_run(job, record)
 
+    def note(self, job: Job, text: str) -> None:
+        emit("note", name=job.name, text=text)
+
     def epoch(self, job: Job) -> None:
         now = job.progress
         assert now is not None and now.result is not None

@@ -49,6 +49,8 @@ class View:
         """A run says how far it is."""
         if event["event"] == "stage":
             job.stage = event["text"]
+        elif event["event"] == "note":
+            self.note(job, event["text"])
         elif event["event"] == "data":
             self.read(event)
         elif event["event"] == "progress":
@@ -67,6 +69,9 @@ class View:
     def read(self, event: child.Event) -> None:
         """A run has its images."""
 
+    def note(self, job: Job, text: str) -> None:
+        """There is something to know of a run."""
+
     def epoch(self, job: Job) -> None:
         """A run has ended an epoch."""
 
@@ -84,3 +89,6 @@ class People(View):
 
     def say(self, text: str, *, warning: bool = False) -> None:
         say(text, warning=warning)
+
+    def note(self, job: Job, text: str) -> None:
+        self.say(f"{job.title}: {text}")

@@ -13,28 +13,39 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
+import psutil
 
 from cnnzoo.files import write_whole
 from cnnzoo.training.progress import Progress
+from experiments.cli.apart import how_it_ended
 from experiments.cli.process import own_environment, own_module
+from experiments.cli.stopping import end_with
 
-Event = dict[str, Any]  # "event" is "stage", "data" or "progress"; the others are what there is to know
+Event = dict[
+    str, Any
+]  # "event" is "stage", "note", "data" or "progress"; the others are what there is to know
 Tell = Callable[[Event], None]
 Spec = TypeVar("Spec")
 
-WATCH_SECONDS = 1.0  # between two looks at whether the parent lives
+PARENT = "CNNZOO_PARENT"  # the variable with the number of the parent's process, which may have ended already
 POLL_SECONDS = 1.0  # between two looks at the clock while a child is silent
+SILENT_SECONDS = 300.0  # after which that is said, and said again after twice as long
 
 
 def stage(text: str) -> Event:
     """What the child does now, as `testing`."""
     return {"event": "stage", "text": text}
+
+
+def note(text: str) -> Event:
+    """What people should know of the child."""
+    return {"event": "note", "text": text}
 
 
 def data(images: int, storage: str, decode_seconds: float) -> Event:
@@ -129,19 +140,22 @@ def _follow(
     command: Sequence[str], heard: Tell, waiting: Callable[[], None], seconds: float | None, rest: BinaryIO
 ) -> int | None:
     clock, lines = time.monotonic(), queue.Queue[bytes | None]()
+    environment = {**own_environment(), PARENT: str(os.getpid())}
     # Not of the terminal's group: Ctrl-C is for the parent, which ends its child.
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=rest, env=own_environment(), process_group=0
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=rest, env=environment, process_group=0)
     reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
     reader.start()
+    silence = _Silence(process.pid)
     try:
         looked = clock
         while True:
             try:
                 line = lines.get(timeout=POLL_SECONDS)
+                silence.broken()
             except queue.Empty:
                 line = b""
+                for text in silence.said():
+                    heard(note(text))
             if line is None:
                 return process.wait()
             if time.monotonic() - looked >= POLL_SECONDS:
@@ -156,6 +170,34 @@ def _follow(
             process.kill()
             process.wait()
         reader.join()
+
+
+class _Silence:
+    """Notices that a child was stopped, or has said nothing for long, and says each once."""
+
+    def __init__(self, pid: int) -> None:
+        self.process = psutil.Process(pid)
+        self.stopped = False
+        self.broken()
+
+    def broken(self) -> None:
+        """The child has said something."""
+        self.since, self.patience = time.monotonic(), SILENT_SECONDS
+
+    def said(self) -> Iterator[str]:
+        """Yields what there is to say now."""
+        try:
+            stopped = self.process.status() == psutil.STATUS_STOPPED
+            seconds = sum(self.process.cpu_times()[:2])
+        except psutil.Error:
+            return
+        if stopped and not self.stopped:
+            yield f"its process was stopped by a signal; kill -CONT {self.process.pid} lets it go on"
+        self.stopped = stopped
+        silent = time.monotonic() - self.since
+        if silent >= self.patience:
+            self.patience *= 2
+            yield f"silent for {silent / 60:.0f} min; processor time of its process so far: {seconds:.0f} s"
 
 
 def _read(stream: Any, lines: "queue.Queue[bytes | None]") -> None:
@@ -177,11 +219,6 @@ def _pass_on(line: bytes, heard: Tell, rest: BinaryIO) -> None:
         rest.flush()
 
 
-def how_it_ended(code: int) -> str:
-    """Returns how a process ended that left nothing else, by its exit code."""
-    return f"killed by signal {-code}, perhaps out of memory" if code < 0 else f"exit code {code}"
-
-
 # The child's side.
 
 
@@ -198,7 +235,7 @@ def serve(load: Callable[[Path], Spec], work: Callable[[Spec, Tell], str]) -> in
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print("usage: python -m MODULE SPEC.json, a file that the parent process wrote", file=sys.stderr)
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with(int(os.environ.get(PARENT, os.getppid())))
     tell, path = claim_stdout(), Path(sys.argv[1])
     write_whole(path.with_suffix(".record.json"), work(load(path), tell))
     return 0
@@ -207,13 +244,6 @@ def serve(load: Callable[[Path], Spec], work: Callable[[Spec, Tell], str]) -> in
 def note_error(file: Path) -> None:
     """Writes the traceback of the error that is being handled, for whoever wants to know more."""
     file.write_text(traceback.format_exc(), encoding="utf-8")
-
-
-def _end_with(parent: int) -> None:
-    """Ends this process once its parent is gone: one that was killed leaves nothing behind."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
 
 
 def claim_stdout() -> Tell:

@@ -6,10 +6,8 @@ One way: find the folder, check its images, audit them, split them, save what ea
 import json
 import shlex
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +16,7 @@ from cnnzoo.data.audit.summary import SPLIT_SEED, leaks_between_sides, summary
 from cnnzoo.data.class_names import positive_class
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import file_stem, write_whole
+from experiments.cli.apart import apart
 from experiments.cli.folder_lines import class_line, doubts
 from experiments.cli.process import to_type
 from experiments.cli.say import Say, say
@@ -174,8 +173,7 @@ def audited(manifest: "Manifest", say: Say = say) -> "Audit":
     if audit := Audit.load(audit_file(manifest)):
         return audit
     say(f"Auditing {len(manifest.images):,} images of {printable(manifest.root)}, once")
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(audit_manifest, manifest).result()
+    return apart(audit_manifest, manifest)
 
 
 def _split(
@@ -262,8 +260,7 @@ def _other(folder: Path, request: DataRequest, manifest: "Manifest", say: Say) -
 def _twins_across(manifest: "Manifest", other: "Manifest") -> "Found":
     from cnnzoo.data.audit.examine import twins_between
 
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(twins_between, manifest, other).result()
+    return apart(twins_between, manifest, other)
 
 
 def _counts(manifest: "Manifest", split: "Split") -> dict[str, dict[str, int]]:

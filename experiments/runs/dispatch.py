@@ -57,6 +57,8 @@ def run_missing(jobs: Sequence[Job], records: Sequence[RunRecord], out: Path, wa
         watcher.started(job)
         record = make(job.spec, partial(watcher.heard, job))
         append_record(out, record)
+        if record.ok:
+            job.spec.checkpoint.unlink(missing_ok=True)
         watcher.ended(job, record)
 
 

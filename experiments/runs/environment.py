@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cnnzoo
+from cnnzoo.backend import check_backend, use_own_settings
 from cnnzoo.limits import total_memory
 from experiments.cli.process import quiet_stderr
 
@@ -65,11 +66,13 @@ def _git_commit() -> str:
 
 
 def start_backend() -> dict[str, Any]:
-    """Imports what the run computes with, and returns the environment."""
+    """Imports what the run computes with, set as the models need it, and returns the environment."""
+    check_backend()
     with quiet_stderr():
         import keras
         import tensorflow as tf
 
+        use_own_settings()
         tf.get_logger().setLevel("ERROR")  # it warns of every new batch shape
         if keras.backend.backend() != "tensorflow":
             # tf.data needs no GPU, and TensorFlow would take its memory from the backend that does.

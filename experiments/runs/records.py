@@ -86,7 +86,8 @@ class RunRecord:
     `status` is "ok" or "failed: REASON"; `result` is None for a failure. `weights` says what the model
     started from: "random", "imagenet" or the name and hash of a file. `config` is the TrainConfig as a dict
     and the input size; `environment` has versions, device, machine and git commit. `name` is the stem of its
-    files; records of earlier versions lack it. `version` counts the changes after which an older program
+    files; records of earlier versions lack it. `history` has the epochs before a training that diverged did.
+    `version` counts the changes after which an older program
     would misread a record.
     """
 
@@ -104,6 +105,7 @@ class RunRecord:
     environment: dict[str, Any]
     result: RunResult | None = None
     name: str = ""
+    history: list[Epoch] = field(default_factory=list)
     version: int = VERSION
 
     @property
@@ -160,6 +162,7 @@ def record_for(
     started: str,
     environment: dict[str, Any] | None = None,
     result: RunResult | None = None,
+    history: Sequence[Epoch] = (),
 ) -> RunRecord:
     """Puts a run's outcome beside what was asked for."""
     recipe = spec.resolved_recipe()
@@ -178,6 +181,7 @@ def record_for(
         name=spec.run_name,
         environment=environment or {},
         result=result,
+        history=list(history),
     )
 
 

@@ -112,6 +112,11 @@ class RunSpec:
         """The stem of every file that this run writes."""
         return self.name or usual_name(self.recipe.name, self.seed, self.data)
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file with the state of its training, until it has a record."""
+        return Path(self.out, "logs", f"{self.run_name}-{self.identity[:8]}.state.npz")
+
     @cached_property
     def identity(self) -> str:
         """A hash of all that decides a run's outcome; two runs that share it need not both be made."""

@@ -1,14 +1,11 @@
 """What each recipe starts from: random, published or given weights."""
 
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stdout
-from multiprocessing import get_context
 from pathlib import Path
 
 from cnnzoo.errors import InputError
 from cnnzoo.files import sha256_of
+from experiments.cli.apart import apart
 from experiments.cli.process import quiet_stderr
 from experiments.cli.say import Say, say
 from experiments.recipes.recipe import Recipe
@@ -39,39 +36,42 @@ def starting_weights(
 ) -> dict[str, tuple[str, str]]:
     """Returns how the record names what a recipe starts from, and its file: none for random weights."""
     weights = {recipe.name: ("random", "") for recipe in recipes}
-    out_of_reach: set[str] = set()
+    published = []
+    for recipe in recipes:
+        file = given.get(recipe.model, "")
+        if not recipe.pretrained or file == "random":
+            continue
+        if not file:
+            published.append(recipe)
+            continue
+        known = f"{Path(file).name} (sha256 {sha256_of(file)[:12]})"
+        weights[recipe.name] = known, str(Path(file).resolve())
     # Keras, which fetches, stays out of this process: its memory would be held through all runs.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        for recipe in recipes:
-            file = given.get(recipe.model, "")
-            if not recipe.pretrained or file == "random" or recipe.model in out_of_reach:
-                continue
-            if file:
-                weights[recipe.name] = (
-                    f"{Path(file).name} (sha256 {sha256_of(file)[:12]})",
-                    str(Path(file).resolve()),
-                )
-                continue
+    found, out_of_reach = apart(_fetch_all, published) if published else ({}, {})
+    for model, error in out_of_reach.items():
+        why = error.told({"weights": f"--weights {model}=FILE"})
+        say(f"{model}: random weights instead of ImageNet's, training all layers: {why}", warning=True)
+    return weights | {name: ("imagenet", str(file)) for name, file in found.items()}
+
+
+def _fetch_all(recipes: Sequence[Recipe]) -> tuple[dict[str, Path], dict[str, InputError]]:
+    """Returns the files by recipe, and why there are none by model."""
+    found: dict[str, Path] = {}
+    out_of_reach: dict[str, InputError] = {}
+    for recipe in recipes:
+        # One answer speaks for all files of a model: a network that hangs is not asked again.
+        if recipe.model not in out_of_reach:
             try:
-                fetched = pool.submit(_fetch_weights, recipe).result()
-                weights[recipe.name] = "imagenet", str(fetched)
+                found[recipe.name] = _fetch(recipe)
             except InputError as error:
-                # One answer speaks for all files of a model: a network that hangs is not asked again.
-                out_of_reach.add(recipe.model)
-                why = error.told({"weights": f"--weights {recipe.model}=FILE"})
-                say(
-                    f"{recipe.model}: random weights instead of ImageNet's, training all layers: {why}",
-                    warning=True,
-                )
-    return weights
+                out_of_reach[recipe.model] = error
+    return found, out_of_reach
 
 
-def _fetch_weights(recipe: Recipe) -> Path:
+def _fetch(recipe: Recipe) -> Path:
     with quiet_stderr():
         import keras  # noqa: F401
 
         from cnnzoo.models.catalogue import download_published
     shape = (recipe.image_size, recipe.image_size, 3)
-    # Keras shows how far a download is on stdout, which may be for JSON alone.
-    with redirect_stdout(sys.stderr):
-        return download_published(recipe.model, input_shape=shape, **recipe.arguments)
+    return download_published(recipe.model, input_shape=shape, **recipe.arguments)

@@ -44,8 +44,14 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
         return record_for(spec, status="ok", started=started, environment=environment, result=result)
     except Exception as error:
         child.note_error(Path(spec.out, "logs", f"{spec.run_name}.error.txt"))
-        status = f"failed: {one_line(error)}"
-        return record_for(spec, status=status, started=started, environment=environment)
+        spec.checkpoint.unlink(missing_ok=True)  # from where it failed it would fail again
+        return record_for(
+            spec,
+            status=f"failed: {one_line(error)}",
+            started=started,
+            environment=environment,
+            history=getattr(error, "history", ()),
+        )
 
 
 def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datasets", dict[str, int]]:
@@ -74,6 +80,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
 
     import cnnzoo
     from cnnzoo.evaluation.scores import evaluate
+    from cnnzoo.training.checkpoint import saved_position
     from experiments.runs import measure
 
     recipe, out = spec.resolved_recipe(), Path(spec.out)
@@ -83,12 +90,15 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
     tell(child.stage("building the model"))
     keras.utils.set_random_seed(spec.seed)
     model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
+    if position := saved_position(spec.checkpoint):
+        tell(child.note(f"goes on {position}"))
     tell(child.stage("training"))
     fitted = cnnzoo.fit(
         model,
         data,
         replace(recipe.config, seed=spec.seed),
         log_dir=out / "logs" / spec.run_name,
+        checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )
     tell(child.stage("testing"))

@@ -58,7 +58,12 @@ def run_trial(spec: TrialSpec, tell: child.Tell = lambda event: None) -> TrialRe
     model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
     config = replace(recipe.config, seed=spec.seed)
     fitted = cnnzoo.fit(
-        model, data, config, log_dir=spec.log_dir, progress=lambda now: tell(child.progress(now))
+        model,
+        data,
+        config,
+        log_dir=spec.log_dir,
+        checkpoint=f"{spec.log_dir}.state.npz",
+        progress=lambda now: tell(child.progress(now)),
     )
     scores = cnnzoo.evaluate(model, data.validation)
     if not math.isfinite(scores.loss):

@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
@@ -80,7 +81,9 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
             sides=str(plan.sides),
             log_dir=str(plan.out / "logs" / name),
         )
-        shutil.rmtree(spec.log_dir, ignore_errors=True)  # half a curve of a trial that was stopped
+        checkpoint = Path(f"{spec.log_dir}.state.npz")
+        if not checkpoint.exists():
+            shutil.rmtree(spec.log_dir, ignore_errors=True)  # half a curve of a trial that was stopped
         answer = ask(
             "experiments.search.trial",
             spec,
@@ -88,6 +91,7 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
             waiting=lambda: self.oracle.get_trial(trial.trial_id),  # the chief sees that this worker lives
             seconds=60 * plan.minutes,
         )
+        checkpoint.unlink(missing_ok=True)
         if answer.record:
             return {**json.loads(answer.record), "recipe": asdict(recipe)}
         reason = f"took longer than --trial-minutes {plan.minutes:g}" if answer.too_long else answer.ended

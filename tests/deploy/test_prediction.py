@@ -74,7 +74,7 @@ def test_a_damaged_member_is_one_line(model, content, tmp_path):
     model.save(tmp_path / "m.keras")
     with zipfile.ZipFile(tmp_path / "m.keras", "a") as archive:
         archive.writestr("cnnzoo.json", content)
-    with pytest.raises(cnnzoo.InputError, match=r"m\.keras: cnnzoo\.json in it is damaged"):
+    with pytest.raises(cnnzoo.InputError, match=r"m\.keras: .*cnnzoo\.json in it is damaged"):
         cnnzoo.load_model(tmp_path / "m.keras")
 
 

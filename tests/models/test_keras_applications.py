@@ -15,7 +15,6 @@ from keras.src.utils import file_utils
 from parity import images, predict
 
 from cnnzoo.errors import InputError
-from cnnzoo.models import weights
 from cnnzoo.models.catalogue import create_model, download_published, list_models, model_info, published_file
 from cnnzoo.models.folding import frozen_twin
 from cnnzoo.models.keras_applications import build_backbone
@@ -449,7 +448,10 @@ def test_a_file_in_the_cache_of_keras_is_used_without_a_network(keras_home, tmp_
 
 
 def test_no_network_is_one_line_with_the_way_out(keras_home, monkeypatch):
-    monkeypatch.setattr(weights, "_unreachable", lambda url: "no route to host")
+    def refuse(*_):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("cnnzoo.download.build_opener", refuse)
     with pytest.raises(InputError, match=r"no route to host.*weights=FILE") as caught:
         create_model("keras/MobileNet", input_shape=SHAPE, weights="imagenet")
     assert "\n" not in str(caught.value)

@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,7 +12,8 @@ from cnnzoo.errors import InputError
 from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
 from cnnzoo.models.folding import fold_batch_norm, frozen_twin
 from cnnzoo.models.transfer import set_trainable, transfer_model
-from cnnzoo.training import fit as training
+from cnnzoo.training import recorder as recorders
+from cnnzoo.training.checkpoint import Position
 from cnnzoo.training.fit import compile_phase
 
 
@@ -188,8 +190,11 @@ class Images:
 def test_reports_by_hand(monkeypatch):
     """Two phases of 3 and 2 epochs: 5 s for the first batch, 0.25 s for each other, 1 s of validation."""
     clock, reports = [0.0], []
-    monkeypatch.setattr(training, "perf_counter", lambda: clock[0])
-    recorder = training._Recorder(0, Images(), (Phase(epochs=3), Phase(epochs=2)), [], reports.append)
+    monkeypatch.setattr(recorders, "perf_counter", lambda: clock[0])
+    phases = (Phase(epochs=3), Phase(epochs=2))
+    watch = recorders.Watch(Images(), phases, reports.append, checkpoint=None, whole=None)
+    recorder = recorders.Recorder(watch, Position(0, (), (), {}))
+    recorder.set_model(SimpleNamespace(get_weights=list, jax_state_sync=lambda: None))
     recorder.on_epoch_begin(0)
     for batch in range(10):
         clock[0] += 0.25 if batch else 5

@@ -4,6 +4,7 @@
 DOI 10.17632/5y9wdsg2zt.2, CC BY 4.0: 40,000 JPEGs of 227 x 227 pixels, 20,000 for each of two classes.
 """
 
+import lzma
 import re
 import shutil
 import stat
@@ -17,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cnnzoo.bars import track
-from cnnzoo.data.sources.download import download
-from cnnzoo.errors import InputError
+from cnnzoo.download import download
+from cnnzoo.errors import InputError, printable
 from cnnzoo.files import cache_dir, sha256_of
 
 PAGE = "https://data.mendeley.com/datasets/5y9wdsg2zt/2"
@@ -77,7 +78,8 @@ def metu_folder(root: str | Path | None = None, *, published: Published = METU) 
         archive = archive or _find_archive(place) or _download(place / ARCHIVE, published)
         return _unpack(archive, place / "images", published)
     except OSError as error:
-        raise InputError(f"{error.filename or place}: {error.strerror or error}") from error
+        name = printable(str(error.filename or place))
+        raise InputError(f"{name}: {error.strerror or error}") from error
 
 
 def _find_unpacked(place: Path, published: Published) -> Path | None:
@@ -104,7 +106,7 @@ def _find_archive(place: Path) -> Path | None:
 def _download(target: Path, published: Published) -> Path:
     by_hand = f"fetch it by hand from {PAGE} and save it as {target}"
     return download(
-        published.url, target, size=published.size, sha256=published.sha256, title="METU", way_out=by_hand
+        published.url, target, size=published.size, digest=published.sha256, title="METU", way_out=by_hand
     )
 
 
@@ -150,12 +152,17 @@ def _unzip(archive: Path, target: Path, published: Published) -> Path:
                 )
             with file.open(rars[0]) as source, target.open("wb") as out:
                 shutil.copyfileobj(source, out)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
         raise InputError(f"{archive}: truncated or damaged ({error}); delete it and run again") from error
     return target
 
 
 def _verify(archive: Path, rar: Path, published: Published) -> None:
+    if (size := rar.stat().st_size) != published.size:  # which says it without reading gigabytes
+        raise InputError(
+            f"{archive}: truncated or another file ({size:,} bytes, published {published.size:,}); delete it "
+            "and run again"
+        )
     digest = sha256_of(rar)
     if digest != published.sha256:
         raise InputError(

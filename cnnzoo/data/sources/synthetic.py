@@ -12,7 +12,7 @@ import numpy as np
 from cnnzoo.bars import track
 from cnnzoo.data.images import encode_jpeg
 from cnnzoo.data.sources.concrete import draw_tile
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, printable
 from cnnzoo.files import cache_dir
 
 VERSION = 2  # of the drawing: tiles of another one are never mixed in
@@ -23,7 +23,7 @@ CLASSES = ("Negative", "Positive")
 def synthetic_concrete(
     images_per_class: int, *, seed: int = 0, root: Path | None = None, progress: bool = True
 ) -> Path:
-    """Returns a folder with `Negative/` and `Positive/`, drawing it unless it is there already.
+    """Returns a folder with `Negative/` and `Positive/`, drawing it unless it is there already, and whole.
 
     A tile depends on (seed, class, number) alone: more images keep the earlier ones, bit for bit.
 
@@ -34,15 +34,24 @@ def synthetic_concrete(
         progress: show a bar on the terminal.
 
     Raises:
-        InputError: `images_per_class` is not at least 1.
+        InputError: `images_per_class` is not at least 1, or there is no room for them.
     """
     if images_per_class < 1:
         raise InputError(f"images per class: {images_per_class}; it must be at least 1")
     place = cache_dir("synthetic") if root is None else Path(root)
     folder = place / f"v{VERSION}-seed{seed}-{images_per_class}"
+    if folder.is_dir() and not _is_whole(folder, images_per_class):
+        shutil.rmtree(folder)
     if not folder.is_dir():
-        _draw_all(folder, images_per_class, seed, progress=progress)
+        try:
+            _draw_all(folder, images_per_class, seed, progress=progress)
+        except OSError as error:
+            raise InputError(f"{printable(place)}: can't keep the images there: {error.strerror}") from error
     return folder
+
+
+def _is_whole(folder: Path, images_per_class: int) -> bool:
+    return all(len(list((folder / name).glob("*.jpg"))) == images_per_class for name in CLASSES)
 
 
 def _draw_all(folder: Path, images_per_class: int, seed: int, *, progress: bool) -> None:

@@ -1,0 +1,61 @@
+"""A function in a process of its own, which gives its memory back and ends with the one that asked."""
+
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any, ParamSpec, TypeVar
+
+from cnnzoo.errors import InputError
+from experiments.cli.stopping import end_with, show_cursor
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def apart(function: Callable[Given, Result], *arguments: Given.args, **named: Given.kwargs) -> Result:
+    """Returns what a function of a module returns, or raises what it raises, from a process of its own.
+
+    Raises:
+        InputError: that was ended from outside, perhaps for want of memory.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(theirs, os.getpid(), function, arguments, named))
+    process.start()
+    theirs.close()
+    try:
+        fine, answer = ours.recv()
+    except EOFError:
+        process.join()
+        raise InputError(
+            f"a process of this command was {how_it_ended(process.exitcode or 0)}; if there is too little "
+            "memory, take fewer images ({limit})",
+            limit="limit",
+        ) from None
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+        show_cursor()
+    if fine:
+        return answer
+    raise answer
+
+
+def how_it_ended(code: int) -> str:
+    """Returns how a process ended that left nothing else, by its exit code."""
+    return f"killed by signal {-code}, perhaps out of memory" if code < 0 else f"exit code {code}"
+
+
+def _answer(
+    channel: Connection, parent: int, function: Callable[..., Any], arguments: Any, named: Any
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent, which ends its children
+    end_with(parent)
+    try:
+        answer = True, function(*arguments, **named)
+    except Exception as error:
+        answer = False, error
+    channel.send(answer)
