@@ -87,6 +87,16 @@ def reading(path: str | Path, digest: str = "") -> Iterator[npt.NDArray[np.uint8
         yield pixels
 
 
+def decode_image(data: bytes) -> tuple[npt.NDArray[np.uint8], str, str]:
+    """Returns the image in the bytes of a file as `read_image` does, with its Pillow format and mode.
+
+    Raises:
+        InputError: as `read_image`, without a file name.
+    """
+    with _opened(data) as opened:
+        return opened.pixels(), opened.kind, opened.mode
+
+
 @contextmanager
 def _named(path: str | Path) -> Iterator[None]:
     """Puts the name of the file before what is wrong with it."""
