@@ -62,7 +62,7 @@ def evaluate(model: keras.Model, images: ImageSet) -> Scores:
     The interval takes the images to be independent; tiles of a few photographs are not.
 
     Raises:
-        InputError: `images` is no side of what `load_datasets` returns.
+        InputError: `images` is no side of what `load_datasets` returns, or the model gives no numbers.
     """
     if not isinstance(model, keras.Model):
         raise InputError(f"evaluate takes a Keras model, not {kind_of(model)}")
@@ -75,6 +75,8 @@ def evaluate(model: keras.Model, images: ImageSet) -> Scores:
     start = perf_counter()
     probabilities = class_probabilities(model.predict(images.dataset(labels=False), verbose=0))
     seconds = perf_counter() - start
+    if not np.isfinite(probabilities).all():
+        raise InputError("the model gives no numbers: its weights are damaged, or its training diverged")
     return score(images.labels, probabilities, seconds=seconds)
 
 

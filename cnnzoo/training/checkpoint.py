@@ -56,8 +56,8 @@ class Position:
     tracing_seconds: float = 0.0
 
     def __str__(self) -> str:
-        batch = f" and {self.batch} batches" if self.batch else ""
-        return f"after {len(self.earlier) + len(self.epochs)} epochs{batch}"
+        epochs = len(self.earlier) + len(self.epochs)
+        return f"after batch {self.batch} of epoch {epochs + 1}" if self.batch else f"after epoch {epochs}"
 
 
 @dataclass(frozen=True, eq=False)

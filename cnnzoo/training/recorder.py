@@ -69,10 +69,8 @@ class Recorder(keras.callbacks.Callback):
         return int(np.argmin([epoch.val_loss for epoch in self.epochs]))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self.begun:
-            self._tell(
-                epoch, step=self.going_on.batch
-            )  # the first batch traces the graph, which takes a while
+        if not self.begun:  # the first batch traces the graph, which takes a while
+            self._tell(epoch, step=self.going_on.batch)
         self.start = self.reported = perf_counter()
         self.seconds, self.batches = 0.0, 0
 

@@ -12,7 +12,7 @@ import pytest
 import cnnzoo
 from cnnzoo import Augmentation, Phase, TrainConfig
 from cnnzoo.data.sources.synthetic import synthetic_concrete
-from cnnzoo.errors import Diverged
+from cnnzoo.errors import Diverged, InputError
 from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
 from cnnzoo.models.transfer import transfer_model
 from cnnzoo.training import checkpoint as checkpoints
@@ -175,3 +175,11 @@ def test_saving_costs_little(name, size, epochs, monkeypatch, record_property):
         "measured", f"{name}: {share:.1%} for {len(seconds)} of {epochs} epochs, {megabytes:.1f} MB each"
     )
     assert seconds and share < 0.02
+
+
+def test_a_model_that_gives_no_numbers_is_not_scored(data):
+    """A model whose outputs are no numbers is refused with the reason, and not scored."""
+    model = dropping_model()
+    model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
+    with pytest.raises(InputError, match="gives no numbers"):
+        cnnzoo.evaluate(model, data.test)
