@@ -1,22 +1,96 @@
-"""Files on disk: the cache, writing that a kill leaves whole, names and hashes."""
+"""Files on disk: the cache, reading what is a file, writing that a kill leaves whole, names and hashes."""
 
+import atexit
+import errno
 import hashlib
 import os
 import re
+import shutil
+import stat
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 import platformdirs
 
+from cnnzoo.errors import InputError, printable
+
+_HOST = re.sub(r"[^\w-]", "_", os.uname().nodename)
+_UNFINISHED = re.compile(r"\..+\.(?P<host>[\w-]+)-(?P<pid>\d+)\.part(\..*)?", re.DOTALL)
+_A_DAY = 24 * 3600  # seconds, after which what another machine left unfinished is taken for dead
+
+
+def warn_user(line: str) -> None:
+    """Says on stderr what went otherwise than asked."""
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
 
 def cache_dir(*parts: str) -> Path:
-    """Returns the folder `parts` below the cache, which `CNNZOO_CACHE` moves, and creates it."""
-    root = os.environ.get("CNNZOO_CACHE") or platformdirs.user_cache_dir("cnnzoo")
-    folder = Path(root, *parts)
+    """Returns the folder `parts` below the cache, which `CNNZOO_CACHE` moves, and creates it.
+
+    Where that can't be written, a folder for temporary files takes its place, with a word on stderr: in this
+    process and those that it starts, until this one ends.
+
+    Raises:
+        InputError: nor can files be written in the folder for temporary ones.
+    """
+    try:
+        return _writable(_cache_root().joinpath(*parts))
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home is known
+        return _writable(_temporary_cache(error).joinpath(*parts))
+
+
+def _cache_root() -> Path:
+    if root := os.environ.get("CNNZOO_CACHE"):
+        return Path(root)
+    root = platformdirs.user_cache_dir("cnnzoo")
+    if root.startswith("~"):
+        raise RuntimeError("there is no home folder")
+    return Path(root)
+
+
+def _writable(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "it can't be written", str(folder))
     return folder
+
+
+def _temporary_cache(error: OSError | RuntimeError) -> Path:
+    """Makes a cache in a temporary folder; ours and our children's `CNNZOO_CACHE` from now on."""
+    why = f"{printable(error.filename)}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    way_out = "name a folder for it in CNNZOO_CACHE"
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="cnnzoo-cache-"))
+    except OSError:
+        raise InputError(f"the cache can't be used ({why}), nor can temporary files; {way_out}") from error
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["CNNZOO_CACHE"] = str(folder)
+    warn_user(f"the cache can't be used ({why}): what is kept there is lost in the end; {way_out}")
+    return folder
+
+
+@contextmanager
+def regular_file(path: str | Path) -> Iterator[BufferedReader]:
+    """Opens a file for reading, and nothing else: a pipe would be waited for, a device never ends.
+
+    Raises:
+        InputError: it is no file.
+        OSError: it can't be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise InputError("no regular file")
+        yield file
 
 
 @contextmanager
@@ -24,17 +98,42 @@ def replaced_whole(path: Path) -> Iterator[Path]:
     """Gives a path to write to, which takes the place of `path` in the end.
 
     Killed or failing in between, a program leaves the older file or none, never a part; nor does a machine
-    that loses its power.
+    that loses its power. What a killed one left unfinished in the folder is removed.
+
+    Raises:
+        OSError: it can't be written, with the name of the file.
     """
     # The suffix stays: Keras goes by it.
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    unfinished = path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}.part{path.suffix}")
+    _remove_unfinished(path.parent)
     try:
         yield unfinished
         _to_disk(unfinished)
         unfinished.replace(path)
         _to_disk(path.parent)
+    except OSError as error:
+        if error.filename is None:  # as where the disk is full
+            error.filename = str(path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            found = _UNFINISHED.fullmatch(entry.name)
+            if found and entry.is_file(follow_symlinks=False) and _is_dead(found, entry.stat().st_mtime):
+                os.unlink(entry)
+
+
+def _is_dead(name: re.Match[str], changed: float) -> bool:
+    """Whether the process that a file is named after is gone."""
+    if name["host"] == _HOST:
+        import psutil  # behind the answer to --help
+
+        return not psutil.pid_exists(int(name["pid"]))
+    return time.time() - changed > _A_DAY
 
 
 def _to_disk(path: Path) -> None:
@@ -50,6 +149,45 @@ def write_whole(path: Path, text: str) -> None:
     """Writes a file so that a kill leaves the older one or the whole new one, never a part."""
     with replaced_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", errors="replace")
+
+
+def keep(file: Path, text: str) -> None:
+    """Writes a file of the cache with the hash of what is in it; where that fails, it says so and goes on."""
+    try:
+        write_whole(file, f"{_digest(file, text)}\n{text}")
+    except OSError as error:
+        warn_user(f"{printable(file)}: {error.strerror}; it is not kept for the next time")
+
+
+def kept(file: Path) -> str | None:
+    """Returns what `keep` wrote; None where there is nothing, or, with a word, where it is damaged."""
+    try:
+        with regular_file(file) as opened:
+            content = opened.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except (OSError, InputError):
+        content = ""
+    digest, _, text = content.partition("\n")
+    if digest == _digest(file, text):
+        return text
+    discard(file)
+    return None
+
+
+def discard(file: Path) -> None:
+    """Takes a damaged file out of the cache, with a word."""
+    warn_user(f"{printable(file)} is damaged: it is made again")
+    with suppress(OSError):
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        else:
+            file.unlink()
+
+
+def _digest(file: Path, text: str) -> str:
+    # With the name, so that a file which took another's place is not believed.
+    return hashlib.sha256(f"{file.name}\n{text}".encode(errors="replace")).hexdigest()
 
 
 def append_line(path: Path, line: str) -> None:

@@ -1,10 +1,13 @@
 """Image files as arrays: the upright RGB that a viewer shows, whatever the file holds."""
 
 import io
-from collections.abc import Mapping, Sequence
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from os import cpu_count
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from PIL import Image, ImageFile, ImageOps
 from cnnzoo.bars import track
 from cnnzoo.data.formats import FORMATS
 from cnnzoo.errors import InputError, one_line, printable
+from cnnzoo.files import regular_file
+from cnnzoo.limits import Budget, free_memory, usable_cores
 
 OPENERS = [kind for kind in FORMATS if kind != "MPO"]  # Pillow opens an MPO as the JPEG that it begins with
 
@@ -32,7 +37,18 @@ OTHERS = {
 _SUBFILE_TYPE, _SUB_IMAGES, _DNG_VERSION = 254, 330, 50706  # tags of TIFF
 
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 1_000_000_000  # of a file: 100 megapixels of 16 bits take 800 MB, not compressed
+MAX_SCANS = 200  # of a JPEG: each goes over all pixels, and cameras and programs write some ten
+HEAD = 132  # bytes of a file that show its kind
+STRIP = 1_000_000  # pixels converted at a time
+BYTES_PER_PIXEL = 8  # four in Pillow, three as an array
+LARGE = 100_000_000  # bytes, from which on it is asked whether so much memory is free
 
+# What all threads may hold at once.
+_FILES, _PIXELS = Budget(MAX_BYTES), Budget(MAX_PIXELS * 3 // 2)
+
+# Pillow's warnings, as of odd EXIF, name no file; what it can't read is an error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 Image.init()  # without it Pillow knows no WebP yet
 
 
@@ -41,73 +57,223 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
 
     JPEG, PNG, BMP, GIF, WebP, TIFF, HEIC and AVIF, of several images in one file the first; the orientation
     in EXIF is applied, transparency lies on white, 16 bits are scaled to 8. Colour profiles are not applied.
-    A JPEG with damaged data in its middle decodes to garbage unnoticed: libjpeg only warns of it, and Pillow
-    drops the warning.
+    What decodes is read, also where data inside are damaged: `build_manifest` lists the JPEGs of which the
+    decoder warns, but a changed bit that still decodes, as most do in JPEG, BMP, GIF, WebP and TIFF, no
+    decoder can know.
 
     Raises:
-        InputError: no such file, no image of these kinds, cut off, or over 100 megapixels.
+        InputError: no such file, no regular one, no image of these kinds, cut off, over 100 megapixels or
+            1 GB.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{printable(path)}: {error.strerror}") from error
-    try:
-        return decode_image(data)[0]
-    except InputError as error:
-        raise InputError(f"{printable(path)}: {error}") from error
+    with reading(path) as image:
+        return image
+
+
+@contextmanager
+def reading(path: str | Path, digest: str = "") -> Iterator[npt.NDArray[np.uint8]]:
+    """Gives what `read_image` returns; while the context lasts, it counts among what is held at once.
+
+    Args:
+        path: of the file.
+        digest: SHA-256 that the file has to have, the one of its manifest: what is decoded is what was
+            listed.
+
+    Raises:
+        InputError: as `read_image`, or the file is not what was listed.
+    """
+    with _named(path), _data(path, digest) as data, _opened(data) as opened:
+        pixels = opened.pixels()
+        opened.image.close()
+        yield pixels
 
 
 def decode_image(data: bytes) -> tuple[npt.NDArray[np.uint8], str, str]:
-    """Returns the image in `data` as `read_image` does, with its Pillow format and mode.
+    """Returns the image in the bytes of a file as `read_image` does, with its Pillow format and mode.
 
     Raises:
         InputError: as `read_image`, without a file name.
     """
-    if not data:
-        raise InputError("the file is empty (zero bytes)")
+    with _opened(data) as opened:
+        return opened.pixels(), opened.kind, opened.mode
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Puts the name of the file before what is wrong with it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{printable(path)}: {error}") from error
+
+
+@contextmanager
+def _data(path: str | Path, digest: str = "") -> Iterator[bytes]:
+    """The bytes of an image file, checked to be one by its size and its beginning before it is read."""
+    try:
+        with regular_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise InputError(f"{size / 1e9:.1f} GB: over {MAX_BYTES / 1e9:.0f} GB; cut it into tiles")
+            if not size:
+                raise InputError("the file is empty (zero bytes)")
+            _kind(file.peek(HEAD)[:HEAD])
+            with _FILES.of(size):
+                data = file.read(size + 1)
+                if len(data) != size:
+                    raise InputError("it changes while it is read; run again when it is written")
+                if digest and sha256(data).hexdigest() != digest:
+                    raise InputError(_CHANGED)
+                yield data
+    except OSError as error:
+        raise InputError(f"{error.strerror}{_SINCE if digest else ''}") from error
+
+
+_SINCE = "; it was there when the images were listed: run the same command again, which lists them anew"
+_CHANGED = "it has changed since the images were listed; run the same command again, which lists them anew"
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of an image file: pixels, Pillow's format and mode, hash, what the decoder warns of."""
+
+    width: int
+    height: int
+    kind: str
+    mode: str
+    sha256: str
+    warning: str
+
+
+def examine_image(path: Path) -> ImageFacts:
+    """Decodes a file as `read_image` does, and returns what is to know of it.
+
+    Raises:
+        InputError: as `read_image`, without the name of the file.
+    """
+    with _data(path) as data, _opened(data) as opened:
+        _rgb(opened.image.crop((0, 0, opened.image.width, 1)))  # whether its mode can be converted
+        return ImageFacts(
+            *opened.image.size,
+            opened.kind,
+            opened.mode,
+            sha256(data).hexdigest(),
+            _warning(data, opened.kind),
+        )
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A decoded image, upright, as the file has it otherwise."""
+
+    image: Image.Image
+    kind: str
+    mode: str
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """RGB, made strip by strip: Pillow's conversions of the whole would each need it once more."""
+        width, height = self.image.size
+        pixels = np.empty((height, width, 3), np.uint8)
+        rows = max(1, STRIP // width)
+        for top in range(0, height, rows):
+            strip = self.image.crop((0, top, width, min(height, top + rows))) if rows < height else self.image
+            pixels[top : top + rows] = np.asarray(_rgb(strip))
+        return pixels
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[_Opened]:
+    """Decodes; while the context lasts, the pixels count among those held at once."""
     image = _open(data)
-    if image.width * image.height > MAX_PIXELS:
-        raise InputError(_too_large(f"{image.width} x {image.height} pixels"))
-    if not (image.width and image.height):
-        raise InputError(f"{image.width} x {image.height} pixels: no image in it")
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(_too_large(f"{width} x {height} pixels"))
+    if not (width and height):
+        raise InputError(f"{width} x {height} pixels: no image in it")
     mode, kind = image.mode, image.format or ""
+    if kind in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise InputError(f"a JPEG of {scans:,} scans, which takes very long; save it anew")
+    with _PIXELS.of(width * height):
+        _check_memory(width, height)
+        yield _decoded(image, kind, mode)
+
+
+def _check_memory(width: int, height: int) -> None:
+    needed = width * height * BYTES_PER_PIXEL
+    if needed >= LARGE and needed > (free := free_memory()):
+        raise InputError(
+            f"{width} x {height} pixels: decoding takes {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB "
+            "are free; cut it into tiles"
+        )
+
+
+def _decoded(image: ImageFile.ImageFile, kind: str, mode: str) -> _Opened:
     try:
         image.load()
-        return np.array(_upright_rgb(image)), kind, mode
+        opened = _Opened(_upright(image), kind, mode)
+        opened.image.load()
+        return opened
     except InputError:
         raise
+    except MemoryError as error:
+        raise InputError(f"not enough memory for {image.width} x {image.height} pixels") from error
     except Exception as error:
         raise InputError(f"cut off or damaged ({one_line(error)})") from error
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    """Reads the header. Not by `Image.open`, which warns of large images unless a global setting stops it."""
-    head = data[:16]
+def _warning(data: bytes, kind: str) -> str:
+    """What the decoder warns of, as of damage inside a JPEG, which Pillow keeps to itself; else nothing."""
+    if kind not in ("JPEG", "MPO"):
+        return ""
+    from simplejpeg import decode_jpeg
+
+    # At an eighth of the size, where no more is decoded than has to be.
+    size = {"colorspace": "GRAY", "min_height": 1, "min_width": 1}
+    try:
+        decode_jpeg(data, **size, strict=True)
+        return ""
+    except ValueError as error:
+        said = one_line(error)
+    try:
+        decode_jpeg(data, **size, strict=False)
+        return said
+    except ValueError:
+        return ""  # a kind of JPEG that it doesn't know
+
+
+def _kind(head: bytes) -> str:
+    """The kind of image that a file begins as.
+
+    Raises:
+        InputError: it is none of ours.
+    """
     if head[4:8] == b"ftyp":
         _learn_heif()
     for kind in OPENERS:
-        factory, accept = Image.OPEN.get(kind, (None, None))
-        if factory is None:
-            continue
-        if accept is None or accept(head) is not True:
-            continue
-        try:
-            image = factory(io.BytesIO(data), "")
-            if kind == "TIFF" and _is_raw(data, getattr(image, "tag_v2", {})):
-                raise InputError(_convert("camera raw"))
-            return image
-        except InputError:
-            raise
-        except Image.DecompressionBombError:
-            raise InputError(_too_large("too large")) from None
-        except Exception as error:
-            raise InputError(f"{kind} image with a damaged header ({one_line(error)})") from error
+        _, accept = Image.OPEN.get(kind, (None, None))
+        if accept is not None and accept(head[:16]) is True:
+            return kind
     for kind, starts in OTHERS.items():
         if head.startswith(starts) or head[4:].startswith(starts):
             raise InputError(_convert(kind))
-    if data[128:132] == b"DICM":
+    if head[128:132] == b"DICM":
         raise InputError(_convert("DICOM"))
     raise InputError("not a JPEG, PNG, BMP, GIF, WebP, TIFF, HEIC or AVIF image")
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """Reads the header. Not by `Image.open`, which warns of large images unless a global setting stops it."""
+    kind = _kind(data[:HEAD])
+    try:
+        image = Image.OPEN[kind][0](io.BytesIO(data), "")
+    except Image.DecompressionBombError:
+        raise InputError(_too_large("too large")) from None
+    except MemoryError as error:
+        raise InputError("not enough memory for it") from error
+    except Exception as error:
+        raise InputError(f"{kind} image with a damaged header ({one_line(error)})") from error
+    if kind == "TIFF" and _is_raw(data, getattr(image, "tag_v2", {})):
+        raise InputError(_convert("camera raw"))
+    return image
 
 
 def _is_raw(data: bytes, tags: Mapping[int, Any]) -> bool:
@@ -132,7 +298,7 @@ def _too_large(what: str) -> str:
     return f"{what}: over {MAX_PIXELS / 1e6:.0f} megapixels; cut it into tiles"
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     # EXIF that can't be read turns nothing; where it can't be written anew, the pixels are turned already.
     with suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
@@ -145,7 +311,11 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         if low < 0 or high > 65535:  # type: ignore[operator]
             raise InputError("pixels of 32 bits, whose range no viewer knows; save it with 8 or 16 bits")
         if high <= 255:  # type: ignore[operator]
-            return image.convert("L").convert("RGB")
+            return image.convert("L")
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow would clip 16 bits at 255.
         wide = np.asarray(image).clip(0, 65535).astype(np.uint32)
@@ -178,23 +348,28 @@ def load_images(
     paths: Sequence[Path],
     size: int,
     *,
+    digests: Sequence[str] = (),
     progress: bool = True,
     out: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Reads and resizes files in parallel into (n, size, size, 3) uint8, `out` if it is given.
 
+    `digests` are the SHA-256 that the files have to have.
+
     Raises:
-        InputError: a file can't be read.
+        InputError: a file can't be read, or is not what it was.
     """
     import cv2
 
     cv2.setNumThreads(1)  # the parallelism is over images
     images = np.empty((len(paths), size, size, 3), np.uint8) if out is None else out
+    expected = digests or [""] * len(paths)
 
     def load(index: int) -> None:
-        images[index] = resize_image(read_image(paths[index]), size)
+        with reading(paths[index], expected[index]) as image:
+            images[index] = resize_image(image, size)
 
-    with ThreadPoolExecutor(cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         done = pool.map(load, range(len(paths)))
         for _ in track(done, len(paths), "reading images", unit="images", progress=progress):
             pass

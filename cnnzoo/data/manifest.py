@@ -1,8 +1,8 @@
 """A folder per class becomes a checked list of images: every file is opened once, none silently dropped."""
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -10,14 +10,16 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from cnnzoo.bars import track
 from cnnzoo.data.folders import BadFile
 from cnnzoo.data.formats import FORMATS
-from cnnzoo.data.images import decode_image
+from cnnzoo.data.images import examine_image, reading
 from cnnzoo.data.layout import Member, read_layout
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import write_whole
+from cnnzoo.limits import usable_cores
 
 LISTED = 50  # bad files named in an error message; more than that nobody mends by hand
 
@@ -34,6 +36,7 @@ class ImageRecord:
         sha256: of the file.
         side: "train", "validation" or "test" where the images are already split.
         group: as a CSV file gives it.
+        warning: of the decoder, that data inside the file are damaged.
     """
 
     path: str
@@ -44,6 +47,7 @@ class ImageRecord:
     sha256: str
     side: str = ""
     group: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,15 @@ class Manifest:
         ]
         return sha256(json.dumps([self.class_names, rows]).encode()).hexdigest()
 
+    def reading(self, position: int) -> AbstractContextManager[npt.NDArray[np.uint8]]:
+        """Gives the pixels of an image, as it was when it was listed.
+
+        Raises:
+            InputError: it can't be read, or has changed since.
+        """
+        image = self.images[position]
+        return reading(self.root / image.path, image.sha256)
+
     def counts(self) -> dict[str, int]:
         """Images by class name."""
         counts = np.bincount([image.label for image in self.images], minlength=len(self.class_names))
@@ -132,7 +145,7 @@ class _Saved:
 
     root: str
     class_names: tuple[str, ...]
-    images: tuple[tuple[str, int, int, int, str, str, str, str], ...]
+    images: tuple[tuple[str, int, int, int, str, str, str, str, str], ...]
     bad: tuple[BadFile, ...]
     passed_over: tuple[BadFile, ...]
 
@@ -163,7 +176,7 @@ def build_manifest(
         raise InputError(f"limit {limit}: it must be at least 1 image per class")
     layout = read_layout(Path(root))
     members = _limited(layout.members, limit)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         checked = pool.map(lambda member: _check(layout.root, member), members)
         shown = track(checked, len(members), "checking images", unit="images", progress=progress)
         results = list(shown)
@@ -208,20 +221,23 @@ def _below(root: Path, path: Path) -> str:
 def _check(root: Path, member: Member) -> ImageRecord | BadFile:
     path, name = member.path, _below(root, member.path)
     try:
-        if path.exists() and not path.is_file():
-            return BadFile(name, "no regular file")  # reading a pipe would wait for ever
-        data = path.read_bytes()
-        image, kind, mode = decode_image(data)
-    except OSError as error:
-        return BadFile(name, error.strerror or "can't be opened")
+        facts = examine_image(path)
     except InputError as error:
         return BadFile(name, str(error))
-    suffix = path.suffix.lower()
+    suffix, kind = path.suffix.lower(), facts.kind
     if suffix not in FORMATS[kind] and suffix:
         return BadFile(name, f"named {suffix} but holds a {kind} image; rename it to {FORMATS[kind][0]}")
-    height, width = image.shape[:2]
-    digest = sha256(data).hexdigest()
-    return ImageRecord(name, member.label, width, height, mode, digest, member.side, member.group)
+    return ImageRecord(
+        path=name,
+        label=member.label,
+        width=facts.width,
+        height=facts.height,
+        mode=facts.mode,
+        sha256=facts.sha256,
+        side=member.side,
+        group=member.group,
+        warning=facts.warning,
+    )
 
 
 def _bad_message(root: Path, bad: list[BadFile]) -> str:

@@ -1,11 +1,9 @@
 """The one way from a folder of images to tf.data that every model shares."""
 
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -13,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 from cnnzoo.data.augment import Augmentation, augment, draw
 from cnnzoo.data.images import load_images
 from cnnzoo.data.manifest import ImageRecord, Manifest, build_manifest
+from cnnzoo.data.resized import resized_images
 from cnnzoo.data.splits import DEFAULT_FRACTIONS, Split, split_manifest
 from cnnzoo.errors import InputError
-from cnnzoo.files import cache_dir, replaced_whole
+from cnnzoo.limits import free_memory
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -217,27 +215,10 @@ def _decode(
     manifest: Manifest, records: Sequence[ImageRecord], size: int, *, progress: bool
 ) -> tuple[npt.NDArray[np.uint8], str]:
     """Returns the images at `size`, in RAM if they take at most half of what is free, else from a file."""
-    shape = (len(records), size, size, 3)
-    needed = math.prod(shape)
+    needed = math.prod((len(records), size, size, 3))
     paths = [manifest.root / record.path for record in records]
-    if needed <= psutil.virtual_memory().available // 2:
-        return load_images(paths, size, progress=progress), f"{needed / 1e6:,.0f} MB in RAM"
-    content = "".join(record.sha256 for record in records)
-    file = cache_dir("resized") / f"{sha256(content.encode()).hexdigest()[:16]}-{size}.npy"
-    if not file.exists():
-        _decode_to_file(file, paths, shape, progress=progress)
-    return np.load(file, mmap_mode="r"), f"{needed / 1e6:,.0f} MB in {file}: too large for RAM"
-
-
-def _decode_to_file(file: Path, paths: Sequence[Path], shape: tuple[int, ...], *, progress: bool) -> None:
-    free = shutil.disk_usage(file.parent).free
-    if math.prod(shape) > free:
-        raise InputError(
-            f"{file.parent}: {math.prod(shape) / 1e9:.1f} GB of resized images fit neither in RAM nor here "
-            f"({free / 1e9:.1f} GB free); choose fewer images ({{limit}}) or another place (CNNZOO_CACHE)",
-            limit="limit",
-        )
-    with replaced_whole(file) as unfinished:
-        images = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        load_images(paths, shape[1], progress=progress, out=images)
-        images.flush()
+    digests = [record.sha256 for record in records]
+    if needed <= free_memory() // 2:
+        return load_images(paths, size, digests=digests, progress=progress), f"{needed / 1e6:,.0f} MB in RAM"
+    images, file = resized_images(paths, digests, size, progress=progress)
+    return images, f"{needed / 1e6:,.0f} MB in {file}: too large for RAM"

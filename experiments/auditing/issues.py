@@ -42,6 +42,9 @@ def issues_of(manifest: "Manifest", audit: "Audit") -> Iterator[Issue]:
 
     for bad in manifest.bad:
         yield Issue(str(manifest.root / bad.path), "unreadable", "", suggestion=bad.reason)
+    for i, image in enumerate(manifest.images):
+        if image.warning:
+            yield Issue(path(i), "decodes_with_warnings", "", suggestion=image.warning)
     for suspect in audit.suspects:
         suggested = manifest.class_names[suspect.suggested]
         yield Issue(path(suspect.image), "label", round(suspect.given_probability, 4), suggestion=suggested)

@@ -1,6 +1,7 @@
 """What an audit found, in sentences for the terminal."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from experiments.cli.folder_lines import class_line, doubts
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
     from cnnzoo.data.audit.twins import Found, Twin
-    from cnnzoo.data.manifest import Manifest
+    from cnnzoo.data.manifest import ImageRecord, Manifest
 
 LISTED = 10  # unusable files on the terminal
 
@@ -51,6 +52,8 @@ def say_findings(manifest: "Manifest", audit: "Audit") -> None:
         print(f"  Unusable: {printable(bad.path)}: {bad.reason}")
     if len(manifest.bad) > LISTED:
         print(f"  … and {len(manifest.bad) - LISTED:,} more unusable files; issues.csv names them all")
+    if warned := [image for image in manifest.images if image.warning]:
+        print(f"  {_damaged(warned)}")
     print(f"  {_near_duplicates(found)}")
     if found.fallback:
         print(f"  {found.fallback} ({DOUBTFUL} in issues.csv)")
@@ -74,6 +77,16 @@ def say_findings(manifest: "Manifest", audit: "Audit") -> None:
     kinds = Counter(oddity.kind for oddity in audit.oddities)
     told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     print(f"  Odd exposure, focus or size: {told or 'none'}")
+
+
+def _damaged(warned: "Sequence[ImageRecord]") -> str:
+    first = f"{printable(warned[0].path)}: {warned[0].warning}"
+    if len(warned) == 1:
+        return f"1 image decodes with warnings, part of it may be garbage: {first}"
+    return (
+        f"{len(warned):,} images decode with warnings, parts of them may be garbage: {first}; "
+        "see kind decodes_with_warnings in issues.csv"
+    )
 
 
 def _near_duplicates(found: AuditFacts) -> str:

@@ -63,9 +63,10 @@ def _named(manifest: "Manifest", image: int) -> str:
 
 
 def _tile(manifest: "Manifest", image: int) -> "npt.NDArray[np.uint8]":
-    from cnnzoo.data.images import read_image, resize_image
+    from cnnzoo.data.images import resize_image
 
-    return resize_image(read_image(manifest.root / manifest.images[image].path), TILE)
+    with manifest.reading(image) as pixels:
+        return resize_image(pixels, TILE)
 
 
 def draw_pairs(

@@ -170,8 +170,8 @@ def audited(manifest: "Manifest", say: Say = say) -> "Audit":
     from cnnzoo.data.audit.examine import audit_manifest
     from cnnzoo.data.audit.findings import Audit, audit_file
 
-    if audit_file(manifest).exists():
-        return Audit.load(audit_file(manifest))
+    if audit := Audit.load(audit_file(manifest)):
+        return audit
     say(f"Auditing {len(manifest.images):,} images of {printable(manifest.root)}, once")
     return apart(audit_manifest, manifest)
 

@@ -7,10 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 import cnnzoo
 from cnnzoo.backend import check_backend, use_own_settings
+from cnnzoo.limits import total_memory
 from experiments.cli.process import quiet_stderr
 
 
@@ -27,7 +26,7 @@ def describe_environment() -> dict[str, Any]:
         "device": _device(keras.backend.backend()),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": round(total_memory() / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "git_commit": _git_commit(),
     }

@@ -105,7 +105,8 @@ def robustness(model: Any, data: Datasets) -> dict[str, list[float]]:
     count = len(data.test)
     chosen = np.sort(np.random.default_rng(0).permutation(count)[:ROBUSTNESS_IMAGES])
     paths = [data.manifest.root / data.test.paths[i] for i in chosen]
-    originals, labels = load_images(paths, CANVAS), data.test.labels[chosen]
+    digests = [data.manifest.images[data.split.test[i]].sha256 for i in chosen]
+    originals, labels = load_images(paths, CANVAS, digests=digests), data.test.labels[chosen]
     found = {"none": [_accuracy(model, data.test, originals, labels)]}
     for kind, corruption in CORRUPTIONS.items():
         found[kind] = [

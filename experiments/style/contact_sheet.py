@@ -3,6 +3,7 @@
 import textwrap
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.errors import printable
+from cnnzoo.files import replaced_whole
 
 PLAIN = "#222222"
 WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines
@@ -52,7 +54,11 @@ def draw_sheet(
         title = "\n".join(printable(line) for line in titles[i].split("\n"))
         axes.set_title(title, fontsize=7.5, color=colours[i] if colours else PLAIN)
     figure.text(GAP / wide, 1 - GAP / high, "\n".join(lines), fontsize=10, color=PLAIN, va="top")
-    figure.savefig(path)
+    # By way of memory: what a full disk cuts short, Pillow does not notice.
+    picture = BytesIO()
+    figure.savefig(picture, format=path.suffix.removeprefix("."))
+    with replaced_whole(path) as unfinished:
+        unfinished.write_bytes(picture.getvalue())
 
 
 T = TypeVar("T")

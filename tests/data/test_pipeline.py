@@ -70,10 +70,7 @@ def test_a_stopped_run_goes_on_in_mid_epoch_with_the_batches_it_has_not_seen(dat
 def test_images_too_large_for_ram_come_from_a_file_alike(data, image_folder, monkeypatch, tmp_path):
     monkeypatch.setenv("CNNZOO_CACHE", str(tmp_path))
 
-    class Memory:
-        available = 1000
-
-    monkeypatch.setattr(pipeline.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(pipeline, "free_memory", lambda: 1000)
     mapped = cnnzoo.load_datasets(image_folder, image_size=32, batch_size=9, progress=False)
     assert "too large for RAM" in mapped.storage
     assert isinstance(mapped.train.images, np.memmap)

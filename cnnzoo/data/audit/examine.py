@@ -5,7 +5,6 @@ piece of surface, or come from the same run of neighbours in a class whose files
 they were cut from photographs.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,9 @@ from cnnzoo.data.audit.groups import components, find_runs, join
 from cnnzoo.data.audit.summary import TRUSTED_ACCURACY
 from cnnzoo.data.audit.texture import texture_features
 from cnnzoo.data.audit.twins import SIDE, Found, Twin, TwinIndex, same_file
-from cnnzoo.data.images import read_image, resize_image
+from cnnzoo.data.images import resize_image
 from cnnzoo.data.manifest import Manifest
+from cnnzoo.limits import usable_cores
 
 FOLDS = 5
 OUTLIER = 5.0  # modified z-score (Iglewicz and Hoaglin 1993: 3.5)
@@ -39,11 +39,11 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
         progress: show bars on the terminal.
 
     Raises:
-        InputError: a file can no longer be read.
+        InputError: a file can no longer be read, or has changed.
     """
     file = audit_file(manifest)
-    if cached and file.exists():
-        return Audit.load(file)
+    if cached and (audit := Audit.load(file)):
+        return audit
     measured = _measure(manifest, progress=progress)
     contents = [image.sha256 for image in manifest.images]
     labels = np.array([image.label for image in manifest.images])
@@ -72,21 +72,25 @@ def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True)
 
     Returns:
         Twins, `first` a position in `manifest.images`, `second` one in `other.images`; doubtful pairs alike.
+
+    Raises:
+        InputError: a file can no longer be read, or has changed.
     """
-    paths = [m.root / image.path for m in (manifest, other) for image in m.images]
-    count = len(manifest.images)
-    index = TwinIndex(len(paths))
+    count, total = len(manifest.images), len(manifest.images) + len(other.images)
+    index = TwinIndex(total)
 
     def add(position: int) -> None:
-        image = read_image(paths[position])
-        index.add(position, _gray(resize_image(image, SIDE)), image.shape)
+        first = position < count
+        with manifest.reading(position) if first else other.reading(position - count) as image:
+            index.add(position, _gray(resize_image(image, SIDE)), image.shape)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(add, range(len(paths)))
-        for _ in track(done, len(paths), "reading images", unit="images", progress=progress):
+    cv2.setNumThreads(1)  # the parallelism is over images
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        done = pool.map(add, range(total))
+        for _ in track(done, total, "reading images", unit="images", progress=progress):
             pass
     contents = [image.sha256 for m in (manifest, other) for image in m.images]
-    found = index.find(range(count, len(paths)), progress=progress)
+    found = index.find(range(count, total), progress=progress)
     twins = _merged([*found.twins, *same_file(contents)])
 
     def between(pairs: Iterable[Twin]) -> tuple[Twin, ...]:
@@ -124,18 +128,19 @@ def _measure(manifest: Manifest, *, progress: bool) -> _Measured:
     features: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * count
 
     def measure(position: int) -> None:
-        image = read_image(manifest.root / manifest.images[position].path)
-        small = resize_image(image, SIDE)
+        with manifest.reading(position) as image:
+            small, shape = resize_image(image, SIDE), image.shape
+            detail = _gray(_at_most(image, _LARGE))
         gray = _gray(small)
-        index.add(position, gray, image.shape)
+        index.add(position, gray, shape)
         features[position] = texture_features(gray.astype(np.float32))
         red, green, blue = np.median(small.reshape(-1, 3), axis=0)
         light = (red + green + blue) / 3
         colours[position] = light, blue - light, red - light, gray.std()
-        sharpness[position] = cv2.Laplacian(_gray(_at_most(image, _LARGE)), cv2.CV_32F).var()
+        sharpness[position] = cv2.Laplacian(detail, cv2.CV_32F).var()
 
     cv2.setNumThreads(1)  # the parallelism is over images
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         done = pool.map(measure, range(count))
         for _ in track(done, count, "measuring images", unit="images", progress=progress):
             pass

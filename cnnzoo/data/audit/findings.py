@@ -10,9 +10,9 @@ import msgspec
 from cnnzoo.data.audit.twins import Twin
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
-from cnnzoo.files import cache_dir, write_whole
+from cnnzoo.files import cache_dir, keep, kept
 
-VERSION = 4  # of what an audit finds: older ones in the cache are not read
+VERSION = 5  # of what an audit finds: older ones in the cache are not read
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,14 @@ class Audit:
         return found
 
     def save(self, path: Path) -> None:
-        """Writes JSON that `load` reads."""
-        write_whole(path, json.dumps(asdict(self)))
+        """Writes a file of the cache that `load` reads."""
+        keep(path, json.dumps(asdict(self)))
 
     @staticmethod
-    def load(path: Path) -> "Audit":
-        """Reads what `save` wrote."""
-        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), Audit)
+    def load(path: Path) -> "Audit | None":
+        """Reads what `save` wrote; None where there is nothing, or, with a word, where it is damaged."""
+        text = kept(path)
+        return None if text is None else msgspec.convert(json.loads(text), Audit)
 
 
 def audit_file(manifest: Manifest) -> Path:

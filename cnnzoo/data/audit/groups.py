@@ -48,8 +48,10 @@ def find_runs(manifest: Manifest, colours: npt.NDArray) -> tuple[npt.NDArray[np.
     for label, name in enumerate(manifest.class_names):
         here = [i for i, image in enumerate(manifest.images) if image.label == label]
         here.sort(key=lambda i: _natural(manifest.images[i].path))
+        if len(here) < MIN_ORDERED:
+            continue
         varying = colours[here].std(axis=0) > 1e-3  # of gray images no colour does
-        if len(here) < MIN_ORDERED or not varying.any():
+        if not varying.any():
             continue
         scaled = colours[here][:, varying] - colours[here][:, varying].mean(axis=0)
         scaled /= colours[here][:, varying].std(axis=0)

@@ -10,7 +10,6 @@ normalised cross-correlation: concrete looks alike everywhere, its grain does no
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from cnnzoo.bars import track
 from cnnzoo.data.audit.chance import raise_needed
 from cnnzoo.data.audit.inverted_file import empty_index, nearest
+from cnnzoo.limits import usable_cores
 
 SIDE = 96  # pixels of the thumbnails that everything here works on
 WINDOW = 16  # pixels from a key point to the border of its window
@@ -117,7 +117,7 @@ class TwinIndex:
         if not len(places):
             return Found()
         chunks = [places[i : i + 2000] for i in range(0, len(places), 2000)]
-        with ThreadPoolExecutor(cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             compared = pool.map(self._compare, chunks)
             scores = [*track(compared, len(chunks), "comparing textures", unit="batches", progress=progress)]
         score = np.clip(np.concatenate(scores), -NOT_IDENTICAL, NOT_IDENTICAL)

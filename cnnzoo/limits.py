@@ -1,0 +1,118 @@
+"""What the machine, its container and the shell leave to this process: memory and cores."""
+
+import math
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Condition
+
+import psutil
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+
+# What versions 2 and 1 of cgroups call a limit, what is used of it, and the cache in that which gives way.
+_MEMORY = (
+    (("memory.max", "memory.high"), "memory.current", "inactive_file"),
+    (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def free_memory() -> int:
+    """Returns the bytes that this process may still take: of the machine, its cgroups and `ulimit -v`."""
+    free = [psutil.virtual_memory().available]
+    free += [limit - used for limit, used in _memory_limits()]
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        free.append(most - psutil.Process().memory_info().vms)
+    return max(0, min(free))
+
+
+def total_memory() -> int:
+    """Returns the bytes of memory that the machine has, or the cgroups of this process allow."""
+    return min([psutil.virtual_memory().total, *(limit for limit, _ in _memory_limits())])
+
+
+def usable_cores() -> int:
+    """Returns the cores that this process may keep busy: by its affinity and the quota of its cgroups."""
+    quotas = [quota for folder in _own_folders("cpu") if (quota := _core_quota(folder))]
+    return min([len(os.sched_getaffinity(0)), *(math.ceil(quota) for quota in quotas)])
+
+
+def _memory_limits() -> Iterator[tuple[int, int]]:
+    """Limit and use of each cgroup that holds this process and has a limit."""
+    for folder in _own_folders("memory"):
+        for limits, current, cache in _MEMORY:
+            most = [limit for name in limits if (limit := _number(folder / name)) is not None]
+            used = _number(folder / current)
+            if most and used is not None:
+                yield min(most), max(0, used - _counts(folder / "memory.stat").get(cache, 0))
+
+
+def _own_folders(controller: str) -> Iterator[Path]:
+    """The folders of the cgroups that this process is in, each with those above it.
+
+    In a container the path may be the host's, which isn't seen there: then the mount itself is the cgroup.
+    """
+    for line in _text(_OWN_CGROUPS).splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers and controller not in controllers.split(","):
+            continue
+        unified = _CGROUPS / "unified"
+        mount = _CGROUPS / controller if controllers else unified if unified.is_dir() else _CGROUPS
+        folder = mount.joinpath(*(name for name in path.split("/") if name not in ("", "..")))
+        while folder.is_relative_to(mount):
+            yield folder
+            folder = folder.parent
+
+
+def _core_quota(folder: Path) -> float | None:
+    quota, period = [*_text(folder / "cpu.max").split(), "", ""][:2]  # version 2
+    if not quota:
+        quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+    with suppress(ValueError, ZeroDivisionError):  # "max" is no number
+        share = float(quota) / float(period)
+        return share if share > 0 else None
+    return None
+
+
+def _counts(file: Path) -> dict[str, int]:
+    """What a file of lines such as `inactive_file 4096` says."""
+    words = _text(file).split()
+    return {name: int(n) for name, n in zip(words[::2], words[1::2], strict=False) if n.isdecimal()}
+
+
+def _number(file: Path) -> int | None:
+    text = _text(file).strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+class Budget:
+    """At most so much at a time in all threads together: whoever needs more than is left waits."""
+
+    def __init__(self, total: int) -> None:
+        self._total = self._left = total
+        self._changed = Condition()
+
+    @contextmanager
+    def of(self, amount: int) -> Iterator[None]:
+        """Takes `amount` for as long as the context lasts; more than there is takes all."""
+        amount = min(amount, self._total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= amount)
+            self._left -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += amount
+                self._changed.notify_all()
