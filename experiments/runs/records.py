@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from cnnzoo.errors import InputError, one_line
-from cnnzoo.files import append_line, file_stem
+from cnnzoo.files import append_line
 from cnnzoo.training.config import Epoch
 from experiments.cli.process import to_type
+from experiments.runs import left
 from experiments.runs.spec import DataFacts, RunSpec, usual_name
 from experiments.style.text import few_listed
 
@@ -85,9 +86,9 @@ class RunRecord:
 
     `status` is "ok" or "failed: REASON"; `result` is None for a failure. `weights` says what the model
     started from: "random", "imagenet" or the name and hash of a file. `config` is the TrainConfig as a dict
-    and the input size; `environment` has versions, device, machine and git commit. `name` is the stem of its
-    files; records of earlier versions lack it. `version` counts the changes after which an older program
-    would misread a record.
+    and the input size; `environment` has versions, device, machine and git commit. `name` begins the names of
+    its files, and `files` says what was in them, by path below the output folder; records of earlier versions
+    lack both. `version` counts the changes after which an older program would misread a record.
     """
 
     identity: str
@@ -104,16 +105,29 @@ class RunRecord:
     environment: dict[str, Any]
     result: RunResult | None = None
     name: str = ""
+    files: dict[str, left.FileFacts] = field(default_factory=dict)
     version: int = VERSION
 
     @property
     def run_name(self) -> str:
-        """The stem of every file that this run writes."""
+        """What people call this run, and what the names of its files begin with."""
         return self.name or usual_name(self.recipe, self.seed, self.data)
+
+    @property
+    def model_file(self) -> str:
+        """Where its model is, below the output folder; earlier versions left the identity out of the name."""
+        file = left.model_file(self.run_name, self.identity)
+        return file if self.files else f"models/{self.run_name}.keras"
+
+    @property
+    def augmented_file(self) -> str:
+        """Where training images as the network saw them are; in earlier versions one file for all seeds."""
+        file = left.augmented_file(self.run_name, self.identity)
+        return file if self.files else f"figures/augmented-{self.recipe}.jpg"
 
     def predictions_file(self, other: str = "") -> str:
         """Name of the file with the verdicts on its test images, or on another data set."""
-        return predictions_file(self.run_name, self.identity, other)
+        return left.predictions_file(self.run_name, self.identity, other)
 
     @property
     def ok(self) -> bool:
@@ -133,26 +147,6 @@ class RunRecord:
         return f"test accuracy {self.result.test_accuracy:.4f}{never}"
 
 
-def predictions_file(name: str, identity: str, other: str = "") -> str:
-    """Returns a file name with the run's identity in it, so that no other run replaces the file."""
-    return f"{name}-{identity[:8]}{'-' if other else ''}{file_stem(other)}.csv"
-
-
-def mistakes_file(name: str, identity: str) -> str:
-    """Returns where a run leaves the pictures of its worst mistakes, below the output folder."""
-    return f"mistakes/{name}-{identity[:8]}.json"
-
-
-def batch_file(name: str, identity: str) -> str:
-    """Returns where a run leaves a picture of some test images with its verdicts."""
-    return f"figures/test_batch-{name}-{identity[:8]}.jpg"
-
-
-def samples_file(fingerprint: str) -> str:
-    """Returns where a comparison leaves nine of its images, with their classes."""
-    return f"figures/samples-{fingerprint[:8]}.jpg"
-
-
 def record_for(
     spec: RunSpec,
     *,
@@ -160,6 +154,7 @@ def record_for(
     started: str,
     environment: dict[str, Any] | None = None,
     result: RunResult | None = None,
+    files: dict[str, left.FileFacts] | None = None,
 ) -> RunRecord:
     """Puts a run's outcome beside what was asked for."""
     recipe = spec.resolved_recipe()
@@ -178,6 +173,7 @@ def record_for(
         name=spec.run_name,
         environment=environment or {},
         result=result,
+        files=files or {},
     )
 
 
@@ -229,6 +225,6 @@ def read_records(folder: Path, unread: Callable[[str], None] = lambda text: None
     return records
 
 
-def latest_records(records: list[RunRecord]) -> list[RunRecord]:
+def latest_records(records: Sequence[RunRecord]) -> list[RunRecord]:
     """Keeps the last record of each identity: a retried failure is replaced by what came of it."""
     return list({record.identity: record for record in records}.values())

@@ -12,6 +12,7 @@ from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.data.class_names import SIDES as SIDES
 from cnnzoo.data.folders import BadFile
 from experiments.recipes.recipe import Recipe
+from experiments.runs import left
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ class RunSpec:
     """What one run needs to know; a JSON file between `compare` and `runs.train`.
 
     `weights_file` is empty for random weights, `weights` is how the record names them. `split` is a file with
-    the indices of each side and the group of every image of the manifest. `name` is the stem of the run's
-    files where it is not the usual one.
+    the indices of each side and the group of every image of the manifest.
     """
 
     recipe: Recipe
@@ -100,7 +100,6 @@ class RunSpec:
     command: str
     demonstration: bool
     data: DataFacts
-    name: str = ""
 
     def resolved_recipe(self) -> Recipe:
         """The recipe as this run trains it: epochs capped, with a schedule for random weights."""
@@ -109,8 +108,18 @@ class RunSpec:
 
     @property
     def run_name(self) -> str:
-        """The stem of every file that this run writes."""
-        return self.name or usual_name(self.recipe.name, self.seed, self.data)
+        """What people call this run."""
+        return usual_name(self.recipe.name, self.seed, self.data)
+
+    @property
+    def stem(self) -> str:
+        """What every file that this run writes is called: another run has another one."""
+        return left.stem(self.run_name, self.identity)
+
+    @property
+    def files(self) -> list[str]:
+        """The files that this run leaves for good, below `out`."""
+        return left.files_of(self.run_name, self.identity, self.data.others)
 
     @cached_property
     def identity(self) -> str:

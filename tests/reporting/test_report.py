@@ -22,7 +22,8 @@ from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
 from experiments.reporting.tables.terminal import print_table
 from experiments.reporting.write import write_report
-from experiments.runs.records import RunRecord, RunResult, append_record, batch_file, samples_file
+from experiments.runs.left import batch_file, samples_file
+from experiments.runs.records import RunRecord, RunResult, append_record
 from experiments.runs.spec import DataFacts, SplitFacts
 
 CLASSES = ["<script>alert(1)</script>", "a|b,\nc"]
