@@ -141,6 +141,7 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
     from experiments.live.jobs import Job
     from experiments.runs.data_plan import prepare_data
     from experiments.runs.dispatch import records_in, run_missing, still_whole
+    from experiments.runs.spec import with_hashes
     from experiments.runs.starting_weights import given_weights, starting_weights
 
     check_backend()
@@ -152,12 +153,12 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
     held.enter_context(alone_in(options.out, "compare"))
     plan = prepare_data(request, view.say)
     weights = starting_weights(recipes, given, view.say)
-    specs = [
+    specs = with_hashes(
         _spec(recipe, seed, weights[recipe.name], part, plan, options)
         for part in plan.parts
         for seed in seeds
         for recipe in recipes
-    ]
+    )
     records = still_whole(records_in(options.out), specs, options.out, view.say)
     jobs = [Job(spec, f"[{n}/{len(specs)}] {spec.run_name}") for n, spec in enumerate(specs, 1)]
     with view.running(jobs, records, options.out):

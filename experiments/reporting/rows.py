@@ -258,6 +258,7 @@ def _group(record: RunRecord) -> str:
     shared = [
         record.recipe,
         record.data.fingerprint,
+        record.data.class_names,
         asdict(record.data.split),
         {name: other.fingerprint for name, other in record.data.others.items()},
         record.data.positive,

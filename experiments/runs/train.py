@@ -41,6 +41,7 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
     try:
         clock = time.perf_counter()
         environment = start_backend()
+        spec.check_inputs()
         result = _train_and_test(spec, start_seconds=time.perf_counter() - clock, tell=tell)
         files = facts_of(Path(spec.out), spec.files)
         return record_for(
