@@ -86,10 +86,10 @@ def _random_weights_schedule(row: Row) -> str:
         return ""
     (phase,) = phases
     schedule = phase.get("schedule", "constant")  # not in records of the first versions
-    optimizer = OPTIMIZER_NAMES.get(phase["optimizer"], phase["optimizer"])
+    optimizer = OPTIMIZER_NAMES.get(phase.get("optimizer"), "an optimizer of another version")
     return (
         f"trained from random weights instead of pretrained ones: all layers, {phase['epochs']} epochs of "
-        f"{optimizer} at {phase['learning_rate']:g} ({schedule})"
+        f"{optimizer} at {phase.get('learning_rate', 0):g} ({schedule})"
     )
 
 

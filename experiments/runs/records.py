@@ -90,10 +90,10 @@ class RunResult:
     test_accuracy_low: Share
     test_accuracy_high: Share
     test_loss: Amount
-    test_images: Count
+    test_images: Annotated[int, Meta(ge=1, le=int(LARGEST))]
     per_class: dict[str, dict[str, float]]
     confusion: list[list[Count]]
-    history: Annotated[list[Epoch], Meta(min_length=1)]
+    history: Annotated[list[Epoch], Meta(min_length=1, max_length=1_000_000)]
     best_epoch: Count
     train_seconds: Amount
     first_epoch_seconds: Amount
@@ -244,7 +244,10 @@ def from_json(line: str | bytes) -> RunRecord:
     version = values.get("version", 1) if isinstance(values, dict) else 0
     if isinstance(version, int) and version > VERSION:
         raise msgspec.ValidationError(f"a record of version {version}, which a newer cnnzoo wrote")
-    record = msgspec.convert(values, RunRecord)
+    try:
+        record = msgspec.convert(values, RunRecord)
+    except (UnicodeEncodeError, RecursionError):  # half a character, or braces without end, where none belongs
+        raise msgspec.ValidationError("it holds text where none belongs") from None
     for wrong in filter(None, _contradictions(record)):
         raise msgspec.ValidationError(wrong)
     return record
@@ -259,11 +262,13 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
     yield "" if len(set(names)) == len(names) else "two classes have one name"
     yield "" if record.data.positive in ("", *names) else "its positive class is none of its classes"
     yield "it finished without a result" if record.ok and result is None else ""
+    yield "" if _fits(record.data.images, dict[str, dict[str, Count]]) else "it counts its images wrongly"
     yield "" if _fits(record.config, _Config) else "its config is none"
     if result:
         square = [len(line) for line in result.confusion] == [len(names)] * len(names)
         yield "" if square and names else f"its confusion matrix is not of {len(names)} classes"
-        known = result.operating_point is None or set(result.operating_point) >= POINT
+        point = result.operating_point
+        known = point is None or (record.data.positive and set(point) >= POINT)
         yield "" if known else "its operating point lacks something"
         yield "" if _fits(result.others, dict[str, _Other]) else "its numbers on other data sets are none"
         yield "" if not result.robustness or "none" in result.robustness else "its robustness lacks something"
