@@ -4,11 +4,13 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.backend import check_backend
 from cnnzoo.errors import InputError, printable
+from experiments.cli.alone import alone_in
 from experiments.cli.arguments import (
     Parser,
     add_data_options,
@@ -114,12 +116,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "the same command goes on"
     )
     # Behind the options, so that --help answers at once; so it is in the functions below.
+    with ExitStack() as held:
+        return _compare(options, held)
+
+
+def _compare(options: argparse.Namespace, held: ExitStack) -> int:
     from experiments.live.choose import view_for
     from experiments.live.json_lines import emit
     from experiments.runs.dispatch import records_in
+    from experiments.runs.records import latest_records
 
     with view_for(quiet=options.quiet, as_json=options.json) as view:
-        specs = _run(options, view)
+        specs = _run(options, view, held)
     from experiments.reporting.tables.terminal import print_table
     from experiments.reporting.write import summary, write_report
 
@@ -129,14 +137,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif not options.quiet:
         print_table(comparison, options.out)
     wanted = {spec.identity for spec in specs}
-    return 0 if wanted <= {record.identity for record in records_in(options.out) if record.ok} else 1
+    finished = {record.identity for record in latest_records(records_in(options.out)) if record.ok}
+    return 0 if wanted <= finished else 1
 
 
-def _run(options: argparse.Namespace, view: "View") -> "list[RunSpec]":
-    """Makes the runs that are missing; returns all that were asked for."""
+def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[RunSpec]":
+    """Makes the runs that are missing, the folder for itself, which `held` keeps; returns all asked for."""
     from experiments.live.jobs import Job
     from experiments.runs.data_plan import prepare_data
-    from experiments.runs.dispatch import named_apart, records_in, run_missing
+    from experiments.runs.dispatch import records_in, run_missing, still_whole
+    from experiments.runs.spec import with_hashes
     from experiments.runs.starting_weights import given_weights, starting_weights
 
     check_backend()
@@ -145,16 +155,16 @@ def _run(options: argparse.Namespace, view: "View") -> "list[RunSpec]":
     _check_numbers(options)
     given = given_weights(options.weights, recipes)
     make_folders(options.out, FOLDERS)
+    held.enter_context(alone_in(options.out, "compare"))
     plan = prepare_data(request, view.say)
     weights = starting_weights(recipes, given, view.say)
-    specs = [
+    specs = with_hashes(
         _spec(recipe, seed, weights[recipe.name], part, plan, options)
         for part in plan.parts
         for seed in seeds
         for recipe in recipes
-    ]
-    records = records_in(options.out)
-    specs = named_apart(specs, records)
+    )
+    records = still_whole(records_in(options.out), specs, options.out, view.say)
     jobs = [Job(spec, f"[{n}/{len(specs)}] {spec.run_name}") for n, spec in enumerate(specs, 1)]
     with view.running(jobs, records, options.out):
         run_missing(jobs, records, options.out, view)

@@ -3,11 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.backend import check_backend
 from cnnzoo.errors import InputError, printable
+from experiments.cli.alone import alone_in
 from experiments.cli.arguments import (
     Parser,
     add_data_options,
@@ -82,14 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     make_folders(options.out, FOLDERS)
     request = _request(options)
-    complete = run_search(request)
     with quiet_stderr():
         from experiments.search.workers import role
-    if role() == "worker":
-        return 0
-    from experiments.search.report import report
+    # A worker may share the folder of its chief, which alone writes records and state.
+    with nullcontext() if role() == "worker" else alone_in(options.out, "tune"):
+        complete = run_search(request)
+        if role() == "worker":
+            return 0
+        from experiments.search.report import report
 
-    return report(request, complete=complete)
+        return report(request, complete=complete)
 
 
 def _request(options: argparse.Namespace) -> "SearchRequest":

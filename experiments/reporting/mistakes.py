@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from experiments.reporting.rows import Row
-from experiments.runs.records import RunResult, mistakes_file
+from experiments.runs.left import mistakes_file
+from experiments.runs.records import RunResult
 
 
 @dataclass(frozen=True)
@@ -134,16 +136,19 @@ def _decision(result: RunResult, positive: str) -> Decision:
     return Decision(result.temperature, positive, point.get("threshold"))
 
 
-def _pictures(row: Row) -> list[dict[str, list[str]]]:
-    """The pictures that each run of a row left, by image."""
-    found: list[dict[str, list[str]]] = []
-    for record in row.finished:
-        path = (row.folder or Path()) / mistakes_file(record.run_name, record.identity)
-        try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            found.append({})
-    return found
+def _pictures(row: Row) -> list[dict[str, tuple[str, str]]]:
+    """The pictures that each run of a row left, by image; none where they are not as it left them."""
+    return [
+        {} if file in row.not_as_recorded else _read_pictures((row.folder or Path()) / file)
+        for file in (mistakes_file(record.run_name, record.identity) for record in row.finished)
+    ]
+
+
+def _read_pictures(path: Path) -> dict[str, tuple[str, str]]:
+    try:
+        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), dict[str, tuple[str, str]])
+    except (OSError, ValueError, RecursionError):  # msgspec's is a ValueError too
+        return {}
 
 
 def galleries(decisions: Sequence[Decisions]) -> dict[str, list[Mistake]]:
@@ -179,7 +184,7 @@ def _gallery(verdicts: Decisions, suspects: set[str], hard: set[str]) -> list[Mi
             run for run, verdict in zip(pictures, verdicts.decided, strict=True) if verdict[i] == predicted
         ]
         found_pictures = [run[paths[i]] for run in runs if paths[i] in run]
-        image, map_ = max(found_pictures, key=lambda pair: bool(pair[1]), default=["", ""])
+        image, map_ = max(found_pictures, key=lambda pair: bool(pair[1]), default=("", ""))
         found.append(
             Mistake(
                 path=paths[i],

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from experiments.recipes.published import RECIPES
 from experiments.reporting.rows import Row
+from experiments.runs import left
 from experiments.style.text import few_listed, plain
 
 OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
@@ -40,6 +41,8 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
     if not usual and any(planned_epochs(other) != planned_epochs(row) for other in twins):
         notes.append(f"trained for up to {planned_epochs(row)} epochs")
+    if row.not_as_recorded:
+        notes.append(f"not as its runs left it, and not used: {left.listed(row.not_as_recorded)}")
     if row.status != "ok":
         notes.append(row.status)
     return notes
@@ -83,9 +86,10 @@ def _random_weights_schedule(row: Row) -> str:
         return ""
     (phase,) = phases
     schedule = phase.get("schedule", "constant")  # not in records of the first versions
+    optimizer = OPTIMIZER_NAMES.get(phase.get("optimizer"), "an optimizer of another version")
     return (
         f"trained from random weights instead of pretrained ones: all layers, {phase['epochs']} epochs of "
-        f"{OPTIMIZER_NAMES[phase['optimizer']]} at {phase['learning_rate']:g} ({schedule})"
+        f"{optimizer} at {phase.get('learning_rate', 0):g} ({schedule})"
     )
 
 

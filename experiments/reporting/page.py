@@ -27,8 +27,8 @@ from experiments.reporting.sentences import (
     demonstration,
     machine_lines,
 )
+from experiments.runs.left import batch_file, samples_file
 from experiments.runs.predictions import batch_places
-from experiments.runs.records import batch_file, samples_file
 from experiments.runs.spec import SIDES
 from experiments.style.contact_sheet import some_of_each_kind
 from experiments.style.text import human_count, human_time, interval_of, number, sentence, start_of
@@ -191,7 +191,7 @@ def _section(row: Row, comparison: Comparison, svgs: dict[str, str]) -> Section:
         mistakes_total=len(mistakes),
         batch=_picture(row, batch_file(first.run_name, first.identity)) if first else "",
         batch_text=_batch_text(comparison.decisions[row.name]),
-        augmented=_picture(row, f"figures/augmented-{row.first.recipe}.jpg"),
+        augmented=_picture(row, (first or row.first).augmented_file),
         model=str(model or ""),
         predict=predict_command("cnnzoo predict", model) if model else "",
         seconds=_time_breakdown(row),
@@ -199,8 +199,10 @@ def _section(row: Row, comparison: Comparison, svgs: dict[str, str]) -> Section:
 
 
 def _picture(row: Row, file: str) -> str:
-    """A picture that the row's runs left, in base64; empty where it is missing."""
+    """A picture that the row's runs left, in base64; empty where it is missing, or another than they left."""
     path = (row.folder or Path()) / file
+    if file in row.not_as_recorded:
+        return ""
     return base64.b64encode(path.read_bytes()).decode() if path.is_file() else ""
 
 

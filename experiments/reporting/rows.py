@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.files import file_stem
+from experiments.runs import left
 from experiments.runs.predictions import Predictions, read_predictions
 from experiments.runs.records import RunRecord, RunResult
 from experiments.style.text import interval_of, plain
@@ -104,6 +105,12 @@ class Row:
         return name, counts.get(name, 0) / max(1, sum(counts.values()))
 
     @cached_property
+    def not_as_recorded(self) -> dict[str, left.State]:
+        """The files of the finished runs, below the folder, that are missing or not as the runs left them."""
+        files = {file: facts for record in self.finished for file, facts in record.files.items()}
+        return left.not_as_recorded(self.folder, files) if self.folder else {}
+
+    @cached_property
     def predictions(self) -> tuple[Predictions, ...]:
         """The verdicts of each finished seed on the same test images; empty where a file is missing."""
         return self.read()
@@ -111,6 +118,9 @@ class Row:
     def read(self, other: str = "") -> tuple[Predictions, ...]:
         """The verdicts of each finished seed, on its test images or another data set; empty without files."""
         if self.folder is None:
+            return ()
+        files = [f"predictions/{record.predictions_file(other)}" for record in self.finished]
+        if any(file in self.not_as_recorded for file in files):
             return ()
         found = [read_predictions(self.folder, record, other) for record in self.finished]
         whole = tuple(each for each in found if each is not None)
@@ -248,6 +258,7 @@ def _group(record: RunRecord) -> str:
     shared = [
         record.recipe,
         record.data.fingerprint,
+        record.data.class_names,
         asdict(record.data.split),
         {name: other.fingerprint for name, other in record.data.others.items()},
         record.data.positive,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,10 @@ from experiments.style.text import plain
 SHORT_HASH = 12
 CLASSES_NAMED = 6  # where there are more, the rarest and the most frequent are
 TILE = 64  # pixels: cnnzoo.data.sources.synthetic, which would load OpenCV
+MACHINE = (
+    "Machine: {device} ({processor}, {cores} cores, {memory_gib} GiB), Python {python}, "
+    "TensorFlow {tensorflow}, Keras {keras} on {backend}, cnnzoo {cnnzoo} {git_commit}."
+)
 OWN_IMAGES = "With your own images, in a folder for each class:"
 RESULTS = Path(__file__).parents[2] / "results" / "README.md"  # of the checkout; a wheel has none
 
@@ -112,12 +117,7 @@ def machine_lines(rows: Sequence[Row]) -> list[str]:
     lines: dict[str, None] = {}
     for row in rows:
         for record in row.finished:
-            e = record.environment
-            lines[
-                f"Machine: {e['device']} ({e['processor']}, {e['cores']} cores, {e['memory_gib']} GiB), "
-                f"Python {e['python']}, TensorFlow {e['tensorflow']}, Keras {e['keras']} on {e['backend']}, "
-                f"cnnzoo {e['cnnzoo']} {e['git_commit']}."
-            ] = None
+            lines[MACHINE.format_map(defaultdict(lambda: "?", record.environment))] = None
     return [plain(line) for line in lines]
 
 

@@ -1,14 +1,24 @@
 """Which runs are missing, and making them, each in a process of its own."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from cnnzoo.errors import printable
+from experiments.cli.say import Say
+from experiments.runs import left
 from experiments.runs.child import Event, Tell, ask
-from experiments.runs.records import RUNS_FILE, RunRecord, append_record, from_json, read_records, record_for
+from experiments.runs.records import (
+    RUNS_FILE,
+    RunRecord,
+    append_record,
+    from_json,
+    latest_records,
+    read_records,
+    record_for,
+)
 from experiments.runs.spec import RunSpec
 
 
@@ -36,15 +46,18 @@ def records_in(out: Path) -> list[RunRecord]:
     return read_records(out) if (out / RUNS_FILE).exists() else []
 
 
-def named_apart(specs: Sequence[RunSpec], records: Sequence[RunRecord]) -> list[RunSpec]:
-    """Gives a run a longer name where another one, on another split say, has its files under that name."""
-    owners = {record.run_name: record.identity for record in reversed(records)}
-    return [
-        spec
-        if owners.get(spec.run_name, spec.identity) == spec.identity
-        else replace(spec, name=f"{spec.run_name}-{spec.identity[:8]}")
-        for spec in specs
-    ]
+def still_whole(
+    records: Sequence[RunRecord], asked: Sequence[RunSpec], out: Path, say: Say
+) -> list[RunRecord]:
+    """Leaves out the finished runs among those asked for whose model or predictions are gone or changed."""
+    wanted = {spec.identity for spec in asked}
+    lost = set()
+    for record in latest_records(records):
+        needed = {file: record.files[file] for file in left.needed(record.files)}
+        if record.ok and record.identity in wanted and (states := left.not_as_recorded(out, needed)):
+            say(f"{record.run_name} is run again: {left.listed(states)} in {printable(out)}", warning=True)
+            lost.add(record.identity)
+    return [record for record in records if record.identity not in lost]
 
 
 def run_missing(jobs: Sequence[Job], records: Sequence[RunRecord], out: Path, watcher: Watcher[Job]) -> None:
@@ -65,7 +78,7 @@ def run_missing(jobs: Sequence[Job], records: Sequence[RunRecord], out: Path, wa
 def make(spec: RunSpec, heard: Tell) -> RunRecord:
     """Makes one run in a process of its own; a failure comes back as a record that says why."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    answer = ask("experiments.runs.train", spec, Path(spec.out, "logs", f"{spec.run_name}.json"), heard=heard)
+    answer = ask("experiments.runs.train", spec, Path(spec.out, "logs", f"{spec.stem}.json"), heard=heard)
     if answer.record:
         return from_json(answer.record)
     return record_for(spec, status=f"failed: {answer.ended}", started=started)

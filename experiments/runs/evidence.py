@@ -16,8 +16,8 @@ from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from cnnzoo.files import write_whole
 from experiments.recipes.recipe import Recipe
 from experiments.runs.child import note_error
+from experiments.runs.left import augmented_file, batch_file, mistakes_file, samples_file
 from experiments.runs.predictions import batch_places
-from experiments.runs.records import batch_file, mistakes_file, samples_file
 from experiments.runs.spec import RunSpec
 from experiments.style.chart import VERMILION
 from experiments.style.contact_sheet import PLAIN, draw_sheet, some_of_each_kind
@@ -96,7 +96,7 @@ def save_evidence(
         mistakes = out / mistakes_file(spec.run_name, spec.identity)
         save_pictures(mistakes, model, data.test, test, data.class_names, decision)
     except Exception as error:
-        note_error(out / "logs" / f"{spec.run_name}.error.txt")
+        note_error(out / "logs" / f"{spec.stem}.error.txt")
         print(f"{spec.run_name}: no pictures for the report: {one_line(error)}", file=sys.stderr)
 
 
@@ -120,10 +120,8 @@ def some_by_turns(labels: npt.NDArray[np.int32], count: int) -> list[int]:
 
 
 def _draw_augmented(spec: RunSpec, data: "Datasets", recipe: Recipe) -> None:
-    """A figure of training images as the network sees them; once for all seeds."""
-    path = Path(spec.out) / "figures" / f"augmented-{recipe.name}.jpg"
-    if path.exists():
-        return
+    """A figure of training images as the network sees them."""
+    path = Path(spec.out) / augmented_file(spec.run_name, spec.identity)
     first = data.train.training_dataset(epochs=1, seed=spec.seed, augmentation=recipe.config.augmentation)
     images, labels = next(first.take(1).as_numpy_iterator())
     titles = [shorten(data.class_names[label]) for label in labels]

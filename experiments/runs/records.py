@@ -1,22 +1,72 @@
 """One run, one line: what was run, on what, and what came out of it."""
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
+from msgspec import Meta
 
 from cnnzoo.errors import InputError, one_line
-from cnnzoo.files import append_line, file_stem
+from cnnzoo.files import append_line
 from cnnzoo.training.config import Epoch
 from experiments.cli.process import to_type
+from experiments.runs import left
 from experiments.runs.spec import DataFacts, RunSpec, usual_name
 from experiments.style.text import few_listed
 
 RUNS_FILE = "runs.jsonl"
 VERSION = 1  # of the records that are written, and the newest that is read
+
+MOST_BYTES = 16_000_000  # of a line; a record takes some ten thousand
+LARGEST = 1e15
+
+# What a number may be: a file that was edited or damaged must not reach the report.
+Count = Annotated[int, Meta(ge=0, le=int(LARGEST))]
+Amount = Annotated[float, Meta(ge=0, le=LARGEST)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+POINT = {
+    "wanted_recall",
+    "threshold",
+    "test_recall",
+    "test_precision",
+}  # of an operating point, for the report
+
+
+@dataclass(frozen=True)
+class _Phase:
+    epochs: Count
+    optimizer: str = ""
+    learning_rate: Amount = 0.0
+    schedule: str = ""
+
+
+@dataclass(frozen=True)
+class _Training:
+    phases: tuple[_Phase, ...] = ()
+    augmentation: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Config:
+    """What the report asks of `RunRecord.config`."""
+
+    config: _Training = _Training()
+    pretrained: bool = False
+
+
+@dataclass(frozen=True)
+class _Other:
+    """What the report asks of each of `RunResult.others`."""
+
+    accuracy: Share | None = None
+    auroc: Share | None = None
+    recall: dict[str, Share] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,42 +82,42 @@ class RunResult:
     and `val_loss_before`.
     """
 
-    total_params: int
-    trainable_params: int
-    val_accuracy_before: float
-    val_accuracy: float
-    test_accuracy: float
-    test_accuracy_low: float
-    test_accuracy_high: float
-    test_loss: float
-    test_images: int
+    total_params: Count
+    trainable_params: Count
+    val_accuracy_before: Share
+    val_accuracy: Share
+    test_accuracy: Share
+    test_accuracy_low: Share
+    test_accuracy_high: Share
+    test_loss: Amount
+    test_images: Annotated[int, Meta(ge=1, le=int(LARGEST))]
     per_class: dict[str, dict[str, float]]
-    confusion: list[list[int]]
-    history: list[Epoch]
-    best_epoch: int
-    train_seconds: float
-    first_epoch_seconds: float
-    seconds_per_epoch: float
-    images_per_second: float
-    start_seconds: float
-    decode_seconds: float
-    validation_seconds: float
-    test_seconds: float
-    cpu_seconds: float
-    peak_memory_mb: float
-    model_bytes: int
-    ms_per_image_1: float
-    ms_per_image_32: float
-    tracing_seconds: float | None = None
-    val_loss_before: float | None = None
-    auroc: float | None = None
-    average_precision: float | None = None
-    temperature: float = 1.0
-    calibration_error: float | None = None
-    calibration_error_raw: float | None = None
+    confusion: list[list[Count]]
+    history: Annotated[list[Epoch], Meta(min_length=1, max_length=1_000_000)]
+    best_epoch: Count
+    train_seconds: Amount
+    first_epoch_seconds: Amount
+    seconds_per_epoch: Amount
+    images_per_second: Amount
+    start_seconds: Amount
+    decode_seconds: Amount
+    validation_seconds: Amount
+    test_seconds: Amount
+    cpu_seconds: Amount
+    peak_memory_mb: Amount
+    model_bytes: Count
+    ms_per_image_1: Amount
+    ms_per_image_32: Amount
+    tracing_seconds: Amount | None = None
+    val_loss_before: Amount | None = None
+    auroc: Share | None = None
+    average_precision: Share | None = None
+    temperature: Annotated[float, Meta(gt=0, le=LARGEST)] = 1.0
+    calibration_error: Amount | None = None
+    calibration_error_raw: Amount | None = None
     operating_point: dict[str, float] | None = None
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
-    robustness: dict[str, list[float]] = field(default_factory=dict)
+    robustness: dict[str, Annotated[list[Share], Meta(min_length=1)]] = field(default_factory=dict)
 
     def never_predicted(self, class_names: Sequence[str]) -> list[str]:
         """The classes that have test images, and that were the most probable one of no image."""
@@ -85,16 +135,16 @@ class RunRecord:
 
     `status` is "ok" or "failed: REASON"; `result` is None for a failure. `weights` says what the model
     started from: "random", "imagenet" or the name and hash of a file. `config` is the TrainConfig as a dict
-    and the input size; `environment` has versions, device, machine and git commit. `name` is the stem of its
-    files; records of earlier versions lack it. `history` has the epochs before a training that diverged did.
-    `version` counts the changes after which an older program
-    would misread a record.
+    and the input size; `environment` has versions, device, machine and git commit. `name` begins the names of
+    its files, and `files` says what was in them, by path below the output folder; records of earlier versions
+    lack both. `history` has the epochs before a training that diverged did. `version` counts the changes
+    after which an older program would misread a record.
     """
 
     identity: str
     recipe: str
     model: str
-    seed: int
+    seed: Count
     status: str
     weights: str
     started: str
@@ -106,16 +156,29 @@ class RunRecord:
     result: RunResult | None = None
     name: str = ""
     history: list[Epoch] = field(default_factory=list)
+    files: dict[str, left.FileFacts] = field(default_factory=dict)
     version: int = VERSION
 
     @property
     def run_name(self) -> str:
-        """The stem of every file that this run writes."""
+        """What people call this run, and what the names of its files begin with."""
         return self.name or usual_name(self.recipe, self.seed, self.data)
+
+    @property
+    def model_file(self) -> str:
+        """Where its model is, below the output folder; earlier versions left the identity out of the name."""
+        file = left.model_file(self.run_name, self.identity)
+        return file if self.files else f"models/{self.run_name}.keras"
+
+    @property
+    def augmented_file(self) -> str:
+        """Where training images as the network saw them are; in earlier versions one file for all seeds."""
+        file = left.augmented_file(self.run_name, self.identity)
+        return file if self.files else f"figures/augmented-{self.recipe}.jpg"
 
     def predictions_file(self, other: str = "") -> str:
         """Name of the file with the verdicts on its test images, or on another data set."""
-        return predictions_file(self.run_name, self.identity, other)
+        return left.predictions_file(self.run_name, self.identity, other)
 
     @property
     def ok(self) -> bool:
@@ -135,26 +198,6 @@ class RunRecord:
         return f"test accuracy {self.result.test_accuracy:.4f}{never}"
 
 
-def predictions_file(name: str, identity: str, other: str = "") -> str:
-    """Returns a file name with the run's identity in it, so that no other run replaces the file."""
-    return f"{name}-{identity[:8]}{'-' if other else ''}{file_stem(other)}.csv"
-
-
-def mistakes_file(name: str, identity: str) -> str:
-    """Returns where a run leaves the pictures of its worst mistakes, below the output folder."""
-    return f"mistakes/{name}-{identity[:8]}.json"
-
-
-def batch_file(name: str, identity: str) -> str:
-    """Returns where a run leaves a picture of some test images with its verdicts."""
-    return f"figures/test_batch-{name}-{identity[:8]}.jpg"
-
-
-def samples_file(fingerprint: str) -> str:
-    """Returns where a comparison leaves nine of its images, with their classes."""
-    return f"figures/samples-{fingerprint[:8]}.jpg"
-
-
 def record_for(
     spec: RunSpec,
     *,
@@ -163,6 +206,7 @@ def record_for(
     environment: dict[str, Any] | None = None,
     result: RunResult | None = None,
     history: Sequence[Epoch] = (),
+    files: dict[str, left.FileFacts] | None = None,
 ) -> RunRecord:
     """Puts a run's outcome beside what was asked for."""
     recipe = spec.resolved_recipe()
@@ -182,6 +226,7 @@ def record_for(
         environment=environment or {},
         result=result,
         history=list(history),
+        files=files or {},
     )
 
 
@@ -190,18 +235,59 @@ def to_json(record: RunRecord) -> str:
     return json.dumps(asdict(record))
 
 
-def from_json(line: str) -> RunRecord:
+def from_json(line: str | bytes) -> RunRecord:
     """Reads what `to_json` wrote; fields that a later version added are ignored.
 
     Raises:
-        ValueError: it is no JSON.
         msgspec.ValidationError: it is no record, or one that only a later version can read.
     """
-    values = json.loads(line)
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        raise msgspec.ValidationError("no whole line of JSON, perhaps cut off by a kill") from None
     version = values.get("version", 1) if isinstance(values, dict) else 0
     if isinstance(version, int) and version > VERSION:
         raise msgspec.ValidationError(f"a record of version {version}, which a newer cnnzoo wrote")
-    return msgspec.convert(values, RunRecord)
+    try:
+        record = msgspec.convert(values, RunRecord)
+    except (
+        UnicodeEncodeError,
+        RecursionError,
+    ):  # half a character, or braces without end, where none belongs
+        raise msgspec.ValidationError("it holds text where none belongs") from None
+    for wrong in filter(None, _contradictions(record)):
+        raise msgspec.ValidationError(wrong)
+    return record
+
+
+def _contradictions(record: RunRecord) -> Iterator[str]:
+    """What contradicts something else in a record, or can't be shown; each is empty where all is well."""
+    names, result = record.data.class_names, record.result
+    for text in (record.identity, record.recipe, record.run_name, record.data.fingerprint):
+        yield "" if re.fullmatch(r"[\w.+-]{0,200}", text) else f"{text[:50]!r} can't be in the name of a file"
+    yield "" if all(map(left.is_below, record.files)) else "it names files outside its folder"
+    yield "" if len(set(names)) == len(names) else "two classes have one name"
+    yield "" if record.data.positive in ("", *names) else "its positive class is none of its classes"
+    yield "it finished without a result" if record.ok and result is None else ""
+    yield "" if _fits(record.data.images, dict[str, dict[str, Count]]) else "it counts its images wrongly"
+    yield "" if _fits(record.config, _Config) else "its config is none"
+    if result:
+        square = [len(line) for line in result.confusion] == [len(names)] * len(names)
+        yield "" if square and names else f"its confusion matrix is not of {len(names)} classes"
+        point = result.operating_point
+        known = point is None or (record.data.positive and set(point) >= POINT)
+        yield "" if known else "its operating point lacks something"
+        yield "" if _fits(result.others, dict[str, _Other]) else "its numbers on other data sets are none"
+        yield "" if not result.robustness or "none" in result.robustness else "its robustness lacks something"
+
+
+def _fits(values: Any, kind: Any) -> bool:
+    """Says whether values have what the report asks of them, as far as they are there."""
+    try:
+        msgspec.convert(values, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def append_record(folder: Path, record: RunRecord) -> None:
@@ -210,29 +296,40 @@ def append_record(folder: Path, record: RunRecord) -> None:
 
 
 def read_records(folder: Path, unread: Callable[[str], None] = lambda text: None) -> list[RunRecord]:
-    """Returns every record in the order written; a line that a kill tore is passed over.
+    """Returns every record in the order written; a line that is none, as a kill may leave it, is passed over.
 
     Args:
         folder: that `compare` wrote.
-        unread: gets a sentence for each whole line that can't be read, as one of a newer version.
+        unread: gets a sentence for each line that is passed over.
 
     Raises:
         InputError: the folder holds no runs.
     """
     path = folder / RUNS_FILE
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file; run {to_type('compare')} --out {folder} first")
+    if not path.is_file():  # reading a pipe would wait for ever
+        raise InputError(f"{path}: no file; move it away, or choose another folder")
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
-        try:
-            records.append(from_json(line))
-        except msgspec.ValidationError as error:
-            unread(f"{path}, line {number}: passed over: {one_line(error)}")
-        except ValueError:
-            continue
+    with path.open("rb") as file:
+        for number, line in enumerate(_lines(file), 1):
+            try:
+                if line.strip():
+                    records.append(from_json(line))
+            except msgspec.ValidationError as error:
+                unread(f"{path}, line {number}: passed over: {one_line(error)}")
     return records
 
 
-def latest_records(records: list[RunRecord]) -> list[RunRecord]:
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the lines of a file; of one that is far longer than a record, a piece that is none."""
+    while line := file.readline(MOST_BYTES):
+        rest = line
+        while len(rest) == MOST_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(MOST_BYTES)
+        yield line if rest is line else b"too long"
+
+
+def latest_records(records: Sequence[RunRecord]) -> list[RunRecord]:
     """Keeps the last record of each identity: a retried failure is replaced by what came of it."""
     return list({record.identity: record for record in records}.values())

@@ -1,17 +1,25 @@
 """What one run is asked to do, and on which data, in values that fit a JSON file."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.data.class_names import SIDES as SIDES
 from cnnzoo.data.folders import BadFile
+from cnnzoo.errors import InputError, printable
+from cnnzoo.files import sha256_of
 from experiments.recipes.recipe import Recipe
+from experiments.runs import left
+
+# Each change of ours after which the same request has another outcome, in a few words: it is made again then.
+OTHER_OUTCOMES: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,8 @@ class RunSpec:
     """What one run needs to know; a JSON file between `compare` and `runs.train`.
 
     `weights_file` is empty for random weights, `weights` is how the record names them. `split` is a file with
-    the indices of each side and the group of every image of the manifest. `name` is the stem of the run's
-    files where it is not the usual one.
+    the indices of each side and the group of every image of the manifest. `inputs` has the SHA-256 of each
+    file that it reads besides images.
     """
 
     recipe: Recipe
@@ -100,7 +108,23 @@ class RunSpec:
     command: str
     demonstration: bool
     data: DataFacts
-    name: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> list[str]:
+        """The files that it reads, apart from the images, whose hashes are in the manifest."""
+        files = [self.manifest, self.split, *(other.manifest for other in self.others)]
+        return [*files, self.weights_file] if self.weights_file else files
+
+    def check_inputs(self) -> None:
+        """Checks that the files that it reads are those that the comparison planned with.
+
+        Raises:
+            InputError: one is another.
+        """
+        for file, before in self.inputs.items():
+            if sha256_of(file) != before:
+                raise InputError(f"{printable(file)}: changed since the comparison began; start it again")
 
     def resolved_recipe(self) -> Recipe:
         """The recipe as this run trains it: epochs capped, with a schedule for random weights."""
@@ -109,13 +133,23 @@ class RunSpec:
 
     @property
     def run_name(self) -> str:
-        """The stem of every file that this run writes."""
-        return self.name or usual_name(self.recipe.name, self.seed, self.data)
+        """What people call this run."""
+        return usual_name(self.recipe.name, self.seed, self.data)
+
+    @property
+    def stem(self) -> str:
+        """What every file that this run writes is called: another run has another one."""
+        return left.stem(self.run_name, self.identity)
+
+    @property
+    def files(self) -> list[str]:
+        """The files that this run leaves for good, below `out`."""
+        return left.files_of(self.run_name, self.identity, self.data.others)
 
     @property
     def checkpoint(self) -> Path:
         """The file with the state of its training, until it has a record."""
-        return Path(self.out, "logs", f"{self.run_name}-{self.identity[:8]}.state.npz")
+        return Path(self.out, "logs", f"{self.stem}.state.npz")
 
     @cached_property
     def identity(self) -> str:
@@ -130,14 +164,30 @@ class RunSpec:
             "others": {name: other.fingerprint for name, other in self.data.others.items()},
             "positive": self.data.positive,
             "recall": self.recall,
-            "robustness": self.robustness,
+            "robustness": self.robustness and _corruptions(),
         }
+        if OTHER_OUTCOMES:
+            parts["outcomes"] = OTHER_OUTCOMES
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @staticmethod
     def load(path: Path) -> "RunSpec":
         """Reads what `compare` wrote."""
         return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), RunSpec)
+
+
+def with_hashes(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Notes what is in the files that the runs read, each file once."""
+    listed = list(specs)
+    hashes = {file: sha256_of(file) for file in {file for spec in listed for file in spec.reads}}
+    return [replace(spec, inputs={file: hashes[file] for file in spec.reads}) for spec in listed]
+
+
+def _corruptions() -> dict[str, Any]:
+    """What a network is tested under: kinds, strengths, and the size of image that they are meant for."""
+    from cnnzoo.data.corruptions import CANVAS, CORRUPTIONS
+
+    return {"canvas": CANVAS, **{kind: corruption.strengths for kind, corruption in CORRUPTIONS.items()}}
 
 
 def usual_name(recipe: str, seed: int, data: DataFacts) -> str:

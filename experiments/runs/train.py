@@ -18,8 +18,9 @@ from experiments.recipes.recipe import Recipe
 from experiments.runs import child
 from experiments.runs.environment import start_backend
 from experiments.runs.evidence import save_evidence
+from experiments.runs.left import facts_of, model_file, predictions_file
 from experiments.runs.predictions import write_predictions
-from experiments.runs.records import RunRecord, RunResult, predictions_file, record_for, to_json
+from experiments.runs.records import RunRecord, RunResult, record_for, to_json
 from experiments.runs.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -40,10 +41,14 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
     try:
         clock = time.perf_counter()
         environment = start_backend()
+        spec.check_inputs()
         result = _train_and_test(spec, start_seconds=time.perf_counter() - clock, tell=tell)
-        return record_for(spec, status="ok", started=started, environment=environment, result=result)
+        files = facts_of(Path(spec.out), spec.files)
+        return record_for(
+            spec, status="ok", started=started, environment=environment, result=result, files=files
+        )
     except Exception as error:
-        child.note_error(Path(spec.out, "logs", f"{spec.run_name}.error.txt"))
+        child.note_error(Path(spec.out, "logs", f"{spec.stem}.error.txt"))
         spec.checkpoint.unlink(missing_ok=True)  # from where it failed it would fail again
         return record_for(
             spec,
@@ -97,17 +102,17 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
         model,
         data,
         replace(recipe.config, seed=spec.seed),
-        log_dir=out / "logs" / spec.run_name,
+        log_dir=out / "logs" / spec.stem,
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )
     tell(child.stage("testing"))
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
     decision = measure.fit_decision(validation, data.class_names, spec.data.positive, spec.recall)
-    model_file = out / "models" / f"{spec.run_name}.keras"
+    saved = out / model_file(spec.run_name, spec.identity)
     cnnzoo.save_model(
         model,
-        model_file,
+        saved,
         class_names=data.class_names,
         decision=decision,
         image_pixels=data.manifest.usual_size,
@@ -121,7 +126,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
         **trained,
         **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
         start_seconds=start_seconds,
-        model_bytes=model_file.stat().st_size,
+        model_bytes=saved.stat().st_size,
         **_usage(),
     )
     save_evidence(spec, model, data, test, decision)

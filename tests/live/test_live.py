@@ -342,7 +342,7 @@ def test_a_killed_run_is_a_row_with_the_reason_and_its_log(tmp_path, monkeypatch
     monkeypatch.setattr(sys, "executable", str(killed))
     run_missing(jobs_for(spec(out=tmp_path)), [], tmp_path, View())
     (record,) = read_records(tmp_path)
-    log = tmp_path / "logs" / "three_conv-seed0.log"
+    log = tmp_path / "logs" / f"three_conv-seed0-{record.identity[:8]}.log"
     reason = f"failed: killed by signal 9, perhaps out of memory; its output is in {log}"
     assert record.status == reason
     assert log.read_text() == "cannot allocate\n"

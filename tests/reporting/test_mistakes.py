@@ -18,8 +18,8 @@ from experiments.reporting.mistakes import Decisions, galleries
 from experiments.reporting.rows import make_rows
 from experiments.runs import evidence
 from experiments.runs.evidence import SIDE, save_pictures, some_by_turns
+from experiments.runs.left import mistakes_file
 from experiments.runs.predictions import batch_places
-from experiments.runs.records import mistakes_file
 from experiments.style.contact_sheet import some_of_each_kind
 from tests.reporting.test_verdict import NAMES, run, with_mistakes
 

@@ -12,7 +12,8 @@ import pytest
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.training.config import Epoch
 from experiments.reporting.write import write_report
-from experiments.runs.records import append_record, batch_file, mistakes_file, samples_file
+from experiments.runs.left import batch_file, mistakes_file, samples_file
+from experiments.runs.records import append_record
 from tests.reporting.test_verdict import run, with_mistakes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -22,7 +22,8 @@ from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
 from experiments.reporting.tables.terminal import print_table
 from experiments.reporting.write import write_report
-from experiments.runs.records import RunRecord, RunResult, append_record, batch_file, samples_file
+from experiments.runs.left import batch_file, samples_file
+from experiments.runs.records import Count, RunRecord, RunResult, append_record
 from experiments.runs.spec import DataFacts, SplitFacts
 
 CLASSES = ["<script>alert(1)</script>", "a|b,\nc"]
@@ -46,8 +47,10 @@ def result(accuracy=0.9, *, classes=2, phases=(2, 1)):
     names = [f"class {i}" for i in range(classes)] if classes != 2 else CLASSES
     scores = {"precision": 0.75, "recall": accuracy, "f1": 0.8, "support": 50}
     numbers = {
-        name: 2 if field.type is int else 1.5 for name, field in RunResult.__dataclass_fields__.items()
+        name: 2 if field.type is Count else 1.5 for name, field in RunResult.__dataclass_fields__.items()
     }
+    shares = {name for name in numbers if "accuracy" in name} | {"auroc", "average_precision"}
+    numbers |= dict.fromkeys(shares, 0.75)
     numbers |= {"test_accuracy": accuracy, "test_images": 100, "total_params": 538_753, "train_seconds": 20.0}
     numbers |= {"operating_point": None, "others": {}, "robustness": {}}
     confusion = [[50 - 5 * (i != j) if i == j else 5 for j in range(classes)] for i in range(classes)]
@@ -315,7 +318,7 @@ def test_the_pareto_front_holds_what_nothing_beats(tmp_path):
 def test_numbers_that_a_chart_shows_keep_their_digits(tmp_path):
     write(tmp_path, record(accuracy=0.98765))
     svg = (tmp_path / "figures" / "before_training.svg").read_text()
-    assert "1.500 → 1.500" in svg
+    assert "0.750 → 0.750" in svg
 
 
 def test_the_folder_may_be_named_twice_only_by_mistake(tmp_path):

@@ -63,13 +63,18 @@ def _learning(figure: "Figure", *, curves: dict[str, list[Row]]) -> None:
 
 
 def _robustness(figure: "Figure", *, rows: Sequence[Row]) -> None:
-    kinds = [kind for kind in rows[0].results[0].robustness if kind != "none"]
+    # Another version's runs may have been tested under other corruptions.
+    found = (kind for row in rows for result in row.results for kind in result.robustness)
+    kinds = [kind for kind in dict.fromkeys(found) if kind != "none"]
     figure.set_size_inches(4.6, 1.7 * -(-len(kinds) // 2))
     all_axes = figure.subplots(-(-len(kinds) // 2), 2, sharex=True, sharey=True, squeeze=False)
     for axes, kind in zip(all_axes.ravel(), kinds, strict=False):
         for i, row in enumerate(rows):
-            lines = [[*r.robustness["none"], *r.robustness[kind]] for r in row.results if r.robustness]
-            axes.plot(range(len(lines[0])), np.mean(lines, axis=0), linewidth=1.3, **style(i))
+            tested = [r.robustness for r in row.results if kind in r.robustness]
+            length = min((len(each[kind]) for each in tested), default=0)
+            lines = [[*each["none"][:1], *each[kind][:length]] for each in tested]
+            if lines:
+                axes.plot(range(length + 1), np.mean(lines, axis=0), linewidth=1.3, **style(i))
         axes.set_title(kind, loc="left")
         axes.set_xticks(range(6))
         axes.grid(color="#e5e5e5", linewidth=0.7)
