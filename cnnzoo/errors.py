@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 MOST_CHARACTERS = 500  # of what another library says
@@ -11,15 +10,16 @@ MOST_CHARACTERS = 500  # of what another library says
 class InputError(ValueError):
     """A file, folder or option that cannot be used.
 
-    The message names it and says what to do. The commands print it to stderr and exit with code 2.
+    The message names it and says what to do. The commands print it to stderr and exit with code 2. It is one
+    line, and each of `more` another one: whatever a name in it holds, it is `printable`.
 
     Where a message names arguments of the function that was called, these stand in it in braces and are
     given by name as one would write them, as in `InputError("go on without ({skip_bad})",
     skip_bad="skip_bad=True")`: a command puts its own options in their place.
     """
 
-    def __init__(self, message: str, **arguments: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *more: str, **arguments: str) -> None:
+        super().__init__(message, *more)
         self.arguments = arguments
 
     def __str__(self) -> str:
@@ -27,7 +27,7 @@ class InputError(ValueError):
 
     def told(self, options: Mapping[str, str]) -> str:
         """Returns the message with what `options` call the arguments, else with their own names."""
-        message = str(self.args[0])
+        message = "\n".join(map(printable, self.args))
         for name, own in self.arguments.items():
             message = message.replace(f"{{{name}}}", options.get(name, own), 1)  # not in a file's name
         return message
@@ -50,12 +50,16 @@ def one_line(error: BaseException) -> str:
     """Returns the first line of what an error says, with the next if it ends in a colon, or its kind."""
     lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
     said = lines[:2] if lines and lines[0].endswith(":") else lines[:1]
-    return " ".join(said)[:MOST_CHARACTERS] or type(error).__name__
+    return printable(" ".join(said)[:MOST_CHARACTERS]) or type(error).__name__
 
 
-def printable(path: str | Path) -> str:
-    """Returns `path` for a message of one line: line breaks and undecodable bytes in a name are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+def printable(text: object) -> str:
+    """Returns a name for people: on one line, and without what a terminal or a page would act upon.
+
+    Line breaks, escape sequences, what turns the direction of writing, what has no width, and undecodable
+    bytes are escaped, as in `Riss\\udcfc.jpg`.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def suggest(name: str, known: Collection[str], *, listed: Collection[str] | None = None) -> str:

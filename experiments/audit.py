@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.data.audit.summary import given_leaks
-from cnnzoo.errors import InputError
+from cnnzoo.data.table import write_table
+from cnnzoo.errors import InputError, printable
 from cnnzoo.files import file_stem
-from experiments.auditing.issues import DOUBTFUL, Issue, issue_of_pair, issues_of, write_csv
+from experiments.auditing.issues import DOUBTFUL, Issue, issue_of_pair, issues_of
 from experiments.auditing.sentences import say_classes, say_findings, say_given_leaks, say_leak
 from experiments.auditing.sheets import draw_pairs, draw_sheets
 from experiments.cli.arguments import Parser, check_apart, existing_name, make_folders
 from experiments.cli.process import called, exit_code
+from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Every image and its group, for `compare --groups` once somebody has corrected them.
         groups = zip((image.path for image in manifest.images), audit.groups, strict=True)
         written.append(options.out / f"groups-{name}.csv")
-        write_csv(written[-1], ("path", "group"), groups)
+        write_table(written[-1], ("path", "group"), groups)
     for a, b in combinations(range(len(manifests)), 2):
         first, second = manifests[a], manifests[b]
         found = twins_between(first, second)
@@ -82,10 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         issues += [issue_of_pair(first, second, twin, DOUBTFUL) for twin in found.doubtful]
         say_leak(first, second, found)
         written += draw_pairs(options.out / f"leak-{names[a]}-{names[b]}.jpg", first, second, found.twins)
-    write_csv(options.out / "issues.csv", Issue._fields, issues)
+    write_table(options.out / "issues.csv", Issue._fields, issues)
     count = f"{len(issues):,} finding{'s' * (len(issues) != 1)}" if issues else "no findings"
     others = "".join(f", {path.name}" for path in written)
-    print(f"\nResults are written to {options.out}: issues.csv ({count}){others}.")
+    say(f"\nResults are written to {printable(options.out)}: issues.csv ({count}){others}.")
     return 0
 
 

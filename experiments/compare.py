@@ -1,7 +1,6 @@
 """`python -m experiments.compare`: train recipes on a folder of images and tabulate what came of it."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from experiments.cli.arguments import (
     read_seeds,
     read_train_sizes,
 )
-from experiments.cli.process import called, exit_code
+from experiments.cli.process import called, exit_code, quoted
 from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.published import RECIPES
@@ -225,7 +224,7 @@ def _spec(
         recall=options.recall,
         robustness=options.robustness,
         out=str(options.out),
-        command=f"{called('compare')} {shlex.join(sys.argv[1:])}".strip(),
+        command=f"{called('compare')} {quoted(*sys.argv[1:])}".strip(),
         demonstration=_demonstration(options),
         data=part.data,
     )

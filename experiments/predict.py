@@ -1,8 +1,6 @@
 """`python -m experiments.predict MODEL.keras IMAGE_OR_FOLDER…`: what a trained model says of image files."""
 
 import argparse
-import csv
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -11,15 +9,18 @@ from typing import TYPE_CHECKING
 
 from cnnzoo.backend import check_backend
 from cnnzoo.data.folders import look_below, no_data
+from cnnzoo.data.table import write_table
 from cnnzoo.errors import InputError, printable
 from experiments.cli.arguments import Parser, existing_name
-from experiments.cli.process import called, exit_code, quiet_stderr
+from experiments.cli.process import called, exit_code, quiet_stderr, quoted
+from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
     from cnnzoo.deploy.classifier import Classifier, Prediction
 
 FIGURE_IMAGES = 48
+NAME_LENGTH = 28  # characters above an image
 FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from cnnzoo.deploy.classifier import Prediction, load_model, predict
 
         classifier = load_model(options.model)
-    print(_about(classifier), file=sys.stderr)
+    say(_about(classifier), warning=True)
     bad = (Prediction(path, error=f"{printable(path)}: {reason}") for path, reason in unread)
     verdicts = list(_printed(chain(bad, predict(classifier, files))))
     _warn_of_large_ones(verdicts, classifier)
@@ -94,7 +95,7 @@ def _files(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
     bad: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir() and (reason := no_data(path)):
-            print(f"Passed over {printable(path)}: {reason}", file=sys.stderr)
+            say(f"Passed over {printable(path)}: {printable(reason)}", warning=True)
         elif path.is_dir():
             below = look_below(path)
             if not below.files and not below.bad:
@@ -102,7 +103,7 @@ def _files(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
             files += below.files
             bad += below.bad
             for folder, reason in below.passed_over:
-                print(f"Passed over {printable(folder)}: {reason}", file=sys.stderr)
+                say(f"Passed over {printable(folder)}: {printable(reason)}", warning=True)
         elif path.is_file():
             files.append(path)
         elif path.exists():
@@ -130,7 +131,7 @@ def _about(classifier: "Classifier") -> str:
 def _printed(verdicts: "Iterable[Prediction]") -> "Iterator[Prediction]":
     for verdict in verdicts:
         if verdict.error:
-            print(f"error: {verdict.error}", file=sys.stderr, flush=True)
+            say(f"error: {printable(verdict.error)}", warning=True)
         else:
             # One line a file, whatever its name holds; the CSV has it as it is.
             name = printable(verdict.class_name)
@@ -146,36 +147,33 @@ def _warn_of_large_ones(verdicts: "Sequence[Prediction]", classifier: "Classifie
     size = classifier.model.input_shape[1]
     width, height = classifier.image_pixels or (size, size)
     most = max(large, key=lambda verdict: verdict.times_larger)
-    print(
+    say(
         f"warning: {len(large):,} of {len(verdicts):,} images are much larger than those that this model "
         f"learnt from ({printable(most.path)}: {most.times_larger:.0f} times {width} x {height} pixels). "
         "They were shrunk, and a crack in them too, which may be missed: cut them into tiles of about that "
         "size, for example with ImageMagick:\n"
-        f"  magick {shlex.quote(str(most.path))} -crop {width}x{height} +repage tile_%04d.png",
-        file=sys.stderr,
+        f"  magick {quoted(most.path)} -crop {width}x{height} +repage tile_%04d.png",
+        warning=True,
     )
 
 
 def _write_csv(path: Path, verdicts: "Sequence[Prediction]", class_names: Sequence[str]) -> None:
     titles = ["path", "class", "probability", *(f"p_{name}" for name in class_names), "error", "times_larger"]
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(titles)
-        for verdict in verdicts:
-            if verdict.probabilities is None:
-                writer.writerow([verdict.path, "", "", *("" for _ in class_names), verdict.error, ""])
-            else:
-                row = [f"{p:.6f}" for p in verdict.probabilities]
-                larger = f"{verdict.times_larger:.1f}" if verdict.times_larger else ""
-                writer.writerow(
-                    [verdict.path, verdict.class_name, f"{verdict.probability:.6f}", *row, "", larger]
-                )
+    write_table(path, titles, [_csv_line(verdict, len(class_names)) for verdict in verdicts])
+
+
+def _csv_line(verdict: "Prediction", classes: int) -> list[object]:
+    if verdict.probabilities is None:
+        return [verdict.path, "", "", *[""] * classes, verdict.error, ""]
+    each = [f"{p:.6f}" for p in verdict.probabilities]
+    larger = f"{verdict.times_larger:.1f}" if verdict.times_larger else ""
+    return [verdict.path, verdict.class_name, f"{verdict.probability:.6f}", *each, "", larger]
 
 
 def _draw(path: Path, verdicts: "Sequence[Prediction]") -> None:
     from cnnzoo.data.images import read_image, resize_image
     from experiments.style.contact_sheet import draw_sheet
-    from experiments.style.text import plain
+    from experiments.style.text import shorten
 
     shown = [verdict for verdict in verdicts if not verdict.error][:FIGURE_IMAGES]
     if not shown:
@@ -183,13 +181,10 @@ def _draw(path: Path, verdicts: "Sequence[Prediction]") -> None:
     draw_sheet(
         path,
         [resize_image(read_image(verdict.path), 227) for verdict in shown],
-        [
-            f"{plain(verdict.path.name)[:22]}\n{verdict.class_name} {verdict.probability:.3f}"
-            for verdict in shown
-        ],
+        [f"{shorten(v.path.name, NAME_LENGTH)}\n{shorten(v.class_name)} {v.probability:.3f}" for v in shown],
     )
     good = sum(not verdict.error for verdict in verdicts)
-    print(f"{path}: {len(shown)} of {good} images drawn")
+    say(f"{printable(path)}: {len(shown)} of {good} images drawn")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from cnnzoo.data.class_names import SIDES, positive_class, side_of
 from cnnzoo.data.folders import Listing, look_below, look_into, no_data
 from cnnzoo.data.formats import is_picture
-from cnnzoo.data.table import read_table
+from cnnzoo.data.table import as_meant, read_table, shown
 from cnnzoo.errors import InputError, printable
 
 # Folders of pictures to cut out by hand or by box, with what was cut out beside them.
@@ -282,24 +282,21 @@ def _from_csv(source: Path) -> Layout:
     split = _split_column(lines)
     root, members = source.parent, []
     taken: dict[Path, int] = {}
-    names = tuple(sorted({cells["class"].strip() for _, cells in lines}))
+    names = tuple(sorted({_class(cells) for _, cells in lines}))
     for number, cells in lines:
-        name = cells["class"].strip()
+        name = _class(cells)
         if not cells["path"].strip() or not name:
             raise wrong(f"line {number} lacks its path or its class")
         path = _listed_path(root, cells["path"])
         if (before := taken.setdefault(path, number)) != number:
-            raise wrong(
-                f"line {number} names {printable(cells['path'])} as line {before} does; once is enough"
-            )
+            raise wrong(f"line {number} names {shown(cells['path'])} as line {before} does; once is enough")
         side = cells.get(split, "").strip()
         if side and not side_of(side):
-            raise wrong(f"line {number}: {side!r} is none of {', '.join(SIDES)}")
+            raise wrong(f"line {number}: {shown(side)} is none of {', '.join(SIDES)}")
         members.append(Member(path, names.index(name), side_of(side), cells.get("group", "").strip()))
     if len(names) < 2:
-        raise wrong(
-            f"{'one class, ' + names[0] if names else 'no line below the titles'}; at least two are needed"
-        )
+        seen = f"one class, {shown(names[0])}" if names else "no line below the titles"
+        raise wrong(f"{seen}; at least two are needed")
     for name in ("side", "group"):
         given = Counter(bool(getattr(member, name)) for member in members)
         if len(given) > 1:
@@ -326,8 +323,20 @@ def _split_column(lines: Sequence[tuple[int, dict[str, str]]]) -> str:
 
 def _listed_path(root: Path, cell: str) -> Path:
     """The path of a cell, as it is where there is such a file, for a name may hold blanks and backslashes."""
-    found = next((name for name in (cell, cell.strip()) if (root / name).exists()), None)
-    return Path(os.path.normpath(root / (found or cell.strip().replace("\\", "/"))))
+    meant = as_meant(cell)
+    found = next((name for name in (meant, cell, meant.strip()) if _is_there(root / name)), None)
+    return Path(os.path.normpath(root / (found or meant.strip().replace("\\", "/"))))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, or with what no file system takes
+        return False
+
+
+def _class(cells: dict[str, str]) -> str:
+    return as_meant(cells["class"]).strip()
 
 
 def _listed(names: Sequence[str]) -> str:

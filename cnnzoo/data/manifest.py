@@ -183,7 +183,7 @@ def build_manifest(
     bad = [BadFile(_below(layout.root, path), reason) for path, reason in layout.bad]
     bad += [result for result in results if isinstance(result, BadFile)]
     if bad and not skip_bad:
-        raise InputError(_bad_message(Path(root), bad), skip_bad="skip_bad=True")
+        raise InputError(*_bad_lines(Path(root), bad), skip_bad="skip_bad=True")
     manifest = Manifest(
         root=layout.root,
         class_names=layout.class_names,
@@ -240,7 +240,7 @@ def _check(root: Path, member: Member) -> ImageRecord | BadFile:
     )
 
 
-def _bad_message(root: Path, bad: list[BadFile]) -> str:
+def _bad_lines(root: Path, bad: list[BadFile]) -> list[str]:
     count = "1 file is" if len(bad) == 1 else f"{len(bad)} files are"
     lines = [
         f"{printable(root)}: {count} no usable image; mend or remove, or go on without ({{skip_bad}}):",
@@ -248,4 +248,4 @@ def _bad_message(root: Path, bad: list[BadFile]) -> str:
     ]
     if len(bad) > LISTED:
         lines.append(f"  … and {len(bad) - LISTED} more")
-    return "\n".join(lines)
+    return lines

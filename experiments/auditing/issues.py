@@ -1,11 +1,7 @@
 """issues.csv: a line for each thing that an audit found."""
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from cnnzoo.files import replaced_whole
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
@@ -24,16 +20,6 @@ class Issue(NamedTuple):
     score: float | str
     twin: str = ""
     suggestion: str = ""
-
-
-def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    with (
-        replaced_whole(path) as unfinished,
-        unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(lines)
 
 
 def issues_of(manifest: "Manifest", audit: "Audit") -> Iterator[Issue]:

@@ -10,6 +10,7 @@ from cnnzoo.data.class_names import SIDES, positive_class
 from cnnzoo.errors import printable
 from experiments.auditing.issues import DOUBTFUL
 from experiments.cli.folder_lines import class_line, doubts
+from experiments.cli.say import say
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
@@ -21,25 +22,23 @@ LISTED = 10  # unusable files on the terminal
 
 def say_classes(folder: Path, manifest: "Manifest") -> None:
     """Prints what a folder was read as, before anything is looked at."""
-    print(f"\n{printable(folder)}: {len(manifest.images):,} images")
-    print(f"  {class_line(manifest.counts(), positive_class(manifest.class_names))}")
+    say(f"\n{printable(folder)}: {len(manifest.images):,} images")
+    say(f"  {class_line(manifest.counts(), positive_class(manifest.class_names))}")
     if manifest.already_split:
         sides = Counter(image.side for image in manifest.images)
         told = ", ".join(f"{side} {sides[side]:,}" for side in SIDES if sides[side])
-        print(f"  Already split: {told}")
+        say(f"  Already split: {told}")
     for line in doubts(manifest):
-        print(f"  Warning: {line}")
+        say(f"  Warning: {line}")
 
 
 def say_given_leaks(manifest: "Manifest", leaks: "dict[tuple[str, str], dict[int, Twin]]") -> None:
     """Prints what leaks between the sides of a folder that is already split."""
     for (first, second), leaked in leaks.items():
         path = printable(manifest.images[min(leaked)].path)
-        print(
-            f"  Leak: {len(leaked):,} images of {second} have a near-duplicate in {first}, {path} among them"
-        )
+        say(f"  Leak: {len(leaked):,} images of {second} have a near-duplicate in {first}, {path} among them")
     if not leaks:
-        print("  No image has a near-duplicate on another side of the split")
+        say("  No image has a near-duplicate on another side of the split")
 
 
 def say_findings(manifest: "Manifest", audit: "Audit") -> None:
@@ -47,36 +46,36 @@ def say_findings(manifest: "Manifest", audit: "Audit") -> None:
     found = summary(manifest, audit)
     sizes = Counter((image.width, image.height) for image in manifest.images)
     ((width, height), usual), *_ = sizes.most_common(1)
-    print(f"  {usual:,} images of {width} x {height} pixels")
+    say(f"  {usual:,} images of {width} x {height} pixels")
     for bad in manifest.bad[:LISTED]:
-        print(f"  Unusable: {printable(bad.path)}: {bad.reason}")
+        say(f"  Unusable: {printable(bad.path)}: {printable(bad.reason)}")
     if len(manifest.bad) > LISTED:
-        print(f"  … and {len(manifest.bad) - LISTED:,} more unusable files; issues.csv names them all")
+        say(f"  … and {len(manifest.bad) - LISTED:,} more unusable files; issues.csv names them all")
     if warned := [image for image in manifest.images if image.warning]:
-        print(f"  {_damaged(warned)}")
-    print(f"  {_near_duplicates(found)}")
+        say(f"  {_damaged(warned)}")
+    say(f"  {_near_duplicates(found)}")
     if found.fallback:
-        print(f"  {found.fallback} ({DOUBTFUL} in issues.csv)")
+        say(f"  {found.fallback} ({DOUBTFUL} in issues.csv)")
     crossed = sum(manifest.images[t.first].label != manifest.images[t.second].label for t in audit.twins)
     if crossed:
         several = crossed != 1
-        print(
+        say(
             f"  {crossed:,} pair{'s' * several} of near-duplicates lie{'s' * (not several)} in different "
             "classes: one of the labels is wrong, or the same place was photographed with and without what "
             "is looked for: see kind twin_in_other_class in issues.csv"
         )
     if found.random_split_leaked and not manifest.already_split:
-        print(_random_leak(found))
+        say(_random_leak(found))
     for name, length in audit.ordered.items():
-        print(
+        say(
             f"  {printable(name)} is in the order of its photographs: runs of about {length} files belong "
             "together"
         )
-    print(f"  {found.groups:,} groups that must each stay on one side of a split")
-    print(f"  {_labels(audit)}")
+    say(f"  {found.groups:,} groups that must each stay on one side of a split")
+    say(f"  {_labels(audit)}")
     kinds = Counter(oddity.kind for oddity in audit.oddities)
     told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    print(f"  Odd exposure, focus or size: {told or 'none'}")
+    say(f"  Odd exposure, focus or size: {told or 'none'}")
 
 
 def _damaged(warned: "Sequence[ImageRecord]") -> str:
@@ -118,10 +117,10 @@ def _labels(audit: "Audit") -> str:
 def say_leak(first: "Manifest", second: "Manifest", found: "Found") -> None:
     """Prints how many images of the second folder have a near-duplicate in the first."""
     seen = {twin.second for twin in found.twins}
-    print(
+    say(
         f"\n{len(seen):,} of {len(second.images):,} images of {printable(second.root)} have a near-duplicate "
         f"in {printable(first.root)}"
     )
     alike = seen | {twin.second for twin in found.doubtful}
     if line := fallback(found.tightened, len(alike)):
-        print(f"  {line} ({DOUBTFUL} in issues.csv)")
+        say(f"  {line} ({DOUBTFUL} in issues.csv)")

@@ -15,7 +15,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line too."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"error: {message}; see {self.prog} --help\n")
+        self.exit(USAGE_ERROR, f"error: {printable(message)}; see {self.prog} --help\n")
 
 
 def existing_name(text: str) -> Path:

@@ -22,13 +22,13 @@ def class_line(counts: Mapping[str, int], positive: str) -> str:
 def doubts(manifest: "Manifest") -> Iterator[str]:
     """Yields what may not be meant: names that look alike or like a side of a split, folders passed over."""
     for names in look_alikes(manifest.class_names):
-        told = " and ".join(repr(name) for name in names)
+        told = " and ".join(f"'{printable(name)}'" for name in names)
         yield f"The classes {told} differ in spelling alone; if they are one class, put them into one folder"
     for name in manifest.class_names:
         if side := side_of(name):
             yield (
-                f"{printable(name)!r} is taken for a class; if it holds {side} images, move it out, or put "
+                f"'{printable(name)}' is taken for a class; if it holds {side} images, move it out, or put "
                 "every class into train, val and test"
             )
     for folder in manifest.passed_over:
-        yield f"Passed over {printable(folder.path)}: {folder.reason}"
+        yield f"Passed over {printable(folder.path)}: {printable(folder.reason)}"

@@ -48,6 +48,29 @@ def to_type(name: str) -> str:
     return " ".join([shlex.quote(program), *rest])
 
 
+def quoted(*words: object) -> str:
+    """Returns words as one types them in a shell: on one line, also a name with what can't be seen in it."""
+    return " ".join(map(_quoted, map(str, words)))
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    # Byte by byte: a name need not be UTF-8.
+    parts = (
+        c if c.isprintable() and c not in "'\\" else "".join(f"\\x{byte:02x}" for byte in _bytes_of(c))
+        for c in word
+    )
+    return f"$'{''.join(parts)}'"
+
+
+def _bytes_of(character: str) -> bytes:
+    try:
+        return character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair, which no name holds
+        return b"?"
+
+
 def own_module(module: str, *arguments: object) -> list[str]:
     """The command that runs a module of ours; with `own_environment`, whatever the current folder holds."""
     return [sys.executable, "-P", "-m", module, *map(str, arguments)]
@@ -98,7 +121,7 @@ def _exit_code(command: Callable[[], int]) -> int:
             return 0
         if error.filename is None:
             raise
-        print(f"error: {printable(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        print(f"error: {printable(error.filename)}: {error.strerror}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         end_if_stopped()

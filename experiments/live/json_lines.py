@@ -2,12 +2,12 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from experiments.cli.say import say
 from experiments.live.jobs import Job
 from experiments.live.view import View
 from experiments.runs.records import RunRecord
@@ -18,7 +18,7 @@ class JsonLines(View):
 
     def say(self, text: str, *, warning: bool = False) -> None:
         if warning:
-            print(text, file=sys.stderr, flush=True)
+            say(text, warning=True)
 
     @contextmanager
     def running(self, jobs: list[Job], earlier: Sequence[RunRecord], out: Path) -> Iterator[None]:

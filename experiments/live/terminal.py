@@ -12,11 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cnnzoo.errors import printable
 from cnnzoo.training.progress import Progress
 from experiments.live.jobs import Job
 from experiments.live.view import People
 from experiments.runs.records import RunRecord
-from experiments.style.text import human_time, plain, shorten_apart
+from experiments.style.text import human_time, shorten_apart
 
 REFRESH_PER_SECOND = 2  # the cores are busy with training
 MARKS = {
@@ -144,7 +145,7 @@ def _cut(what: str, count: int) -> list[Text]:
 
 def _outcome(job: Job) -> str:
     if job.state == "failed" and job.record is not None:
-        return plain(job.record.status)
+        return printable(job.record.status)
     if job.record is None or job.record.result is None:
         return "" if job.state in ("waiting", "running") else job.state
     took = "done before" if job.state == "already done" else rough_time(job.seconds or 0)

@@ -1,11 +1,11 @@
 """What a comparison says while it runs: a live view, a line per epoch, JSON lines, or nothing."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from cnnzoo.errors import printable
 from experiments.cli.say import say
 from experiments.live.jobs import Job, seconds_of, time_left, usual_seconds
 from experiments.runs import child
@@ -77,7 +77,7 @@ class View:
 
     def failed(self, job: Job, record: RunRecord) -> None:
         """A run has failed."""
-        print(f"{job.title}: {record.status}", file=sys.stderr, flush=True)
+        say(f"{printable(job.title)}: {printable(record.status)}", warning=True)
 
     def time_left(self) -> float | None:
         """Seconds until all runs are done, about; None while nothing is known."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, printable
 from experiments.cli.say import say
 from experiments.recipes.published import RECIPES
 from experiments.reporting.mistakes import Decisions, Mistake, galleries
@@ -37,7 +37,9 @@ class Comparison:
         together: list[Row] = []
         for label, rows in zip(_labels(folders), found, strict=True):
             taken = {row.anchor for row in together}
-            together += [replace(row, name=unique_name(f"{label}/{row.name}", taken)) for row in rows]
+            together += [
+                replace(row, name=unique_name(f"{printable(label)}/{row.name}", taken)) for row in rows
+            ]
         return Comparison(tuple(together))
 
     @cached_property

@@ -1,10 +1,10 @@
 """What a reader of a comparison may want to do next, as commands to paste."""
 
-import shlex
 import shutil
 import sys
 from pathlib import Path
 
+from experiments.cli.process import quoted
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.rows import Row
 
@@ -14,14 +14,14 @@ NOT_RECOMMENDED = "No recipe is recommended; to try"
 def tensorboard_to_type() -> str:
     """What TensorBoard is called here and now; one that is not on the PATH has its folder."""
     own = Path(sys.executable).with_name("tensorboard")
-    return shlex.quote(str(own)) if shutil.which("tensorboard") is None and own.is_file() else "tensorboard"
+    return quoted(own) if shutil.which("tensorboard") is None and own.is_file() else "tensorboard"
 
 
 def tensorboard_commands(comparison: Comparison, program: str = "tensorboard") -> list[str]:
     """What shows the learning curves of each folder that has logs."""
     folders = dict.fromkeys(row.folder for row in comparison.finished if row.folder is not None)
     logs = [folder / "logs" for folder in folders]
-    return [f"{program} --logdir {shlex.quote(str(log))}" for log in logs if log.is_dir()]
+    return [f"{program} --logdir {quoted(log)}" for log in logs if log.is_dir()]
 
 
 def model_file(row: Row) -> Path | None:
@@ -46,4 +46,4 @@ def model_to_use(comparison: Comparison) -> tuple[str, Path] | None:
 
 def predict_command(program: str, model: Path) -> str:
     """Asks `model` about images; `program` is what the predict command is called."""
-    return f"{program} {shlex.quote(str(model))} IMAGE_OR_FOLDER"
+    return f"{program} {quoted(model)} IMAGE_OR_FOLDER"

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from cnnzoo.errors import printable
 from experiments.recipes.published import RECIPES
 from experiments.reporting.rows import Row
 from experiments.runs import left
-from experiments.style.text import few_listed, plain
+from experiments.style.text import few_listed
 
 OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
@@ -21,7 +22,7 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
         option = f" (--limit {limit})" if limit else ""
         notes.append(f"trained on {row.images('train'):,} of {most:,} images{option}")
     elif any(not _same_source(row, other) for other in rows):
-        notes.append(f"trained on {row.images('train'):,} images of {plain(row.first.data.name)}")
+        notes.append(f"trained on {row.images('train'):,} images of {printable(row.first.data.name)}")
     split = row.first.data.split
     if any(other.first.data.split.kind != split.kind for other in rows):
         notes.append(f"{split.kind} split")
@@ -53,7 +54,7 @@ def class_notes(row: Row) -> list[str]:
     if not row.results:
         return []
     name, share = row.majority
-    constant = f"always answering {plain(name)} would score {share:.4f}"
+    constant = f"always answering {printable(name)} would score {share:.4f}"
     if row.never_predicted:
         return [f"never predicts {few_listed(row.never_predicted)}; {constant}"]
     notes = []

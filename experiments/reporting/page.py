@@ -6,9 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnzoo.errors import printable
+from experiments.cli.process import quoted
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.mistakes import Decisions, Mistake
 from experiments.reporting.next_steps import (
@@ -112,10 +115,11 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
     )
     environment.filters |= {"time": human_time, "count": human_count, "number": number}
     environment.filters |= {"interval": interval_of, "sentence": sentence}
-    environment.filters |= {"prose": _prose, "breakable": _breakable}
+    environment.filters |= {"prose": _prose, "breakable": _breakable, "quoted": quoted}
     rows = comparison.rows
     return environment.get_template("report.html.j2").render(
         rows=rows,
@@ -148,12 +152,17 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
     )
 
 
+def _shown(value: object) -> object:
+    """What the page shows of a value: a text may hold names of files and classes."""
+    return printable(value) if type(value) is str else value  # Markup is ours
+
+
 def _prose(text: str) -> "Markup":
     """Keeps an option with its value, and a p-value, on one line."""
     from markupsafe import Markup, escape
 
     pattern = r"--[a-z-]+(?: [\w,]+)?|\bp (?:=|≥|&lt;) \d\.\d+"
-    return Markup(re.sub(pattern, r'<span class="whole">\g<0></span>', str(escape(text))))
+    return Markup(re.sub(pattern, r'<span class="whole">\g<0></span>', str(escape(printable(text)))))
 
 
 def _breakable(name: str) -> "Markup":
@@ -161,7 +170,7 @@ def _breakable(name: str) -> "Markup":
     from markupsafe import Markup, escape
 
     breaks = "_<wbr>" if len(name) > SHORT_NAME else "_"
-    return Markup(str(escape(name)).replace("_", breaks))
+    return Markup(str(escape(printable(name))).replace("_", breaks))
 
 
 def _points(rows: Sequence[Row], field: str) -> str:
@@ -296,4 +305,6 @@ def _inline_svg(path: Path, prefix: str, names: dict[str, str]) -> str:
         return f'{target} aria-label="{html.escape(names.get(anchor, anchor))}">'
 
     svg = re.sub(r'<a xlink:href="#model-([^"]*)"[^>]*>', link, svg)
-    return re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+    # Inside tags alone: the text beside them may be a name that reads like one.
+    own = partial(re.sub, r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-")
+    return re.sub(r"<[^>]+>", lambda tag: own(tag[0]), svg)

@@ -1,6 +1,5 @@
 """results/README.md from its template and the records beside it."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.data.audit.summary import AuditFacts
+from cnnzoo.data.table import read_own
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.rows import Row
 from experiments.reporting.sentences import audit_lines
@@ -67,10 +67,10 @@ def render(folder: Path = FOLDER) -> str:
     return environment.get_template(TEMPLATE).render(
         results=lambda name: Results(folder / name),
         measured=lambda test: _measured(folder, test),
-        wrong_labels=_read_csv(folder / WRONG_LABELS),
+        wrong_labels=read_own(folder / WRONG_LABELS),
         set_right=_set_right,
         mistakes=_mistakes,
-        trials=lambda name: _read_csv(folder / name / "trials.csv"),
+        trials=lambda name: read_own(folder / name / "trials.csv"),
     )
 
 
@@ -78,11 +78,6 @@ def _measured(folder: Path, test: str) -> list[dict[str, Any]]:
     """What a slow test measured, from `pytest --record`."""
     lines = (folder / MEASUREMENTS).read_text(encoding="utf-8").splitlines()
     return [values for line in lines if (values := json.loads(line))["test"] == test]
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _set_right(row: Row, wrong: Sequence[dict[str, str]]) -> list[float]:

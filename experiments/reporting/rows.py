@@ -10,11 +10,12 @@ from statistics import fmean, median
 import numpy as np
 import numpy.typing as npt
 
+from cnnzoo.errors import printable
 from cnnzoo.files import file_stem
 from experiments.runs import left
 from experiments.runs.predictions import Predictions, read_predictions
 from experiments.runs.records import RunRecord, RunResult
-from experiments.style.text import interval_of, plain
+from experiments.style.text import interval_of
 
 # Machines are noisy: what another program did during one seed should not show.
 TIMES = {"train_seconds", "first_epoch_seconds", "seconds_per_epoch", "images_per_second", "start_seconds",
@@ -59,7 +60,7 @@ class Row:
         failed = [record for record in self.records if not record.ok]
         if not failed:
             return "ok"
-        reasons = dict.fromkeys(plain(record.status.removeprefix("failed: ")) for record in failed)
+        reasons = dict.fromkeys(printable(record.status.removeprefix("failed: ")) for record in failed)
         share = "" if len(failed) == len(self.records) else f"{len(failed)} of {len(self.records)} "
         return f"{share}failed: {'; '.join(reasons)}"
 
@@ -244,7 +245,8 @@ def make_rows(
 def _row_name(record: RunRecord, taken: set[str]) -> str:
     """The recipe, with the number of training images where they were asked to be few; unique."""
     size = record.data.split.train_size
-    name = f"{record.recipe}-{size}" if size else record.recipe
+    recipe = printable(record.recipe)
+    name = f"{recipe}-{size}" if size else recipe
     return unique_name(name, taken)
 
 

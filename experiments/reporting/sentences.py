@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cnnzoo.data.audit.summary import AuditFacts
+from cnnzoo.errors import printable
 from experiments.reporting.rows import Row
 from experiments.runs.spec import SIDES, DataFacts
-from experiments.style.text import plain
 
 SHORT_HASH = 12
 CLASSES_NAMED = 6  # where there are more, the rarest and the most frequent are
@@ -46,10 +46,13 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
         if audit is None:
             continue
         ordered = "".join(
-            f" The files of {plain(name)} are in the order of their photographs." for name in audit.ordered
+            f" The files of {printable(name)} are in the order of their photographs."
+            for name in audit.ordered
         )
         suspects = f" Doubtful labels: {audit.label_suspects:,}." if audit.labels_judged else ""
-        lines[data.fingerprint] = f"Audit of {plain(data.name)}: {_near_duplicates(audit)}{ordered}{suspects}"
+        lines[data.fingerprint] = (
+            f"Audit of {printable(data.name)}: {_near_duplicates(audit)}{ordered}{suspects}"
+        )
     return list(lines.values())
 
 
@@ -95,7 +98,7 @@ def class_line(row: Row) -> str:
         ordered = sorted(totals, key=lambda name: totals[name])
         classes = f"{len(totals)} classes, the rarest {_class(data, ordered[0], totals[ordered[0]])}"
         classes += f", the most frequent {_class(data, ordered[-1], totals[ordered[-1]])}"
-    return f"Data: {plain(data.name)}, {data.split.kind} split. {classes}{test_groups(row)}."
+    return f"Data: {printable(data.name)}, {data.split.kind} split. {classes}{test_groups(row)}."
 
 
 def test_groups(row: Row) -> str:
@@ -109,7 +112,7 @@ def test_groups(row: Row) -> str:
 def _class(data: DataFacts, name: str, total: int) -> str:
     positive = ", the positive class" if name == data.positive else ""
     counts = ", ".join(f"{data.images.get(side, {}).get(name, 0):,} {side}" for side in SIDES)
-    return f"{plain(name)}{positive}: {total:,} images ({counts})"
+    return f"{printable(name)}{positive}: {total:,} images ({counts})"
 
 
 def machine_lines(rows: Sequence[Row]) -> list[str]:
@@ -118,10 +121,10 @@ def machine_lines(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         for record in row.finished:
             lines[MACHINE.format_map(defaultdict(lambda: "?", record.environment))] = None
-    return [plain(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def commands_of(rows: Sequence[Row]) -> list[str]:
     """The commands behind the rows, each once, spelt as in the README however they were started."""
-    commands = [plain(record.command) for row in rows for record in row.records]
+    commands = [printable(record.command) for row in rows for record in row.records]
     return list(dict.fromkeys(re.sub(r"^python -m experiments\.", "cnnzoo ", each) for each in commands))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from cnnzoo.errors import printable
 from experiments.reporting.pairs import SIGNIFICANT, Pair, p_text, pairs_of
 from experiments.reporting.rows import Row
-from experiments.style.text import few_listed, human_count, human_time, listed, number, plain
+from experiments.style.text import few_listed, human_count, human_time, listed, number
 
 SAME_SPEED = 1.25  # times per image below this ratio count as equal: the machine's noise is as large
 
@@ -54,9 +55,8 @@ class TooFew:
         found = []
         if self.folder_images is not None:
             count = self.rarest_images
-            found.append(
-                f"only {count} test image{'s' * (count != 1)} show{'s' * (count == 1)} {plain(self.rarest)}"
-            )
+            show = f"test image{'s' * (count != 1)} show{'s' * (count == 1)}"
+            found.append(f"only {count} {show} {printable(self.rarest)}")
         if self.groups is not None:
             come = f"come from only {self.groups} groups" if self.groups > 1 else "all come from one group"
             images = self.between[0].results[0].test_images
@@ -76,7 +76,7 @@ class TooFew:
         found = []
         if self.folder_images is not None:
             found.append(
-                f"about {self.folder_images:,} images of {plain(self.rarest)} in the data, so that "
+                f"about {self.folder_images:,} images of {printable(self.rarest)} in the data, so that "
                 f"{FEW_OF_A_CLASS} of them are test images"
             )
         if self.groups is not None:
@@ -321,7 +321,7 @@ def _warnings(verdict: Verdict) -> Iterator[str]:
         yield f"{'Note that' if set(broken) & set(verdict.working) else 'Not usable:'} {_broken(verdict)}."
     name, share = verdict.best.majority
     if verdict.working and (verdict.best.average("test_accuracy") or 0) <= share:
-        constant = "That is" if broken else f"Always answering {plain(name)} would score {share:.4f},"
+        constant = "That is" if broken else f"Always answering {printable(name)} would score {share:.4f},"
         yield f"{constant} no less than the accuracy of {verdict.best.name}."
 
 
@@ -335,7 +335,7 @@ def _broken(verdict: Verdict) -> str:
         for classes, names in by_class.items()
     ]
     name, share = verdict.rows[0].majority
-    return f"{'; '.join(said)} (always answering {plain(name)} would score {share:.4f})"
+    return f"{'; '.join(said)} (always answering {printable(name)} would score {share:.4f})"
 
 
 def _images(verdict: Verdict) -> str:

@@ -4,7 +4,6 @@ One way: find the folder, check its images, audit them, split them, save what ea
 """
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -18,7 +17,7 @@ from cnnzoo.errors import InputError, printable
 from cnnzoo.files import file_stem, write_whole
 from experiments.cli.apart import apart
 from experiments.cli.folder_lines import class_line, doubts
-from experiments.cli.process import to_type
+from experiments.cli.process import quoted, to_type
 from experiments.cli.say import Say, say
 from experiments.runs.spec import SIDES, DataFacts, Other, OtherFacts, SplitFacts
 
@@ -96,7 +95,7 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
     found = summary(manifest, audit)
     say(
         f"Audit: {found.twins:,} of {found.images:,} images have a near-duplicate; {found.groups:,} groups. "
-        f"To see them:\n  {to_type('audit')} {shlex.quote(str(folder))}"
+        f"To see them:\n  {to_type('audit')} {quoted(folder)}"
     )
     if found.fallback:
         say(found.fallback, warning=True)
@@ -246,7 +245,7 @@ def _other(folder: Path, request: DataRequest, manifest: "Manifest", say: Say) -
     groups = audited(other, say).groups
     seen = len({twin.second for twin in _twins_across(manifest, other).twins})
     if seen:
-        say(f"{seen:,} images of {folder} have a near-duplicate in the data", warning=True)
+        say(f"{seen:,} images of {printable(folder)} have a near-duplicate in the data", warning=True)
     file = _save_manifest(request.out, other)
     return Other(folder.resolve().name, str(file), groups), OtherFacts(
         root=str(folder),

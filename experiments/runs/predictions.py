@@ -1,6 +1,5 @@
 """The verdicts of a run on each image, written by the run and read by the report."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.files import replaced_whole
+from cnnzoo.data.table import read_own, write_table
 from experiments.runs.records import RunRecord
 
 if TYPE_CHECKING:
@@ -39,8 +38,7 @@ def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predic
     names = record.data.class_names
     path = folder / "predictions" / record.predictions_file(other)
     try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            lines = list(csv.DictReader(file))
+        lines = read_own(path)
         found = Predictions(
             paths=tuple(line["path"] for line in lines),
             groups=tuple(line["group"] for line in lines),
@@ -64,14 +62,10 @@ def write_predictions(
     path: Path, images: "ImageSet", scores: "Scores", class_names: Sequence[str], groups: Sequence[int]
 ) -> None:
     """Writes a row per image: path, group, actual and predicted class, raw probabilities."""
-    with (
-        replaced_whole(path) as unfinished,
-        unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)])
+    lines = [
+        [image, group, class_names[label], class_names[best], *(f"{p:.6f}" for p in row)]
         for image, group, label, best, row in zip(
             images.paths, groups, scores.labels, scores.predicted, scores.probabilities, strict=True
-        ):
-            shown = (f"{p:.6f}" for p in row)
-            writer.writerow([image, group, class_names[label], class_names[best], *shown])
+        )
+    ]
+    write_table(path, ["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)], lines)

@@ -1,12 +1,13 @@
 """A search's progress: a record and a line as each trial ends."""
 
-import sys
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from keras_tuner.engine.trial import Trial
 
+from cnnzoo.errors import printable
+from experiments.cli.say import say
 from experiments.search.records import TrialRecord, TrialResult, append_trial, ranked, read_trials
 from experiments.search.space import searched
 from experiments.style.text import human_time
@@ -52,7 +53,7 @@ class Journal:
         records = read_trials(self.out)
         title = f"[{record.number}/{self.trials}]"
         if record.result is None:
-            print(f"{title} {record.status}", file=sys.stderr, flush=True)
+            say(f"{title} {printable(record.status)}", warning=True)
             return
         best = ranked(records)[0]
         so_far = f"best so far {best.loss:.4f} (trial {best.number})"

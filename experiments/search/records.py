@@ -1,6 +1,5 @@
 """One trial, one line: the values that were drawn, the recipe they make, and what came of it."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -9,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from cnnzoo.data.table import write_table
 from cnnzoo.errors import one_line
-from cnnzoo.files import append_line, replaced_whole
+from cnnzoo.files import append_line
 from experiments.cli.say import say
 
 TRIALS_FILE = "trials.jsonl"
@@ -92,15 +92,14 @@ def varied(records: Sequence[TrialRecord]) -> list[str]:
     return [name for name in names if len({str(record.values.get(name)) for record in records}) > 1]
 
 
-def write_table(path: Path, records: Sequence[TrialRecord]) -> None:
+def write_trials(path: Path, records: Sequence[TrialRecord]) -> None:
     """Writes a row per trial, best first, with every value, as raw numbers."""
     names = list(dict.fromkeys(name for record in records for name in record.values))
     measured = [field.name for field in fields(TrialResult)]
-    with replaced_whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["trial", "status", *measured, "seconds", "worker", *names])
-        for record in ranked(records):
-            result = asdict(record.result) if record.result else {}
-            numbers = [result.get(name, "") for name in measured]
-            values = [record.values.get(name, "") for name in names]
-            writer.writerow([record.number, record.status, *numbers, record.seconds, record.worker, *values])
+    lines = []
+    for record in ranked(records):
+        result = asdict(record.result) if record.result else {}
+        numbers = [result.get(name, "") for name in measured]
+        values = [record.values.get(name, "") for name in names]
+        lines.append([record.number, record.status, *numbers, record.seconds, record.worker, *values])
+    write_table(path, ["trial", "status", *measured, "seconds", "worker", *names], lines)

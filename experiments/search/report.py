@@ -1,6 +1,5 @@
 """What a search leaves, from its records alone: table, CSV, figure, HParams and the best recipe."""
 
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -9,12 +8,15 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from experiments.cli.process import to_type
+from cnnzoo.errors import printable
+from experiments.cli.process import quoted, to_type
+from experiments.cli.say import say
 from experiments.recipes.recipe import Recipe
 from experiments.search.figure import draw_search, shares_explained
-from experiments.search.records import TRIALS_FILE, TrialRecord, ranked, read_trials, varied, write_table
+from experiments.search.records import TRIALS_FILE, TrialRecord, ranked, read_trials, varied, write_trials
 from experiments.search.spec import SearchRequest
 from experiments.style.text import human_count, human_time
 
@@ -27,7 +29,7 @@ def report(request: SearchRequest, *, complete: bool) -> int:
     """Writes and prints what the trials of a search gave. Returns the exit code."""
     out, records = request.data.out, read_trials(request.data.out)
     failed = [record for record in records if not record.ok]
-    write_table(out / "trials.csv", records)
+    write_trials(out / "trials.csv", records)
     if len(failed) < len(records):
         msgspec.convert(ranked(records)[0].recipe, Recipe).save(out / "best.json")
         figure = draw_search(out / "figures" / "importance.svg", records)
@@ -35,7 +37,7 @@ def report(request: SearchRequest, *, complete: bool) -> int:
         print_trials(records)
         _say_what_is_where(request, figure)
     for record in failed:
-        print(f"trial {record.number}: {record.status}", file=sys.stderr)
+        say(f"trial {record.number}: {printable(record.status)}", warning=True)
     if records and len(failed) == len(records):
         reasons = {record.status for record in failed}
         why = (
@@ -43,7 +45,7 @@ def report(request: SearchRequest, *, complete: bool) -> int:
             if len(reasons) == 1
             else f"see {out / TRIALS_FILE}"
         )
-        print(f"error: all {len(failed)} trials failed: {why}", file=sys.stderr)
+        say(f"error: all {len(failed)} trials failed: {printable(why)}", warning=True)
     if not complete:
         print(
             f"stopped: the last worker is gone, {len(records)} of {request.trials} trials are done; "
@@ -65,13 +67,15 @@ def print_trials(records: Sequence[TrialRecord], width: int | None = None) -> No
         table.add_column(title, justify="right", no_wrap=True)
     for name in shown:
         # In words, so that a long name takes two lines.
-        table.add_column(name.replace("_", " "), justify="right", max_width=VALUE_WIDTH - 2)
+        table.add_column(
+            escape(printable(name).replace("_", " ")), justify="right", max_width=VALUE_WIDTH - 2
+        )
     for record in [record for record in ranked(records) if record.result][:SHOWN]:
-        table.add_row(*_cells(record), *(_value(record.values.get(name)) for name in shown))
+        table.add_row(*_cells(record), *(escape(_value(record.values.get(name))) for name in shown))
     print()
     console.print(table)
     if len(names) > len(shown):
-        print(f"searched too: {', '.join(names[len(shown) :])}")
+        say(f"searched too: {', '.join(map(printable, names[len(shown) :]))}")
 
 
 def _cells(record: TrialRecord) -> list[str]:
@@ -91,13 +95,13 @@ def _cells(record: TrialRecord) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else printable(value)
 
 
 def _say_what_is_where(request: SearchRequest, figure: Path | None) -> None:
     data, out = request.data, request.data.out
-    print(f"\nall values of all trials: {out / 'trials.csv'}" + (f"; figure: {figure}" if figure else ""))
-    print(f"tensorboard --logdir {shlex.quote(str(out / 'logs'))} shows the curves and HPARAMS")
+    say(f"\nall values of all trials: {out / 'trials.csv'}" + (f"; figure: {figure}" if figure else ""))
+    say(f"tensorboard --logdir {quoted(out / 'logs')} shows the curves and HPARAMS")
     command = ["--recipes", str(out / "best.json"), "--data", data.data]
     if data.split is not None:
         command += ["--split", data.split]
@@ -107,7 +111,7 @@ def _say_what_is_where(request: SearchRequest, figure: Path | None) -> None:
     for pair in request.weights:
         command += ["--weights", pair]
     command += ["--skip-bad"] * data.skip_bad
-    print(f"test the best: {to_type('compare')} {shlex.join(command)}", flush=True)
+    say(f"test the best: {to_type('compare')} {quoted(*command)}")
 
 
 def write_hparams(folder: Path, records: Sequence[TrialRecord]) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, printable
+from experiments.cli.say import say
 from experiments.runs.child import ask
 from experiments.search.oracles import OBJECTIVE, OUTCOME
 from experiments.search.space import recipe_from
@@ -61,7 +62,7 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
         outcome = self._outcome(trial)
         outcome |= {"started": started, "seconds": time.monotonic() - clock, "worker": self.tuner_id}
         if self._is_worker():
-            print(f"trial {trial.trial_id}: {outcome['status']}, {outcome['seconds']:.0f} s", flush=True)
+            say(f"trial {trial.trial_id}: {printable(outcome['status'])}, {outcome['seconds']:.0f} s")
         trial.hyperparameters.values[OUTCOME] = json.dumps(outcome)
         if outcome["result"] is None:
             raise keras_tuner.errors.FailedTrialError(outcome["status"])

@@ -37,7 +37,9 @@ STYLE = {
     "svg.hashsalt": "cnnzoo",
     # Text stays text: small files, and the reader's fonts know scripts that matplotlib's own doesn't.
     "svg.fonttype": "none",
+    # A name is no formula, and nothing that TeX is to run.
     "text.parse_math": False,
+    "text.usetex": False,
 }
 
 
@@ -62,14 +64,15 @@ def save_chart(path: Path, draw: "Callable[[Figure], None]") -> Path:
 
 def _smaller(svg: str) -> str:
     """Leaves out what isn't seen: digits below a hundredth of a point, the font of each text, indentation."""
-    svg = re.sub(r" ?font-family: [^;\"]*;?", "", svg).replace("<svg ", f'<svg font-family="{FONTS}" ', 1)
+    svg = svg.replace("<svg ", f'<svg font-family="{FONTS}" ', 1)
     return re.sub(r"<[^>]+>", _shorter, re.sub(r"\n\s+", "\n", svg))
 
 
 def _shorter(tag: "re.Match[str]") -> str:
     if tag[0].startswith("<a "):  # a link may be named by a number
         return tag[0]
-    tag_ = re.sub(r"\d+\.\d{3,}", lambda long: f"{float(long[0]):.2f}".rstrip("0").rstrip("."), tag[0])
+    tag_ = re.sub(r" ?font-family: [^;\"]*;?", "", tag[0])
+    tag_ = re.sub(r"\d+\.\d{3,}", lambda long: f"{float(long[0]):.2f}".rstrip("0").rstrip("."), tag_)
     return re.sub(r' transform="rotate\(-0 [^"]*"', "", tag_)
 
 

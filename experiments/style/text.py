@@ -3,10 +3,7 @@
 import re
 from collections.abc import Sequence
 
-
-def plain(text: str) -> str:
-    """Returns `text` on one line, without characters that XML or UTF-8 can't hold."""
-    return "".join(character if character.isprintable() else " " for character in str(text)).strip()
+from cnnzoo.errors import printable
 
 
 def listed(names: Sequence[str]) -> str:
@@ -16,7 +13,7 @@ def listed(names: Sequence[str]) -> str:
 
 def few_listed(names: Sequence[str], most: int = 3) -> str:
     """The first of the names, and how many others there are."""
-    shown = [plain(name) for name in names[:most]]
+    shown = [printable(name) for name in names[:most]]
     if len(names) > most:
         shown.append(f"{len(names) - most} other class{'es' if len(names) > most + 1 else ''}")
     return listed(shown)
@@ -31,12 +28,12 @@ def sentence(text: str) -> str:
 def start_of(weights: str) -> str:
     """What a network started from, in words, as a record names it."""
     known = {"random": "random weights", "imagenet": "ImageNet weights"}
-    return known.get(weights, f"the weights in {plain(weights)}")
+    return known.get(weights, f"the weights in {printable(weights)}")
 
 
 def shorten(text: str, length: int = 24) -> str:
     """Returns `text` on one line with its middle left out where it is longer than `length`."""
-    text = plain(text)
+    text = printable(text)
     if len(text) <= length:
         return text
     return f"{text[: (length - 1) // 2]}…{text[len(text) - length // 2 :]}"
@@ -44,7 +41,7 @@ def shorten(text: str, length: int = 24) -> str:
 
 def shorten_apart(names: Sequence[str], length: int) -> list[str]:
     """Returns each name in at most `length` characters, so that different names stay different."""
-    names = [plain(name) for name in names]
+    names = [printable(name) for name in names]
     short = {name: shorten(name, length) for name in names}
     if len(set(short.values())) < len(short):
         short = {name: name if len(name) <= length else f"…{name[1 - length :]}" for name in names}
@@ -57,7 +54,7 @@ def shorten_apart(names: Sequence[str], length: int) -> list[str]:
 def folded(text: str, width: int) -> list[str]:
     """Returns `text` in lines of at most `width`, broken behind a space or one of `_-./` where it can be."""
     lines = [""]
-    for part in re.findall(r"[^ _\-./]*[ _\-./]|[^ _\-./]+", plain(text)):
+    for part in re.findall(r"[^ _\-./]*[ _\-./]|[^ _\-./]+", printable(text)):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
             lines.append("")
         lines[-1] += part

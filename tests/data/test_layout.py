@@ -11,8 +11,8 @@ from cnnzoo.data.audit.groups_csv import read_groups
 from cnnzoo.data.folders import look_below, mark_as_output
 from cnnzoo.data.manifest import Manifest, build_manifest
 from cnnzoo.data.splits import split_manifest
+from cnnzoo.data.table import write_table
 from cnnzoo.errors import InputError
-from experiments.auditing.issues import write_csv as write_groups
 
 
 def fill(folder, count=3, start=0):
@@ -291,7 +291,7 @@ def test_the_groups_that_the_audit_writes_come_back_whatever_the_names(tmp_path,
     Image.new("RGB", (4, 4)).save(tmp_path / "crack" / name, "PNG")
     manifest = build_manifest(tmp_path, skip_bad=True, progress=False)
     groups = [(image.path, i // 2) for i, image in enumerate(manifest.images)]
-    write_groups(tmp_path / "groups.csv", ("path", "group"), groups)
+    write_table(tmp_path / "groups.csv", ("path", "group"), groups)
     assert read_groups(tmp_path / "groups.csv", manifest) == [group for _, group in groups]
 
 
@@ -303,9 +303,9 @@ def test_the_groups_that_the_audit_writes_come_back_whatever_the_names(tmp_path,
         ([("path", "class"), ("photos/00.png", "")], "line 2 lacks its path or its class"),
         (
             [("path", "class"), ("photos/00.png", "a"), ("photos/00.png", "b")],
-            "line 3 names photos/00.png as line 2",
+            "line 3 names .photos/00.png. as line 2",
         ),
-        ([("path", "class"), ("photos/00.png", "a")], "one class, a"),
+        ([("path", "class"), ("photos/00.png", "a")], "one class, .a."),
         ([("path", "class")], "no line below"),
         ([("path", "class", "split"), ("photos/00.png", "a", "often")], "line 2: 'often' is none of train"),
         (

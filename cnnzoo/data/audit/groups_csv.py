@@ -1,9 +1,10 @@
 """A CSV file of groups: the columns path and group."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnzoo.data.table import read_table
+from cnnzoo.data.table import as_meant, read_table, shown
 from cnnzoo.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -26,14 +27,22 @@ def read_groups(path: Path, manifest: "Manifest") -> list[int]:
     known = set(paths)
     named: dict[str, str] = {}
     for number, cells in read_table(path, {"path": (), "group": ()}, wrong):
-        name, group = cells["path"], cells["group"].strip()
-        name = name if name in known else name.strip()  # a name may begin or end with a blank
+        name, group = _named(cells["path"], known), cells["group"].strip()
+        if not name or not group:
+            raise wrong(f"line {number} lacks its path or its group")
         if named.setdefault(name, group) != group:
-            raise wrong(f"line {number}: {printable(name)!r} is in two groups, {named[name]!r} and {group!r}")
+            raise wrong(
+                f"line {number}: {shown(name)} is in two groups, {shown(named[name])} and {shown(group)}"
+            )
     missing = [path for path in paths if not named.get(path)]
     if missing:
         example = min(set(named) - known, default="")
-        hint = f"; it names {printable(example)!r}, which is no image of {manifest.root}" if example else ""
-        raise wrong(f"no group for {len(missing):,} images, {printable(missing[0])!r} the first{hint}")
+        hint = f"; it names {shown(example)}, which is no image of {manifest.root}" if example else ""
+        raise wrong(f"no group for {len(missing):,} images, {shown(missing[0])} the first{hint}")
     numbers: dict[str, int] = {}
     return [numbers.setdefault(named[path], len(numbers)) for path in paths]
+
+
+def _named(cell: str, known: Collection[str]) -> str:
+    """The image of a cell: a name may begin with an apostrophe, and begin or end with a blank."""
+    return next((name for name in (as_meant(cell), cell) if name in known), as_meant(cell).strip())

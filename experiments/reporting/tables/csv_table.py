@@ -1,12 +1,11 @@
 """comparison.csv: a row for each recipe, raw numbers."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cnnzoo.data.corruptions import CORRUPTIONS
-from cnnzoo.files import replaced_whole
+from cnnzoo.data.table import write_table
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.rows import Row
 
@@ -63,10 +62,4 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
 def write_csv(path: Path, comparison: Comparison) -> None:
     """Writes comparison.csv: raw numbers, an empty cell where there is none."""
     lines = [csv_row(row, comparison.class_names, comparison.others) for row in comparison.rows]
-    with (
-        replaced_whole(path) as unfinished,
-        unfinished.open("w", newline="", encoding="utf-8", errors="replace") as file,
-    ):
-        writer = csv.DictWriter(file, fieldnames=list(lines[0]) if lines else FIRST_COLUMNS)
-        writer.writeheader()
-        writer.writerows(lines)
+    write_table(path, list(lines[0]) if lines else FIRST_COLUMNS, [list(line.values()) for line in lines])

@@ -3,15 +3,16 @@
 import re
 from collections.abc import Sequence
 
+from cnnzoo.errors import printable
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.notes import class_notes
 from experiments.reporting.sentences import data_lines, demonstration
 from experiments.reporting.tables.columns import columns
-from experiments.style.text import plain
 
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "≥": r"$\geq$",
+    "[": "{[}", "]": "{]}", "*": "{*}",  # an option of the line break above, at the beginning of a line
 }  # fmt: skip
 
 
@@ -24,7 +25,7 @@ def latex(comparison: Comparison) -> str:
     beside = [demonstration(comparison.rows), *comparison.conclusions, *data_lines(comparison.rows)]
     lines = [
         r"% \usepackage{booktabs}",
-        *(f"% {note}" for note in beside if note),
+        *(f"% {printable(note)}" for note in beside if note),
         r"\begin{tabular}{l" + "r" * (len(shown) - 1) + "}",
         r"\toprule",
         _tex_line([title for title, _ in shown]),
@@ -48,4 +49,4 @@ def _tex_line(cells: Sequence[str]) -> str:
 
 def tex(text: str) -> str:
     """Returns `text` on one line with what LaTeX would read as a command escaped."""
-    return re.sub(r"[\\&%$#_{}~^±≥]", lambda found: _TEX[found[0]], plain(text))
+    return re.sub(r"[\\&%$#_{}~^±≥\[\]]|\A\*", lambda found: _TEX[found[0]], printable(text))

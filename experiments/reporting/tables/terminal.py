@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnzoo.errors import printable
 from cnnzoo.files import write_whole
 from experiments.cli.process import to_type
 from experiments.reporting.comparison import Comparison
@@ -37,14 +38,14 @@ def _table(comparison: Comparison, shown: Sequence[Column], name_width: int) -> 
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for column in shown:
-        title = column.terminal or ""
+        title = printable(column.terminal or "")
         table.add_column(
             escape("\n".join(folded(title, TITLE_WIDTH))),
             justify="left" if column.words else "right",
             no_wrap=True,
         )
     for row in comparison.rows:
-        name, *cells = (column.cell(row) for column in shown)
+        name, *cells = (printable(column.cell(row)) for column in shown)
         table.add_row(*map(escape, ("\n".join(folded(name, name_width)), *cells)))
     return table
 
@@ -87,6 +88,7 @@ def print_table(comparison: Comparison, out: Path) -> None:
 
     def tell(text: str) -> None:
         """Prints prose, wrapped at words."""
+        text = "\n".join(map(printable, text.split("\n")))
         console.print(text, markup=False, width=min(PROSE_WIDTH, console.width))
 
     def tell_command(why: str, *commands: str) -> None:
