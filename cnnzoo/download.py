@@ -176,7 +176,7 @@ def _open(url: str, start: int) -> HTTPResponse:
 
     def answer() -> HTTPResponse:
         _check_scheme(url)
-        request = Request(url, headers=headers)
+        request = Request(url, headers=headers)  # noqa: S310 - the scheme has just been checked
         return build_opener(_SameScheme).open(request, timeout=TIMEOUT)
 
     try:

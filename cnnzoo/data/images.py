@@ -381,5 +381,6 @@ def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
     import cv2
 
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
+    if not done:
+        raise ValueError(f"no JPEG can be made of an image of shape {image.shape}")
     return data.tobytes()

@@ -162,7 +162,7 @@ def _prose(text: str) -> "Markup":
     from markupsafe import Markup, escape
 
     pattern = r"--[a-z-]+(?: [\w,]+)?|\bp (?:=|≥|&lt;) \d\.\d+"
-    return Markup(re.sub(pattern, r'<span class="whole">\g<0></span>', str(escape(printable(text)))))
+    return Markup(re.sub(pattern, r'<span class="whole">\g<0></span>', str(escape(printable(text)))))  # noqa: S704 - of escaped text
 
 
 def _breakable(name: str) -> "Markup":
@@ -170,7 +170,7 @@ def _breakable(name: str) -> "Markup":
     from markupsafe import Markup, escape
 
     breaks = "_<wbr>" if len(name) > SHORT_NAME else "_"
-    return Markup(str(escape(printable(name))).replace("_", breaks))
+    return Markup(str(escape(printable(name))).replace("_", breaks))  # noqa: S704 - of escaped text
 
 
 def _points(rows: Sequence[Row], field: str) -> str:

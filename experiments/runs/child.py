@@ -142,7 +142,9 @@ def _follow(
     clock, lines = time.monotonic(), queue.Queue[bytes | None]()
     environment = {**own_environment(), PARENT: str(os.getpid())}
     # Not of the terminal's group: Ctrl-C is for the parent, which ends its child.
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=rest, env=environment, process_group=0)
+    process = subprocess.Popen(  # noqa: S603 - a module of ours, without a shell
+        command, stdout=subprocess.PIPE, stderr=rest, env=environment, process_group=0
+    )
     reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
     reader.start()
     silence = _Silence(process.pid)
