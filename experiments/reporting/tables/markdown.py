@@ -15,8 +15,8 @@ from experiments.reporting.sentences import (
 )
 from experiments.reporting.tables.columns import columns
 
-# What begins something in Markdown, or on GitHub. Stars behind our numbers, the `<` of p-values, underscores
-# within names: these begin nothing, and are left as they are.
+# What begins something in Markdown, or on GitHub. Stars behind our numbers, the `<` of p-values and
+# underscores within names begin nothing, and are left as they are.
 _ACTS = re.compile(
     r"[`|$~\[\]]|\\(?=[^\w\s]|_|\Z)|\*(?=\S)|(?<![^\W_])_"
     r"|<(?=[a-zA-Z/!?])|&(?=#|\w+;)|(?<=:)/(?=/)|(?<=www)\.",
