@@ -38,7 +38,8 @@ _SUBFILE_TYPE, _SUB_IMAGES, _DNG_VERSION = 254, 330, 50706  # tags of TIFF
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1_000_000_000  # of a file: 100 megapixels of 16 bits take 800 MB, not compressed
-MAX_SCANS = 200  # of a JPEG: each goes over all pixels, and cameras and programs write some ten
+MAX_SCANS = 200  # of a JPEG: cameras and programs write some ten
+MAX_SCANNED = 1_500_000_000  # pixels times scans of a JPEG: each scan goes over all of them
 HEAD = 132  # bytes of a file that show its kind
 STRIP = 1_000_000  # pixels converted at a time
 BYTES_PER_PIXEL = 8  # four in Pillow, three as an array
@@ -190,11 +191,19 @@ def _opened(data: bytes) -> Iterator[_Opened]:
     if not (width and height):
         raise InputError(f"{width} x {height} pixels: no image in it")
     mode, kind = image.mode, image.format or ""
-    if kind in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-        raise InputError(f"a JPEG of {scans:,} scans, which takes very long; save it anew")
+    if kind in ("JPEG", "MPO"):
+        _check_scans(data, width * height)
     with _PIXELS.of(width * height):
         _check_memory(width, height)
         yield _decoded(image, kind, mode)
+
+
+def _check_scans(data: bytes, pixels: int) -> None:
+    scans = data.count(b"\xff\xda")
+    if scans > min(MAX_SCANS, MAX_SCANNED // pixels):
+        raise InputError(
+            f"a JPEG of {scans:,} scans over {pixels:,} pixels, which takes very long; save it anew"
+        )
 
 
 def _check_memory(width: int, height: int) -> None:

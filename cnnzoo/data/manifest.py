@@ -133,7 +133,7 @@ class Manifest:
             content = msgspec.convert(json.loads(Path(path).read_text(encoding="utf-8")), _Saved)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter of what is nested without end
             raise InputError(f"{path}: no manifest; make it again with build_manifest") from error
         images = tuple(ImageRecord(*values) for values in content.images)
         return Manifest(Path(content.root), content.class_names, images, content.bad, content.passed_over)

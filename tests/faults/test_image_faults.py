@@ -6,6 +6,7 @@ import random
 import resource
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from cnnzoo.data import images, pipeline
 from cnnzoo.data.audit.examine import audit_manifest, twins_between
 from cnnzoo.data.audit.findings import Audit
 from cnnzoo.data.images import load_images, read_image, reading
-from cnnzoo.data.manifest import build_manifest
+from cnnzoo.data.manifest import Manifest, build_manifest
 from cnnzoo.errors import InputError
 from cnnzoo.limits import Budget
 from experiments.auditing.issues import issues_of
@@ -72,7 +73,7 @@ import json, resource, sys, time
 from pathlib import Path
 from cnnzoo.data.audit.examine import audit_manifest
 from cnnzoo.data.images import read_image
-from cnnzoo.data.manifest import build_manifest
+from cnnzoo.data.manifest import Manifest, build_manifest
 from cnnzoo.errors import InputError
 root = Path(sys.argv[1])
 slowest, lost = 0, []
@@ -194,13 +195,47 @@ def test_only_files_of_a_sensible_size_are_read(tmp_path, make):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
 
 
-def test_a_jpeg_of_many_scans_is_refused(tmp_path):
-    """A JPEG that is made to take minutes, by thousands of passes over its pixels, is named at once."""
-    data = encoded(picture(random.Random(0)), "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    (tmp_path / "slow.jpg").write_bytes(data[:-2] + data[last:-2] * 1000 + data[-2:])
+@pytest.mark.parametrize(("side", "scans"), [(40, 1000), (9900, 185), (9900, 30), (5000, 100)])
+def test_a_jpeg_of_many_scans_is_refused(tmp_path, side, scans):
+    """A JPEG that is made to take minutes, by many passes over its pixels, is named at once."""
+    (tmp_path / "slow.jpg").write_bytes(many_scans(side, scans))
+    start = time.perf_counter()
     with pytest.raises(InputError, match=r"slow\.jpg: a JPEG of .* scans"):
         read_image(tmp_path / "slow.jpg")
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.slow
+def test_the_longest_jpeg_that_is_read_takes_seconds(tmp_path, record_property):
+    """A JPEG of as many passes over its pixels as are allowed is listed within seconds."""
+    path = tmp_path / "slow.jpg"
+    path.write_bytes(many_scans(9900, 5))
+    start = time.perf_counter()
+    assert images.examine_image(path).width == 9900
+    seconds = time.perf_counter() - start
+    assert seconds < MOST_SECONDS
+    record_property("measured", f"{seconds:.1f} s")
+
+
+def many_scans(side, more):
+    """A JPEG of few bytes, with its last scan some times more; its header says how many pixels it is."""
+    data = encoded(picture(random.Random(0)), "JPEG", progressive=True)
+    size, last = data.index(b"\xff\xc2") + 5, data.rindex(b"\xff\xda")
+    data = data[:size] + struct.pack(">HH", side, side) + data[size + 4 :]
+    return data[:-2] + data[last:-2] * more + data[-2:]
+
+
+def test_a_damaged_manifest_is_named(folder, tmp_path, record_property):
+    """A saved manifest that is damaged, cut off or nested without end is named, and nothing of it used."""
+    build_manifest(folder, progress=False).save(tmp_path / "whole.json")
+    whole, rng = (tmp_path / "whole.json").read_bytes(), random.Random(0)
+    damaged = [b"", b"[]", b"null", b"[" * 200_000, b'{"a":' * 200_000, bytes(range(256))]
+    damaged += [whole[: rng.randrange(len(whole) - 1)] for _ in range(20)]
+    for content in damaged:
+        (tmp_path / "bad.json").write_bytes(content)
+        with pytest.raises(InputError, match=r"bad\.json: no manifest"):
+            Manifest.load(tmp_path / "bad.json")
+    record_property("tried", len(damaged))
 
 
 def test_a_jpeg_cut_off_before_its_end_marker_is_listed(tmp_path, record_property):
