@@ -43,6 +43,11 @@ MAX_SCANNED = 1_500_000_000  # pixels times scans of a JPEG: each scan goes over
 HEAD = 132  # bytes of a file that show its kind
 STRIP = 1_000_000  # pixels converted at a time
 BYTES_PER_PIXEL = 8  # four in Pillow, three as an array
+DECODERS_BYTES = {
+    "WEBP": 16,
+    "AVIF": 12,
+    "HEIF": 12,
+}  # in place of that, where the decoder has its own copies
 LARGE = 100_000_000  # bytes, from which on it is asked whether so much memory is free
 
 # What all threads may hold at once.
@@ -194,7 +199,7 @@ def _opened(data: bytes) -> Iterator[_Opened]:
     if kind in ("JPEG", "MPO"):
         _check_scans(data, width * height)
     with _PIXELS.of(width * height):
-        _check_memory(width, height)
+        _check_memory(kind, width, height)
         yield _decoded(image, kind, mode)
 
 
@@ -206,8 +211,8 @@ def _check_scans(data: bytes, pixels: int) -> None:
         )
 
 
-def _check_memory(width: int, height: int) -> None:
-    needed = width * height * BYTES_PER_PIXEL
+def _check_memory(kind: str, width: int, height: int) -> None:
+    needed = width * height * DECODERS_BYTES.get(kind, BYTES_PER_PIXEL)
     if needed >= LARGE and needed > (free := free_memory()):
         raise InputError(
             f"{width} x {height} pixels: decoding takes {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB "

@@ -361,12 +361,35 @@ def test_few_large_images_are_held_at_once(tmp_path, monkeypatch):
     assert most == 2
 
 
-def test_an_image_too_large_for_the_memory_left_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("kind", "needed"), [("PNG", r"0\.2"), ("WEBP", r"0\.3")])
+def test_an_image_too_large_for_the_memory_left_is_named(tmp_path, monkeypatch, kind, needed):
     """An image that would not fit into the memory that is left is named before it is decoded."""
-    Image.new("L", (5000, 4000)).save(tmp_path / "large.png")
+    path = tmp_path / f"large{SUFFIXES[kind]}"
+    Image.new("L", (5000, 4000)).save(path, lossless=True, method=0)
     monkeypatch.setattr(images, "free_memory", lambda: 100_000_000)
-    with pytest.raises(InputError, match=r"large\.png: 5000 x 4000 pixels: .*0\.2 GB .*0\.1 GB"):
-        read_image(tmp_path / "large.png")
+    with pytest.raises(InputError, match=rf"large\.\w+: 5000 x 4000 pixels: .*{needed} GB .*0\.1 GB"):
+        read_image(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(SUFFIXES))
+def test_the_memory_that_is_asked_for_is_enough(tmp_path, kind, record_property):
+    """Decoding takes no more memory than is asked for beforehand, whatever the kind of file."""
+    path = tmp_path / f"large{SUFFIXES[kind]}"
+    path.write_bytes(encoded(picture(random.Random(0)).resize((4000, 4000)), kind))
+    code = (
+        "import sys; from resource import RUSAGE_SELF, getrusage; from cnnzoo.data.images import read_image; "
+        "read_image(sys.argv[1]); before = getrusage(RUSAGE_SELF).ru_maxrss; read_image(sys.argv[2]); "
+        "print((getrusage(RUSAGE_SELF).ru_maxrss - before) * 1024)"
+    )
+    small = tmp_path / f"small{SUFFIXES[kind]}"
+    small.write_bytes(encoded(picture(random.Random(0)).resize((64, 64)), kind))
+    run = subprocess.run(
+        [sys.executable, "-c", code, small, path], capture_output=True, text=True, check=True
+    )
+    of_pixels = (int(run.stdout) - path.stat().st_size) / 4000**2
+    assert of_pixels <= images.DECODERS_BYTES.get(kind, images.BYTES_PER_PIXEL) * 1.05
+    record_property("measured", f"{kind}: {of_pixels:.0f} bytes a pixel")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "CMYK", "I;16", "I", "HSV", "LAB"])
