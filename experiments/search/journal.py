@@ -27,6 +27,10 @@ class Journal:
         if done:
             print(f"{done} of {self.trials} trials are done already", flush=True)
 
+    def recorded(self) -> set[str]:
+        """Returns the trials that have a record."""
+        return {record.trial for record in read_trials(self.out)}
+
     def __call__(self, number: int, trial: Trial, outcome: dict[str, Any]) -> None:
         """Records trial `number`, with what `workers.TrialTuner` left of it."""
         result = TrialResult(**outcome.pop("result")) if outcome.get("result") else None

@@ -3,21 +3,28 @@
 import json
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from cnnzoo.files import write_whole
 from cnnzoo.training.search import HyperParameters
+from experiments.cli.say import say
 
 LEASE_SECONDS = 60.0  # a worker is heard of every few seconds; one that is silent for so long is gone
 OUTCOME = "search/outcome"  # how a trial's outcome travels from worker to chief: among its values
 OBJECTIVE = "val_loss"
 TUNERS = ("bayesian", "hyperband", "random")
+
+
+class Ledger(Protocol):
+    """Called with the number of each trial that ended and what its process left; knows what it recorded."""
+
+    def __call__(self, number: int, trial: Trial, outcome: dict[str, Any]) -> None: ...
+    def recorded(self) -> set[str]: ...
 
 
 class _Keeper(keras_tuner.Oracle):
@@ -27,8 +34,7 @@ class _Keeper(keras_tuner.Oracle):
     few seconds while it runs, and a trial whose worker fell silent goes to the next one that asks.
     """
 
-    # Set by `make_oracle`; called with each trial that ended and with what its process left.
-    journal: Callable[[int, Trial, dict[str, Any]], None]
+    journal: Ledger  # set by `make_oracle`
     lease = LEASE_SECONDS
 
     def _heard(self) -> dict[str, float]:
@@ -98,9 +104,15 @@ class _Keeper(keras_tuner.Oracle):
         write_whole(Path(self._get_trial_dir(trial.trial_id), "trial.json"), json.dumps(trial.get_state()))
 
     def reload(self) -> None:
-        """Goes on from what is on disk, wherever a kill left it: what has not ended runs again."""
+        """Goes on from what is on disk, wherever a kill left it: what has no record runs again."""
         super().reload()
-        started, ended = self.start_order, self.end_order
+        recorded = self.journal.recorded()
+        ended: list[str] = self.end_order
+        lost = [name for name in ended if name not in recorded]
+        ended[:] = [name for name in ended if name in recorded]
+        if lost:
+            say(f"{len(lost)} trials run again: their records are gone or damaged", warning=True)
+        started = self.start_order
         for name in set(self.trials) - set(started):
             del self.trials[name]  # written, but killed before the oracle was
         # It is taken from the end.
@@ -128,7 +140,7 @@ class HyperbandOracle(_Keeper, keras_tuner.oracles.HyperbandOracle):
 def make_oracle(
     tuner: str,
     space: HyperParameters,
-    journal: Callable[[int, Trial, dict[str, Any]], None],
+    journal: Ledger,
     *,
     trials: int,
     epochs: int,

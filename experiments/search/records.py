@@ -69,13 +69,13 @@ def read_trials(out: Path) -> list[TrialRecord]:
     """Returns the last record of each trial, in the order of their numbers; a torn line is passed over."""
     path = out / TRIALS_FILE
     latest = {}
-    for line in path.read_text(encoding="utf-8").split("\n") if path.is_file() else []:
+    for line in path.read_bytes().split(b"\n") if path.is_file() else []:
         try:
             record = msgspec.convert(json.loads(line), TrialRecord)
         except msgspec.ValidationError as error:
             say(f"{path}: a line is passed over: {one_line(error)}", warning=True)
             continue
-        except ValueError:  # torn by a kill
+        except (ValueError, RecursionError):  # torn by a kill, or damaged
             continue
         latest[record.trial] = record
     return sorted(latest.values(), key=lambda record: record.number)

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, printable
 from cnnzoo.files import write_whole
 from experiments.cli.process import quiet_stderr
 from experiments.recipes.lookup import for_model
@@ -15,6 +15,7 @@ from experiments.runs.starting_weights import given_weights, starting_weights
 from experiments.search.spec import Search, SearchRequest
 
 SETTINGS_FILE = Path("search") / "settings.json"
+ORACLE_FILE = Path("search") / "oracle.json"
 
 Starts = dict[int, tuple[str, str]]  # by image size: how the weights are named, and a file or "" for random
 
@@ -91,15 +92,28 @@ def _settings(request: SearchRequest, plan: DataPlan, search: Search, files: Sta
 def _check_same_search(out: Path, settings: dict[str, Any]) -> None:
     """Refuses a folder with another search in it: keras-tuner would go on with that one without a word."""
     path = out / SETTINGS_FILE
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name, value in settings.items() if before.get(name) != value]
-        if changed:
-            raise InputError(
-                f"--out {out}: holds a search with other {', '.join(changed)}; choose another folder"
-            )
+    if not path.exists() and not (out / ORACLE_FILE).exists():
+        write_whole(path, json.dumps(settings, indent=2))
         return
-    write_whole(path, json.dumps(settings, indent=2))
+    before = _read_settings(path)
+    changed = [name for name, value in settings.items() if before.get(name) != value]
+    if changed:
+        raise InputError(
+            f"--out {out}: holds a search with other {', '.join(changed)}; choose another folder"
+        )
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        before = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        before = None
+    if not isinstance(before, dict):
+        raise InputError(
+            f"--out {printable(path)}: gone or damaged; nobody can tell which search is in that folder; "
+            "choose another one"
+        )
+    return before
 
 
 def _run_trials(request: SearchRequest, search: Search, settings: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from cnnzoo.errors import InputError, printable
+from cnnzoo.errors import InputError, one_line, printable
 from experiments.cli.say import say
 from experiments.runs.child import ask
 from experiments.search.oracles import OBJECTIVE, OUTCOME
@@ -34,8 +34,15 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def __init__(self, oracle: keras_tuner.Oracle, search: Search) -> None:
         self.plan = search
         self.waiting = False
-        with redirect_stdout(StringIO()):  # it tells of reloading, by file
-            super().__init__(oracle, directory=str(search.out), project_name=PROJECT)
+        _keep_state(search.out / PROJECT)
+        try:
+            with redirect_stdout(StringIO()):  # it tells of reloading, by file
+                super().__init__(oracle, directory=str(search.out), project_name=PROJECT)
+        except Exception as error:
+            raise InputError(
+                f"--out {printable(search.out / PROJECT)}: the state of the search is damaged "
+                f"({one_line(error)}); choose another folder"
+            ) from error
         if not self._is_worker():
             self.save()  # killed within the first trial, it goes on too
 
@@ -97,6 +104,13 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
             return {**json.loads(answer.record), "recipe": asdict(recipe)}
         reason = f"took longer than --trial-minutes {plan.minutes:g}" if answer.too_long else answer.ended
         return {"status": f"failed: {reason}", "environment": {}, "result": None, "recipe": asdict(recipe)}
+
+
+def _keep_state(folder: Path) -> None:
+    """Where its own file is gone, in which nothing stands, keras-tuner would begin the search anew."""
+    own = folder / "tuner0.json"
+    if (folder / "oracle.json").exists() and not own.exists():
+        own.write_text("{}")
 
 
 def role() -> str:
