@@ -131,10 +131,12 @@ def test_records_with_anything_at_any_place_are_refused_or_shown(folder, tmp_pat
 
 
 @pytest.mark.slow
+# A name of thousands of letters leaves a chart no room; matplotlib says so, and draws it.
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
 def test_records_with_anything_at_any_place_end_no_page_and_no_figure(folder, tmp_path, record_property):
     """Whatever stands at a place of a record, the page and every figure are drawn without it or with it."""
     (record,) = read_records(folder)
-    lines = random.Random(1).sample(list(hostile_records(record)), 400)
+    lines = random.Random(1).sample(list(hostile_records(record)), 100)
     good = to_json(replace(record, recipe="b", identity="b"))
     for line in lines:
         (tmp_path / RUNS_FILE).write_text(f"{line}\n{good}\n")
