@@ -82,5 +82,5 @@ def _holder(file: BinaryIO) -> str:
         text = json.loads(file.read(10_000))
         told = "{command} (process {pid} on {host}, since {since})".format_map(text)
         return printable(told)
-    except (ValueError, LookupError, TypeError, AttributeError, OSError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError):
         return "another command"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -285,7 +285,7 @@ def _fits(values: Any, kind: Any) -> bool:
     """Says whether values have what the report asks of them, as far as they are there."""
     try:
         msgspec.convert(values, kind)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
         return False
     return True
 
@@ -311,23 +311,26 @@ def read_records(folder: Path, unread: Callable[[str], None] = lambda text: None
     if not path.is_file():  # reading a pipe would wait for ever
         raise InputError(f"{path}: no file; move it away, or choose another folder")
     records = []
-    with path.open("rb") as file:
-        for number, line in enumerate(_lines(file), 1):
+    try:
+        for number, line in enumerate(_lines(path), 1):
             try:
                 if line.strip():
                     records.append(from_json(line))
             except msgspec.ValidationError as error:
                 unread(f"{path}, line {number}: passed over: {one_line(error)}")
+    except OSError as error:  # reading names no file, as opening does
+        raise InputError(f"{path}: {error.strerror}") from None
     return records
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _lines(path: Path) -> Iterator[bytes]:
     """Yields the lines of a file; of one that is far longer than a record, a piece that is none."""
-    while line := file.readline(MOST_BYTES):
-        rest = line
-        while len(rest) == MOST_BYTES and not rest.endswith(b"\n"):
-            rest = file.readline(MOST_BYTES)
-        yield line if rest is line else b"too long"
+    with path.open("rb") as file:
+        while line := file.readline(MOST_BYTES):
+            rest = line
+            while len(rest) == MOST_BYTES and not rest.endswith(b"\n"):
+                rest = file.readline(MOST_BYTES)
+            yield line if rest is line else b"too long"
 
 
 def latest_records(records: Sequence[RunRecord]) -> list[RunRecord]:
