@@ -110,9 +110,14 @@ class _Keeper(keras_tuner.Oracle):
         ended: list[str] = self.end_order
         lost = [name for name in ended if name not in recorded]
         ended[:] = [name for name in ended if name in recorded]
+        started = self.start_order
+        if missing := [name for name in started if name not in self.trials]:
+            raise ValueError(f"trial {missing[0]} is gone")
+        for name in lost:
+            trial = self.trials[name]
+            self.trials[name] = Trial(trial.hyperparameters, trial_id=name)
         if lost:
             say(f"{len(lost)} trials run again: their records are gone or damaged", warning=True)
-        started = self.start_order
         for name in set(self.trials) - set(started):
             del self.trials[name]  # written, but killed before the oracle was
         # It is taken from the end.
