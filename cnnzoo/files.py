@@ -22,6 +22,7 @@ from cnnzoo.errors import InputError, printable
 
 _HOST = re.sub(r"[^\w-]", "_", os.uname().nodename)
 _UNFINISHED = re.compile(r"\..+\.(?P<host>[\w-]+)-(?P<pid>\d+)\.part(\..*)?", re.DOTALL)
+MOST_BYTES = 120  # of a name that begins or ends a file's: file systems take 255 in all
 _A_DAY = 24 * 3600  # seconds, after which what another machine left unfinished is taken for dead
 
 
@@ -207,8 +208,12 @@ def _last_byte(file: BinaryIO) -> bytes:
 
 
 def file_stem(name: str) -> str:
-    """Returns `name` with what a file name shouldn't hold replaced."""
-    return re.sub(r"[^\w.+-]", "_", name)
+    """Returns `name` with what a file name shouldn't hold replaced, and cut where it is long."""
+    stem = re.sub(r"[^\w.+-]", "_", name)
+    if len(stem.encode()) <= MOST_BYTES:
+        return stem
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{stem.encode()[: MOST_BYTES - 9].decode(errors='ignore')}-{digest}"
 
 
 def sha256_of(path: str | Path) -> str:

@@ -22,7 +22,7 @@ class FileFacts:
 
 def stem(name: str, identity: str) -> str:
     """Returns what the files of a run are called, so that no other run replaces them."""
-    return f"{name}-{identity[:8]}"
+    return f"{file_stem(name)}-{identity[:8]}"
 
 
 def model_file(name: str, identity: str) -> str:

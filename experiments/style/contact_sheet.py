@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cnnzoo.errors import printable
 from cnnzoo.files import replaced_whole
+from experiments.style.fonts import with_fonts
 
 PLAIN = "#222222"
 WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines
@@ -39,7 +40,9 @@ def draw_sheet(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     # A heading has lines as wide as the sheet, of about eleven characters an inch.
-    lines = textwrap.wrap(printable(heading), int(11 * WIDTH * columns))
+    shown = ["\n".join(printable(line) for line in title.split("\n")) for title in titles]
+    (heading, *shown), families = with_fonts([printable(heading), *shown])
+    lines = textwrap.wrap(heading, int(11 * WIDTH * columns))
     top = HEADING_LINE * (len(lines) + 1) if lines else 0.0
     wide, high = WIDTH * columns, height * rows + top
     figure = Figure(figsize=(wide, high), dpi=100)
@@ -51,9 +54,12 @@ def draw_sheet(
         axes = figure.add_axes(((left + GAP / 2) / wide, bottom / high, inner[0] / wide, inner[1] / high))
         axes.imshow(image, aspect="equal")
         axes.set_axis_off()
-        title = "\n".join(printable(line) for line in titles[i].split("\n"))
-        axes.set_title(title, fontsize=7.5, color=colours[i] if colours else PLAIN)
-    figure.text(GAP / wide, 1 - GAP / high, "\n".join(lines), fontsize=10, color=PLAIN, va="top")
+        colour = colours[i] if colours else PLAIN
+        axes.set_title(shown[i], fontsize=7.5, color=colour, parse_math=False, family=families)
+    figure.text(
+        *(GAP / wide, 1 - GAP / high, "\n".join(lines)),
+        fontsize=10, color=PLAIN, va="top", parse_math=False, family=families,
+    )  # fmt: skip
     # By way of memory: what a full disk cuts short, Pillow does not notice.
     picture = BytesIO()
     figure.savefig(picture, format=path.suffix.removeprefix("."))
