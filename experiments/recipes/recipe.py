@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnzoo.errors import InputError
-from cnnzoo.files import write_whole
+from cnnzoo.errors import InputError, printable
+from cnnzoo.files import regular_file, write_whole
 from cnnzoo.training.config import Phase, TrainConfig
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 RANDOM_WEIGHTS_RATE, RANDOM_WEIGHTS_BATCH = 4e-3, 32
 
 USUAL_SIZE, SMALLEST = 160, 32  # pixels: what most recipes take, and what every model takes at least
+LARGEST = 10_000  # side of an image, and images a step
+MOST_BYTES = 1 << 20  # of a recipe's file
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ class Recipe:
             raise InputError(f"no field is named {unknown}")
         if not re.fullmatch(r"[\w.+-]+", recipe.name):
             raise InputError(f"name is {recipe.name!r}; files are named by it: letters, digits and -_.+ only")
-        if min(recipe.image_size, recipe.batch_size) < 1:
-            raise InputError("image_size and batch_size must be at least 1")
+        if not (0 < recipe.image_size <= LARGEST and 0 < recipe.batch_size <= LARGEST):
+            raise InputError(f"image_size and batch_size must be from 1 to {LARGEST:,}")
         return recipe
 
     def save(self, path: Path) -> None:
@@ -115,12 +117,26 @@ def load_recipe(path: Path) -> Recipe:
         InputError: the file can't be read or holds no recipe; the message names the file.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Recipe.from_dict(values)
+        with regular_file(path) as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise InputError(f"larger than {MOST_BYTES >> 20} MiB; a recipe is not")
+        return Recipe.from_dict(json.loads(text, object_pairs_hook=_each_once))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{printable(path)}: {error.strerror}") from None
+    except RecursionError:
+        raise InputError(f"{printable(path)}: brackets within brackets without end; no recipe") from None
     except ValueError as error:  # JSON and text; InputError is one too
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{printable(path)}: {error}") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{printable(twice)} stands there twice")
+    return values
 
 
 def _unknown(given: Any, known: Any) -> str:
