@@ -102,7 +102,7 @@ class Recipe:
         if not re.fullmatch(r"[\w.+-]+", recipe.name):
             raise InputError(f"name is {recipe.name!r}; files are named by it: letters, digits and -_.+ only")
         if not (0 < recipe.image_size <= LARGEST and 0 < recipe.batch_size <= LARGEST):
-            raise InputError(f"image_size and batch_size must be from 1 to {LARGEST:,}")
+            raise InputError(f"image_size and batch_size must be at least 1 and at most {LARGEST:,}")
         return recipe
 
     def save(self, path: Path) -> None:
