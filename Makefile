@@ -12,7 +12,8 @@ test: $(READY)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 faults: $(READY)
-	$(VENV)/bin/python -m pytest tests/faults -m 'not gpu' --reliability RELIABILITY.md
+	$(VENV)/bin/python -m pytest tests/faults -n 2 --dist loadfile -m 'not gpu' \
+		--reliability RELIABILITY.md
 
 lint: $(READY)
 	$(VENV)/bin/ruff check

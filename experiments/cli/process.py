@@ -1,5 +1,6 @@
 """What every command does alike: its exit codes, its name and how it starts children; errors are one line."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -30,6 +31,15 @@ OPTION_OF_ARGUMENT = {
 }
 
 INTERRUPTED = 130
+
+_ROOM, _ELSEWHERE = "make room and give the same command again", "choose a folder that can be written to"
+WAYS_OUT = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: _ELSEWHERE,
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+}
 
 
 def called(name: str) -> str:
@@ -121,7 +131,8 @@ def _exit_code(command: Callable[[], int]) -> int:
             return 0
         if error.filename is None:
             raise
-        print(f"error: {printable(error.filename)}: {error.strerror}", file=sys.stderr)
+        way_out = f"; {WAYS_OUT[error.errno]}" if error.errno in WAYS_OUT else ""
+        print(f"error: {printable(error.filename)}: {error.strerror}{way_out}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         end_if_stopped()
