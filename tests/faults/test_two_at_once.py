@@ -7,10 +7,13 @@ import sys
 import time
 
 import pytest
+from commands import started
 
 from cnnzoo.errors import InputError
 from experiments.cli.alone import LOCK_FILE, alone_in
 from experiments.cli.process import ROOT
+from experiments.runs.left import not_as_recorded
+from experiments.runs.records import from_json
 
 HOLD = """
 import sys, time
@@ -65,3 +68,44 @@ def test_a_lock_file_with_anything_in_it_is_no_lock(tmp_path, text):
         with pytest.raises(InputError, match="another command writes to it"), alone_in(tmp_path, "tune"):
             pass
     assert (tmp_path / LOCK_FILE).read_bytes() == b""
+
+
+COMPARE = ("compare", "--recipes", "three_conv", "--limit", 60, "--epochs", 3, "--out", "../out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("apart", [0, 1.5, 4, 7])
+def test_two_comparisons_at_once(tmp_path, apart, monkeypatch):
+    """Of two comparisons in one folder one leaves with a line, and the other's files are its own."""
+    monkeypatch.setenv("CNNZOO_CACHE", str(tmp_path / "cache"))
+    both = []
+    for number, seed in enumerate((0, 1)):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        both.append(started(*COMPARE, "--seeds", seed, folder=folder))
+        time.sleep(apart * (number == 0))
+    codes = [process.wait(180) for process in both]
+    said = [(tmp_path / str(seed) / "stderr.txt").read_text() for seed in (0, 1)]
+    assert sorted(codes) == [0, 2], said
+    assert "writes to it" in said[codes.index(2)]
+    assert not any("Traceback" in text for text in said)
+    (record,) = map(json.loads, (tmp_path / "out" / "runs.jsonl").read_text().splitlines())
+    assert record["seed"] == codes.index(0)
+    assert not_as_recorded(tmp_path / "out", from_json(json.dumps(record)).files) == {}
+
+
+@pytest.mark.slow
+def test_a_report_beside_a_comparison(tmp_path, monkeypatch):
+    """A report that is made while a comparison runs reads whole records, and disturbs nothing."""
+    monkeypatch.setenv("CNNZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "a").mkdir()
+    compare = started(*COMPARE, "--seeds", "0,1,2", folder=tmp_path / "a")
+    codes = []
+    while compare.poll() is None:
+        time.sleep(1)
+        if (tmp_path / "out" / "runs.jsonl").exists():
+            (tmp_path / "b").mkdir(exist_ok=True)
+            codes.append(started("report", "../out", folder=tmp_path / "b").wait(60))
+    assert compare.returncode == 0 and codes and set(codes) == {0}
+    assert "Traceback" not in (tmp_path / "b" / "stderr.txt").read_text()
+    assert len((tmp_path / "out" / "runs.jsonl").read_text().splitlines()) == 3
