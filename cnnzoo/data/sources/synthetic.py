@@ -1,6 +1,5 @@
 """The embedded data set: synthetic concrete, with cracks and without, kept in the cache."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from cnnzoo.data.images import encode_jpeg
 from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import cache_dir
+from cnnzoo.limits import usable_cores
 
 VERSION = 2  # of the drawing: tiles of another one are never mixed in
 TILE = 64  # pixels: small, so that all recipes learn in minutes; a crack is as wide as in a larger tile
@@ -67,7 +67,7 @@ def _draw_all(folder: Path, images_per_class: int, seed: int, *, progress: bool)
             path.write_bytes(_jpeg(seed, label, number))
 
         items = [(label, number) for number in range(images_per_class) for label in range(len(CLASSES))]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             _exhaust(track(pool.map(draw, items), len(items), "drawing concrete", progress=progress))
         try:
             unfinished.rename(folder)
