@@ -104,8 +104,9 @@ def replaced_whole(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it can't be written, with the name of the file.
     """
-    # The suffix stays: Keras goes by it.
-    unfinished = path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}.part{path.suffix}")
+    # The suffix stays: Keras goes by it. A name that may be written leaves no room for all of this beside it.
+    stem = path.stem if len(os.fsencode(path.stem)) <= MOST_BYTES else file_stem(path.stem)
+    unfinished = path.with_name(f".{stem}.{_HOST}-{os.getpid()}.part{path.suffix}")
     _remove_unfinished(path.parent)
     try:
         yield unfinished

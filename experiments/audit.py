@@ -113,7 +113,8 @@ def _names(folders: Sequence[Path]) -> list[str]:
     for folder in folders:
         path = folder.resolve()
         name = file_stem(path.name if path.is_dir() else path.stem)
-        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+        candidates = (name, *(f"{name}-{number}" for number in range(2, len(folders) + 2)))
+        names.append(next(candidate for candidate in candidates if candidate not in names))
     return names
 
 

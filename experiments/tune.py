@@ -82,8 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from experiments.search.start import run_search
 
-    make_folders(options.out, FOLDERS)
     request = _request(options)
+    make_folders(options.out, FOLDERS)
     with quiet_stderr():
         from experiments.search.workers import role
     # A worker may share the folder of its chief, which alone writes records and state.

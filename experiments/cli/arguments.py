@@ -54,10 +54,18 @@ def data_values(options: argparse.Namespace) -> dict[str, Any]:
     """What `add_data_options` and `--out` gave, as a `DataRequest` takes it.
 
     Raises:
-        InputError: the results would lie among the images.
+        InputError: the results would lie among the images, or where TensorFlow can't write.
     """
     if not options.data.strip():
         raise InputError("--data: an empty name; is a variable unset?")
+    try:
+        str(options.out).encode()
+    except UnicodeEncodeError:
+        # TensorBoard's logs: each training would fail at its first epoch.
+        raise InputError(
+            f"--out {options.out}: its name is not UTF-8, and TensorFlow writes to no other; choose another "
+            "folder"
+        ) from None
     check_apart(options.out, [Path(options.data)])
     names = ("data", "out", "split", "groups", "limit", "skip_bad")
     return {name: getattr(options, name) for name in names}

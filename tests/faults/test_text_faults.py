@@ -15,7 +15,9 @@ from markdown_it import MarkdownIt
 from cnnzoo.data.manifest import ImageRecord, Manifest
 from cnnzoo.data.table import as_meant, inert, read_own, write_table
 from cnnzoo.errors import InputError, printable
-from cnnzoo.files import file_stem
+from cnnzoo.files import file_stem, write_whole
+from experiments import audit, compare
+from experiments.cli.process import exit_code
 from experiments.reporting.tables.latex import tex
 from experiments.reporting.tables.markdown import escaped
 from experiments.style.contact_sheet import draw_sheet
@@ -119,3 +121,28 @@ def test_names_of_files_can_be_written(tmp_path, record_property):
         assert path.resolve().parent == tmp_path.resolve() and len(path.name.encode()) <= 255
     assert file_stem("x" * 300) != file_stem("x" * 301)
     record_property("tried", len(tried))
+
+
+def test_a_name_as_long_as_a_disk_takes_is_written(tmp_path):
+    """A file can be written under the longest name that a disk takes, and leaves nothing beside it."""
+    for name in ("x" * 251, "裂" * 83):
+        write_whole(tmp_path / f"{name}.csv", "a")
+    assert sorted(len(path.name.encode()) for path in tmp_path.iterdir()) == [253, 255]
+
+
+def test_folders_of_one_name_keep_their_files_apart(tmp_path):
+    """No audited folder replaces what was written of another, however they are named."""
+    folders = [tmp_path / name for name in ("b-3", "b", "c/b", "d/b", "e/b-3", "b 2", "b_2")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    names = audit._names(folders)
+    assert len(set(names)) == len(folders) and names[:2] == ["b-3", "b"]
+
+
+def test_an_output_folder_that_trainings_cannot_write_to_is_named_first(tmp_path, capsys):
+    """An output folder in whose name TensorFlow can't write is refused before any training."""
+    out = tmp_path / "o\udcfct\nforged"
+    assert exit_code(lambda: compare.main(["--data", str(tmp_path), "--out", str(out)])) == 2
+    said = capsys.readouterr().err
+    assert "not UTF-8" in said and "\\udcfct\\nforged" in said and len(said.splitlines()) == 1
+    assert not out.exists()

@@ -115,7 +115,7 @@ def print_table(comparison: Comparison, out: Path) -> None:
     if count:
         tell(f"{count} unusable file{'s' * (count != 1)} left out; report.html names them.")
     written = ", ".join(name for name in WRITTEN if (out / name).exists())
-    tell(f"\nResults are written to {out}: {written}.")
+    tell(f"\nResults are written to {printable(out)}: {written}.")
     if commands := tensorboard_commands(comparison, tensorboard_to_type()):
         tell_command("Learning curves in TensorBoard:", *commands)
     if next_step := model_to_use(comparison):
