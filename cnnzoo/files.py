@@ -23,6 +23,9 @@ from cnnzoo.errors import InputError, printable
 _HOST = re.sub(r"[^\w-]", "_", os.uname().nodename)
 _UNFINISHED = re.compile(r"\..+\.(?P<host>[\w-]+)-(?P<pid>\d+)\.part(\..*)?", re.DOTALL)
 MOST_BYTES = 120  # of a name that begins or ends a file's: file systems take 255 in all
+_temporary: list[Path] = []
+# Of a file system without locks, as some of networks and of FUSE.
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _A_DAY = 24 * 3600  # seconds, after which what another machine left unfinished is taken for dead
 
 
@@ -70,10 +73,17 @@ def _temporary_cache(error: OSError | RuntimeError) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="cnnzoo-cache-"))
     except OSError:
         raise InputError(f"the cache can't be used ({why}), nor can temporary files; {way_out}") from error
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _temporary.append(folder)
     os.environ["CNNZOO_CACHE"] = str(folder)
     warn_user(f"the cache can't be used ({why}): what is kept there is lost in the end; {way_out}")
     return folder
+
+
+@atexit.register
+def remove_temporary_cache() -> None:
+    """Removes the folder that stood in for the cache."""
+    while _temporary:
+        shutil.rmtree(_temporary.pop(), ignore_errors=True)
 
 
 @contextmanager
@@ -85,12 +95,13 @@ def regular_file(path: str | Path) -> Iterator[BufferedReader]:
         OSError: it can't be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise InputError("no regular file")
+        raise InputError("no regular file")
+    with open(descriptor, "rb") as file:
         yield file
 
 
@@ -194,13 +205,17 @@ def _digest(file: Path, text: str) -> str:
 
 def append_line(path: Path, line: str) -> None:
     """Adds a line to a file of records and has it on disk before it returns."""
-    with path.open("a+b") as file:
-        # A run killed while it wrote leaves a torn line: end it, so that it costs one record and not two.
-        if file.tell() and _last_byte(file) != b"\n":
-            file.write(b"\n")
-        file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("a+b") as file:
+            # A run killed while it wrote leaves a torn line: end it, so that it costs one record and not two.
+            if file.tell() and _last_byte(file) != b"\n":
+                file.write(b"\n")
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = error.filename or str(path)  # it has none where the disk is full
+        raise
 
 
 def _last_byte(file: BinaryIO) -> bytes:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,8 @@ _SUBFILE_TYPE, _SUB_IMAGES, _DNG_VERSION = 254, 330, 50706  # tags of TIFF
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1_000_000_000  # of a file: 100 megapixels of 16 bits take 800 MB, not compressed
+# Of JPEG: what follows a marker is the length of its segment, or the pixels of a scan up to the next marker.
+_MARKER, _SCAN, _END = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL), b"\xff\xda", b"\xff\xd9"
 MAX_SCANS = 200  # of a JPEG: cameras and programs write some ten
 MAX_SCANNED = 1_500_000_000  # pixels times scans of a JPEG: each scan goes over all of them
 HEAD = 132  # bytes of a file that show its kind
@@ -204,11 +207,20 @@ def _opened(data: bytes) -> Iterator[_Opened]:
 
 
 def _check_scans(data: bytes, pixels: int) -> None:
-    scans = data.count(b"\xff\xda")
+    scans = _scans(data)
     if scans > min(MAX_SCANS, MAX_SCANNED // pixels):
         raise InputError(
             f"a JPEG of {scans:,} scans over {pixels:,} pixels, which takes very long; save it anew"
         )
+
+
+def _scans(data: bytes) -> int:
+    """How many passes over the pixels a JPEG has, whatever bytes lie in its other segments and behind it."""
+    count, place = 0, 2
+    while (found := _MARKER.search(data, place)) and found[0] != _END:
+        count += found[0] == _SCAN
+        place = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2]))
+    return count
 
 
 def _check_memory(kind: str, width: int, height: int) -> None:

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any
 
 import keras
+from keras.src.layers.preprocessing import index_lookup
 
 # What else than an object of a class Keras writes as one.
 PLAIN = {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__"}
@@ -32,6 +33,7 @@ REFUSED = (
     keras.layers.JaxLayer,
     keras.layers.FlaxLayer,
     keras.layers.TorchModuleWrapper,
+    index_lookup.IndexLookup,
     keras.layers.StringLookup,
     keras.layers.IntegerLookup,
     keras.layers.TextVectorization,

@@ -42,8 +42,7 @@ class Position:
         phase: number of the one that runs.
         earlier: the epochs of the phases before it.
         epochs: its own that have ended.
-        batch: batches done of the epoch that has not; `loss` over them, `seconds` and `tracing_seconds` that
-            they took.
+        batch: batches done of the epoch that has not; `seconds` and `tracing_seconds` are what they took.
         before: accuracy and loss on the validation images before the first batch.
     """
 
@@ -121,6 +120,15 @@ class Checkpoint:
         self.last = self.saved_at - start
         self.spent += self.last
 
+    def position(self) -> Position | None:
+        """Returns where the training is that `load` would go on with."""
+        try:
+            with self.path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                about = msgspec.json.decode(str(file[_ABOUT]), type=_About)
+        except _DAMAGED:
+            return None
+        return about.position if about.key == self.key else None
+
     def load(self) -> State | None:
         """Returns the state; None where there is none, or that of another training, or a damaged one."""
         try:
@@ -139,15 +147,6 @@ class Checkpoint:
             return None
 
 
-def saved_position(path: Path) -> Position | None:
-    """Returns where the training of a file is; None where there is no such file, or a damaged one."""
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return msgspec.json.decode(str(file[_ABOUT]), type=_About).position
-    except _DAMAGED:
-        return None
-
-
 def _part(file: Any, name: str) -> Arrays | None:
     count = sum(member.startswith(f"{name}/") for member in file.files)
     return [file[f"{name}/{i}"] for i in range(count)] or None
@@ -163,7 +162,8 @@ def key_of(model: keras.Model, data: Datasets, config: TrainConfig) -> str:
         "size": data.train.images.shape[1:],
         "batch_size": data.train.batch_size,
         "variables": [list(variable.shape) for variable in model.variables],
-        "keras": [keras.__version__, keras.backend.backend()],
+        "types": [str(variable.dtype) for variable in model.variables],
+        "keras": [keras.__version__, keras.backend.backend(), keras.config.dtype_policy().name],
     }
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -82,10 +82,11 @@ def fit(
         data: from `load_datasets`; `data.test` is not touched.
         config: the phases, the augmentation, the seed.
         log_dir: folder for TensorBoard, if wanted.
-        checkpoint: a file (.npz) that gets the whole state of the training after an epoch and every two
-            minutes within one, as long as that costs about a hundredth of the time. Where it holds the state
-            of this very training, that goes on from there and, on the same machine, ends with the same bits
-            as if it had not been stopped. It is left there in the end.
+        checkpoint: a file (.npz) that gets the whole state of the training every two minutes, and after each
+            epoch as long as that costs about a hundredth of the time. Where it holds the state of a training
+            on the same images by the same `config`, whatever weights `model` has now, that goes on from there
+            and, on the same machine, ends with the same bits as if it had not been stopped. It is left there
+            in the end: another training needs another file.
         progress: True shows images/s, the losses and the time left, a line per epoch without a terminal;
             False shows nothing; a function gets a `Progress` as a phase starts, at each epoch's end and at
             most a few times a second between.
@@ -199,7 +200,8 @@ def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
         optimizer=optimizer, loss=loss_for(model), metrics=[accuracy_for(model)], jit_compile=_jit()
     )
     # Else TensorFlow traces the first batch once to create the optimiser's variables and once to train.
-    optimizer.build(model.trainable_variables)
+    # By way of the model, which may have wrapped it for mixed precision.
+    model.optimizer.build(model.trainable_variables)
 
 
 def _jit() -> str | bool:

@@ -1,24 +1,21 @@
 """One command at a time in a folder of results: a second one would mix its files with the first one's."""
 
-import errno
 import fcntl
 import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from cnnzoo.errors import InputError, printable
+from cnnzoo.files import NO_LOCKS
 from experiments.cli.process import called
 from experiments.cli.say import Say, say
 
 LOCK_FILE = ".lock"
-
-# A file system without locks, as some of networks and of FUSE.
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @contextmanager
@@ -34,7 +31,8 @@ def alone_in(out: Path, name: str, say: Say = say) -> Iterator[None]:
     path = out / LOCK_FILE
     try:
         # Not truncated: it may hold the name of whoever has the lock.
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666), "r+b")
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
     except OSError as error:
         raise InputError(f"--out {printable(path)}: {error.strerror}; choose another folder") from None
     with file:
@@ -43,7 +41,8 @@ def alone_in(out: Path, name: str, say: Say = say) -> Iterator[None]:
             _sign(file, name)
             yield
         finally:
-            file.truncate(0)
+            with suppress(OSError):
+                file.truncate(0)
 
 
 def _take(file: BinaryIO, out: Path, say: Say) -> None:
@@ -55,7 +54,7 @@ def _take(file: BinaryIO, out: Path, say: Say) -> None:
             "folder"
         ) from None
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in NO_LOCKS:
             raise InputError(f"--out {printable(out)}: {error.strerror}; choose another folder") from None
         say(f"{printable(out)}: can't be locked there; start nothing else that writes to it", warning=True)
 

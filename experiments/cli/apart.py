@@ -23,7 +23,12 @@ def apart(function: Callable[Given, Result], *arguments: Given.args, **named: Gi
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(theirs, os.getpid(), function, arguments, named))
-    process.start()
+    # The process is born deaf to Ctrl-C, which is for the parent, who ends its children.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     try:
         fine, answer = ours.recv()
@@ -41,6 +46,8 @@ def apart(function: Callable[Given, Result], *arguments: Given.args, **named: Gi
         show_cursor()
     if fine:
         return answer
+    if isinstance(answer, MemoryError):
+        raise InputError("there is too little memory; take fewer images ({limit})", limit="limit")
     raise answer
 
 
@@ -52,7 +59,6 @@ def how_it_ended(code: int) -> str:
 def _answer(
     channel: Connection, parent: int, function: Callable[..., Any], arguments: Any, named: Any
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent, which ends its children
     end_with(parent)
     try:
         answer = True, function(*arguments, **named)

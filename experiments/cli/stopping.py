@@ -82,6 +82,8 @@ def _end_now(number: int) -> None:
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 child.kill()
+    if files := sys.modules.get("cnnzoo.files"):
+        files.remove_temporary_cache()
     show_cursor()
     # The terminal may be gone.
     with suppress(OSError, ValueError, AttributeError):

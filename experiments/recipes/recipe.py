@@ -99,8 +99,10 @@ class Recipe:
             raise InputError(f"{place}: {message}" if place else message) from None
         if unknown := _unknown(values, asdict(recipe)):
             raise InputError(f"no field is named {unknown}")
-        if not re.fullmatch(r"[\w.+-]+", recipe.name):
-            raise InputError(f"name is {recipe.name!r}; files are named by it: letters, digits and -_.+ only")
+        if not re.fullmatch(r"[\w.+-]{1,100}", recipe.name):
+            raise InputError(
+                f"name is {recipe.name!r}; files are named by it: at most 100 letters, digits and -_.+"
+            )
         if not (0 < recipe.image_size <= LARGEST and 0 < recipe.batch_size <= LARGEST):
             raise InputError(f"image_size and batch_size must be at least 1 and at most {LARGEST:,}")
         return recipe

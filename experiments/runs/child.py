@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -245,7 +246,8 @@ def serve(load: Callable[[Path], Spec], work: Callable[[Spec, Tell], str]) -> in
 
 def note_error(file: Path) -> None:
     """Writes the traceback of the error that is being handled, for whoever wants to know more."""
-    file.write_text(traceback.format_exc(), encoding="utf-8")
+    with suppress(OSError):  # a full disk, of which the error itself tells
+        file.write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def claim_stdout() -> Tell:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from cnnzoo.errors import printable
+from cnnzoo.errors import one_line, printable
 from experiments.cli.say import Say
 from experiments.runs import left
 from experiments.runs.child import Event, Tell, ask
@@ -62,7 +62,7 @@ def still_whole(
 
 def run_missing(jobs: Sequence[Job], records: Sequence[RunRecord], out: Path, watcher: Watcher[Job]) -> None:
     """Makes the runs that have no finished record, one after the other, and appends what came of each."""
-    done = {record.identity: record for record in records if record.ok}
+    done = {record.identity: record for record in latest_records(records) if record.ok}
     for job in jobs:
         if job.spec.identity in done:
             watcher.already_done(job, done[job.spec.identity])
@@ -79,6 +79,9 @@ def make(spec: RunSpec, heard: Tell) -> RunRecord:
     """Makes one run in a process of its own; a failure comes back as a record that says why."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     answer = ask("experiments.runs.train", spec, Path(spec.out, "logs", f"{spec.stem}.json"), heard=heard)
-    if answer.record:
+    if not answer.record:
+        return record_for(spec, status=f"failed: {answer.ended}", started=started)
+    try:
         return from_json(answer.record)
-    return record_for(spec, status=f"failed: {answer.ended}", started=started)
+    except ValueError as error:  # msgspec's is one too
+        return record_for(spec, status=f"failed: its record is none: {one_line(error)}", started=started)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnzoo.errors import one_line
+from cnnzoo.errors import Diverged, one_line
 from experiments.cli.process import exit_code
 from experiments.recipes.recipe import Recipe
 from experiments.runs import child
@@ -49,7 +49,8 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
         )
     except Exception as error:
         child.note_error(Path(spec.out, "logs", f"{spec.stem}.error.txt"))
-        spec.checkpoint.unlink(missing_ok=True)  # from where it failed it would fail again
+        if isinstance(error, Diverged):
+            spec.checkpoint.unlink(missing_ok=True)  # from there it would diverge again
         return record_for(
             spec,
             status=f"failed: {one_line(error)}",
@@ -85,7 +86,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
 
     import cnnzoo
     from cnnzoo.evaluation.scores import evaluate
-    from cnnzoo.training.checkpoint import saved_position
+    from cnnzoo.training.checkpoint import Checkpoint, key_of
     from experiments.runs import measure
 
     recipe, out = spec.resolved_recipe(), Path(spec.out)
@@ -95,13 +96,14 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
     tell(child.stage("building the model"))
     keras.utils.set_random_seed(spec.seed)
     model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
-    if position := saved_position(spec.checkpoint):
+    config = replace(recipe.config, seed=spec.seed)
+    if position := Checkpoint(spec.checkpoint, key_of(model, data, config)).position():
         tell(child.note(f"goes on {position}"))
     tell(child.stage("training"))
     fitted = cnnzoo.fit(
         model,
         data,
-        replace(recipe.config, seed=spec.seed),
+        config,
         log_dir=out / "logs" / spec.stem,
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
