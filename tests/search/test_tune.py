@@ -256,12 +256,26 @@ def test_a_search_space_serves_plain_keras_tuner(tmp_path):
     assert space.build(best).optimizer is not None
 
 
+class Ledger:
+    """Notes the trials that ended, in a list and in a file, as the journal does."""
+
+    def __init__(self, file):
+        self.file, self.ended = file, []
+
+    def __call__(self, number, trial, outcome):
+        self.ended.append((number, outcome))
+        with self.file.open("a") as file:
+            file.write(f"{trial.trial_id}\n")
+
+    def recorded(self):
+        return set(self.file.read_text().split()) if self.file.exists() else set()
+
+
 def oracle_for(tmp_path, trials=3):
-    ended = []
-    oracle = oracles.make_oracle(
-        "random", declared("three_conv", pretrained=False),
-        lambda number, trial, outcome: ended.append((number, outcome)), trials=trials, epochs=1, seed=0,
-    )  # fmt: skip
+    ledger = Ledger(tmp_path / "ended.txt")
+    ended = ledger.ended
+    space = declared("three_conv", pretrained=False)
+    oracle = oracles.make_oracle("random", space, ledger, trials=trials, epochs=1, seed=0)
     oracle._set_project_dir(str(tmp_path), "search")
     return oracle, ended
 
