@@ -12,10 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from experiments.runs.environment import _git_commit
+
 HEAD = """# What cnnzoo promises when things go wrong
 
-Written by `make faults` on {date}: {cores} cores, {memory:.0f} GiB, {system}, Python {python}. Each promise
-is the first line of its test in `tests/faults/`; *kept* counts the times that it was put to the test.
+Written by `make faults` on {date} at commit {commit}: {cores} cores, {memory:.0f} GiB, {system},
+Python {python}. Each promise begins its test in `tests/faults/`; *kept* counts the times that it was put to the test.
 
 | promise | kept | measured | test |
 | --- | --- | --- | --- |
@@ -59,6 +61,7 @@ class Promises:
         if hasattr(session.config, "workerinput"):
             return
         head = HEAD.format(
+            commit=_git_commit(),
             date=datetime.now(UTC).date(),
             cores=len(os.sched_getaffinity(0)),
             memory=psutil.virtual_memory().total / 2**30,
