@@ -17,7 +17,8 @@ from experiments.runs.environment import _git_commit
 HEAD = """# What cnnzoo promises when things go wrong
 
 Written by `make faults` on {date} at commit {commit}: {cores} cores, {memory:.0f} GiB, {system},
-Python {python}. Each promise begins its test in `tests/faults/`; *kept* counts the times that it was put to the test.
+Python {python}. Each promise begins its test in `tests/faults/`; *kept* counts the times that it was put to
+the test.
 
 | promise | kept | measured | test |
 | --- | --- | --- | --- |
