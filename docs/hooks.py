@@ -41,12 +41,15 @@ def body(file: Path, heading: str) -> str:
 
 def on_files(files: Any, config: Any) -> Any:
     """Adds to the site what its pages link to outside docs/."""
-    from mkdocs.structure.files import File
+    from mkdocs.structure.files import File, InclusionLevel
 
     pages = [Path(config.docs_dir, page.src_uri) for page in files.documentation_pages()]
     linked = {name for page in pages for name in OUTSIDE.findall(page.read_text(encoding="utf-8"))}
     for name in sorted(linked):
-        files.append(File.generated(config, f"{COPIES}/{name}", abs_src_path=str(ROOT / name)))
+        copy = File.generated(
+            config, f"{COPIES}/{name}", abs_src_path=str(ROOT / name), inclusion=InclusionLevel.NOT_IN_NAV
+        )
+        files.append(copy)
     return files
 
 

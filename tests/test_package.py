@@ -78,7 +78,8 @@ def test_it_works_beside_files_with_the_names_of_ours(installed, folder):
         (row,) = csv.DictReader(file)
     assert (row["recipe"], row["status"]) == ("three_conv", "ok")
     assert "Command: `cnnzoo compare --data photos" in (folder / "out" / "comparison.md").read_text()
-    done = run(installed, "predict", "out/models/three_conv-seed0.keras", "photos/crack", folder=folder)
+    (model,) = (folder / "out" / "models").iterdir()
+    done = run(installed, "predict", model, "photos/crack", folder=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 40
     (folder / "out" / "report.html").unlink()
