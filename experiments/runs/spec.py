@@ -1,7 +1,7 @@
 """What one run is asked to do, and on which data, in values that fit a JSON file."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -122,9 +122,7 @@ class RunSpec:
         Raises:
             InputError: one is another.
         """
-        for file, before in self.inputs.items():
-            if sha256_of(file) != before:
-                raise InputError(f"{printable(file)}: changed since the comparison began; start it again")
+        check_unchanged(self.inputs)
 
     def resolved_recipe(self) -> Recipe:
         """The recipe as this run trains it: epochs capped, with a schedule for random weights."""
@@ -181,6 +179,21 @@ def with_hashes(specs: Iterable[RunSpec]) -> list[RunSpec]:
     listed = list(specs)
     hashes = {file: sha256_of(file) for file in {file for spec in listed for file in spec.reads}}
     return [replace(spec, inputs={file: hashes[file] for file in spec.reads}) for spec in listed]
+
+
+def check_unchanged(files: Mapping[str, str]) -> None:
+    """Checks that files still have the SHA-256 that stands beside each.
+
+    Raises:
+        InputError: one has another, or can't be read.
+    """
+    for file, before in files.items():
+        try:
+            changed = sha256_of(file) != before
+        except OSError:
+            changed = True
+        if changed:
+            raise InputError(f"{printable(file)}: changed or gone since the command began; give it again")
 
 
 def _corruptions() -> dict[str, Any]:

@@ -1,33 +1,44 @@
 """One trial, one line: the values that were drawn, the recipe they make, and what came of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from cnnzoo.data.table import write_table
-from cnnzoo.errors import one_line
+from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.files import append_line
 from experiments.cli.say import say
+from experiments.recipes.recipe import Recipe
+from experiments.runs.records import LARGEST, Amount, Count, Share
 
 TRIALS_FILE = "trials.jsonl"
+
+Value = (
+    bool
+    | None
+    | Annotated[int, Meta(ge=-int(LARGEST), le=int(LARGEST))]
+    | Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+    | Annotated[str, Meta(max_length=200)]
+)
 
 
 @dataclass(frozen=True)
 class TrialResult:
     """What a finished trial measured, on validation images alone; times are seconds."""
 
-    val_loss: float
-    val_accuracy: float
-    epochs: int
-    best_epoch: int
-    train_seconds: float
-    total_params: int
-    trainable_params: int
-    peak_memory_mb: float
+    val_loss: Amount
+    val_accuracy: Share
+    epochs: Count
+    best_epoch: Count
+    train_seconds: Amount
+    total_params: Count
+    trainable_params: Count
+    peak_memory_mb: Amount
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,12 @@ class TrialRecord:
     """
 
     trial: str
-    number: int
+    number: Annotated[int, Meta(ge=1, le=int(LARGEST))]
     status: str
     worker: str
     started: str
-    seconds: float
-    values: dict[str, Any]
+    seconds: Amount
+    values: Mapping[str, Value]
     recipe: dict[str, Any]
     environment: dict[str, Any]
     result: TrialResult | None = None
@@ -66,12 +77,18 @@ def append_trial(out: Path, record: TrialRecord) -> None:
 
 
 def read_trials(out: Path) -> list[TrialRecord]:
-    """Returns the last record of each trial, in the order of their numbers; a torn line is passed over."""
+    """Returns the last record of each trial, by their numbers; a line that is none is passed over.
+
+    Raises:
+        InputError: what has the name of the file is none.
+    """
     path = out / TRIALS_FILE
+    if path.exists() and not path.is_file():
+        raise InputError(f"{printable(path)}: no file; move it away, or choose another folder")
     latest = {}
     for line in path.read_bytes().split(b"\n") if path.is_file() else []:
         try:
-            record = msgspec.convert(json.loads(line), TrialRecord)
+            record = _from_json(line)
         except msgspec.ValidationError as error:
             say(f"{path}: a line is passed over: {one_line(error)}", warning=True)
             continue
@@ -79,6 +96,17 @@ def read_trials(out: Path) -> list[TrialRecord]:
             continue
         latest[record.trial] = record
     return sorted(latest.values(), key=lambda record: record.number)
+
+
+def _from_json(line: bytes) -> TrialRecord:
+    values = json.loads(line)
+    json.dumps(values, ensure_ascii=False).encode()  # fails for half a character, which nothing can show
+    record = msgspec.convert(values, TrialRecord)
+    if record.ok:
+        if record.result is None:
+            raise msgspec.ValidationError("it finished without a result")
+        msgspec.convert(record.recipe, Recipe)  # the best one is saved as a file
+    return record
 
 
 def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:

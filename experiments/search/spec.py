@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -38,7 +38,10 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class Search:
-    """What all trials of a search share; `weights` is a file, or "" for random ones, by image size."""
+    """What all trials of a search share; `weights` is a file, or "" for random ones, by image size.
+
+    `inputs` has the SHA-256 of each file that trials read besides images.
+    """
 
     model: str
     epochs: int
@@ -49,6 +52,7 @@ class Search:
     sides: Path
     out: Path
     minutes: float
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.errors import InputError, printable
-from cnnzoo.files import write_whole
+from cnnzoo.files import sha256_of, write_whole
 from experiments.cli.process import quiet_stderr
 from experiments.recipes.lookup import for_model
 from experiments.runs.data_plan import DataPlan, prepare_data
 from experiments.runs.starting_weights import given_weights, starting_weights
+from experiments.search.records import TRIALS_FILE
 from experiments.search.spec import Search, SearchRequest
 
 SETTINGS_FILE = Path("search") / "settings.json"
@@ -58,16 +59,19 @@ def _search(request: SearchRequest, plan: DataPlan, files: Starts) -> Search:
     sides_file = split_file.with_name(f"{split_file.stem}-without-test.json")
     write_whole(sides_file, json.dumps({side: sides[side] for side in ("train", "validation")}))
     pretrained = all(file for _, file in files.values())
+    weights = {size: file for size, (_, file) in files.items()} if pretrained else {}
+    read = {str(plan.manifest_file), str(sides_file), *weights.values()}
     return Search(
         model=request.model,
         epochs=request.epochs,
         pretrained=pretrained,
         seed=request.seed,
-        weights={size: file for size, (_, file) in files.items()} if pretrained else {},
+        weights=weights,
         manifest=plan.manifest_file,
         sides=sides_file,
         out=request.data.out,
         minutes=request.minutes,
+        inputs={file: sha256_of(file) for file in sorted(read)},
     )
 
 
@@ -92,7 +96,7 @@ def _settings(request: SearchRequest, plan: DataPlan, search: Search, files: Sta
 def _check_same_search(out: Path, settings: dict[str, Any]) -> None:
     """Refuses a folder with another search in it: keras-tuner would go on with that one without a word."""
     path = out / SETTINGS_FILE
-    if not path.exists() and not (out / ORACLE_FILE).exists():
+    if not any((out / file).exists() for file in (SETTINGS_FILE, ORACLE_FILE, TRIALS_FILE)):
         write_whole(path, json.dumps(settings, indent=2))
         return
     before = _read_settings(path)

@@ -18,6 +18,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from cnnzoo.errors import InputError, one_line, printable
 from experiments.cli.say import say
 from experiments.runs.child import ask
+from experiments.runs.spec import check_unchanged
 from experiments.search.oracles import OBJECTIVE, OUTCOME
 from experiments.search.space import recipe_from
 from experiments.search.spec import Search, TrialSpec
@@ -66,7 +67,10 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def run_trial(self, trial: Trial) -> dict[str, float]:
         """Runs one trial, leaves its outcome for the oracle and returns the metrics that it is ranked by."""
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+        # Such a change is no trial's fault: the search ends, and this trial runs when it goes on.
+        check_unchanged(self.plan.inputs)
         outcome = self._outcome(trial)
+        check_unchanged(self.plan.inputs)
         outcome |= {"started": started, "seconds": time.monotonic() - clock, "worker": self.tuner_id}
         if self._is_worker():
             say(f"trial {trial.trial_id}: {printable(outcome['status'])}, {outcome['seconds']:.0f} s")
