@@ -11,6 +11,7 @@ from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.errors import printable
 from experiments.reporting.rows import Row
 from experiments.runs.spec import SIDES, DataFacts
+from experiments.style.text import listed
 
 SHORT_HASH = 12
 CLASSES_NAMED = 6  # where there are more, the rarest and the most frequent are
@@ -28,13 +29,16 @@ def demonstration(rows: Sequence[Row], results: Path | None = None) -> str:
 
     `results` is for this machine's terminal alone: no path of it belongs in a file that is passed on.
     """
-    if not any(row.first.demonstration for row in rows):
+    shown = [row.name for row in rows if row.first.demonstration]
+    if not shown:
         return ""
+    # Somebody's own images may be in the same folder, and of them it isn't true.
+    which = "" if len(shown) == len(rows) else f" That is said of {listed(shown)} alone."
     real = f" Results on 19,995 photographs: {results}." if results else ""
     return (
         f"A demonstration on synthetic concrete, tiles of {TILE} pixels, with the recipes at two fifths of "
         f"their usual input size: it shows what a comparison looks like and says nothing about your walls."
-        f"{real}"
+        f"{which}{real}"
     )
 
 

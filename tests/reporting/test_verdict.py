@@ -212,6 +212,10 @@ def test_a_demonstration_recommends_too_and_says_what_it_is(tmp_path):
     assert "demonstration" not in markdown(compared(tmp_path, made))
     shown = markdown(compared(tmp_path, replace(made, demonstration=True)))
     assert shown.startswith("A demonstration on synthetic concrete, tiles of 64 pixels")
+    assert "alone" not in shown.splitlines()[0]
+    own = replace(made, recipe="own", identity="own")
+    shown = markdown(compared(tmp_path, replace(made, demonstration=True), own))
+    assert "That is said of a alone." in shown.splitlines()[0]
     assert "`cnnzoo compare --data DIR --out compared`" in shown
     assert "Only a was tested" in shown
 
