@@ -5,7 +5,6 @@ bound to what a server sends, or how slowly.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import queue
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cnnzoo.errors import InputError, one_line, printable
-from cnnzoo.files import NO_LOCKS
+from cnnzoo.files import lock
 
 SCHEMES = ("https",)
 TIMEOUT = 10.0  # seconds without a byte
@@ -101,11 +100,7 @@ def _alone(part: Path) -> Iterator[BinaryIO]:
     """Opens a part, once no other process writes to it; without a byte in it in the end, it goes."""
     while True:
         with part.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
+            lock(file)
             if not part.exists() or not os.path.samestat(part.stat(), os.fstat(file.fileno())):
                 continue  # whoever had it has given it its name, or removed it
             try:

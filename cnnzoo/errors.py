@@ -1,4 +1,4 @@
-"""The one exception that means that the input, not the program, has to change, and how errors are said."""
+"""What means that the input, or a learning rate, has to change and not the program; how errors are said."""
 
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches

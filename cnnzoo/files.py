@@ -2,6 +2,7 @@
 
 import atexit
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import platformdirs
 
@@ -25,7 +26,7 @@ _UNFINISHED = re.compile(r"\..+\.(?P<host>[\w-]+)-(?P<pid>\d+)\.part(\..*)?", re
 MOST_BYTES = 120  # of a name that begins or ends a file's: file systems take 255 in all
 _temporary: list[Path] = []
 # Of a file system without locks, as some of networks and of FUSE.
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _A_DAY = 24 * 3600  # seconds, after which what another machine left unfinished is taken for dead
 
 
@@ -103,6 +104,22 @@ def regular_file(path: str | Path) -> Iterator[BufferedReader]:
         raise InputError("no regular file")
     with open(descriptor, "rb") as file:
         yield file
+
+
+def lock(file: IO[bytes], *, wait: bool = True) -> bool:
+    """Takes the kernel's lock on an open file; returns False where its file system has no locks.
+
+    Raises:
+        BlockingIOError: another process has it, and `wait` is False.
+        OSError: it can't be taken.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return True
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        raise
 
 
 @contextmanager

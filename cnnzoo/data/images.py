@@ -46,11 +46,7 @@ MAX_SCANNED = 1_500_000_000  # pixels times scans of a JPEG: each scan goes over
 HEAD = 132  # bytes of a file that show its kind
 STRIP = 1_000_000  # pixels converted at a time
 BYTES_PER_PIXEL = 8  # four in Pillow, three as an array
-DECODERS_BYTES = {
-    "WEBP": 16,
-    "AVIF": 12,
-    "HEIF": 12,
-}  # in place of that, where the decoder has its own copies
+DECODERS_BYTES = {"WEBP": 16, "AVIF": 12, "HEIF": 12}  # in place of that, with the decoder's own copies
 LARGE = 100_000_000  # bytes, from which on it is asked whether so much memory is free
 
 # What all threads may hold at once.
@@ -94,16 +90,6 @@ def reading(path: str | Path, digest: str = "") -> Iterator[npt.NDArray[np.uint8
         pixels = opened.pixels()
         opened.image.close()
         yield pixels
-
-
-def decode_image(data: bytes) -> tuple[npt.NDArray[np.uint8], str, str]:
-    """Returns the image in the bytes of a file as `read_image` does, with its Pillow format and mode.
-
-    Raises:
-        InputError: as `read_image`, without a file name.
-    """
-    with _opened(data) as opened:
-        return opened.pixels(), opened.kind, opened.mode
 
 
 @contextmanager

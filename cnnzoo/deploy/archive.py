@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import h5py
 
 from cnnzoo.errors import InputError, one_line, printable
-from cnnzoo.hdf5 import check_hdf5
+from cnnzoo.hdf5 import MOST_EXPANSION, check_hdf5
 
 CONFIG, WEIGHTS, OURS = "config.json", "model.weights.h5", "cnnzoo.json"
 MEMBERS = (CONFIG, WEIGHTS, OURS, "metadata.json")
 LARGEST_TEXT = 16 << 20  # bytes; the largest model of keras.applications has a config of 2 million
 LARGEST_WEIGHTS = 8 << 30
-MOST_EXPANSION = 20  # weights hardly compress
 
 
 class Contents(NamedTuple):

@@ -33,9 +33,7 @@ REFUSED = (
     keras.layers.JaxLayer,
     keras.layers.FlaxLayer,
     keras.layers.TorchModuleWrapper,
-    index_lookup.IndexLookup,
-    keras.layers.StringLookup,
-    keras.layers.IntegerLookup,
+    index_lookup.IndexLookup,  # StringLookup and IntegerLookup among them
     keras.layers.TextVectorization,
 )
 FUNCTIONS = ("activations", "constraints", "initializers", "losses", "metrics", "ops", "regularizers")

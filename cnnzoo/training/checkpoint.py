@@ -7,12 +7,12 @@ within an epoch, early stopping and the best weights start anew with it, and the
 import json
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import msgspec
@@ -32,6 +32,7 @@ _ABOUT = "about"  # the member that says where the training was
 _DAMAGED = OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile
 
 Arrays = list[npt.NDArray[Any]]
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -122,29 +123,29 @@ class Checkpoint:
 
     def position(self) -> Position | None:
         """Returns where the training is that `load` would go on with."""
-        try:
-            with self.path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                about = msgspec.json.decode(str(file[_ABOUT]), type=_About)
-        except _DAMAGED:
-            return None
-        return about.position if about.key == self.key else None
+        return self._read(lambda position, file: position)
 
     def load(self) -> State | None:
         """Returns the state; None where there is none, or that of another training, or a damaged one."""
+        return self._read(_state)
+
+    def _read(self, part: Callable[[Position, Any], Part]) -> Part | None:
         try:
             with self.path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 about = msgspec.json.decode(str(file[_ABOUT]), type=_About)
-                if about.key != self.key:
-                    return None
-                return State(
-                    position=about.position,
-                    variables=_part(file, "variables") or [],
-                    optimizer=_part(file, "optimizer") or [],
-                    metrics=_part(file, "metrics") or [],
-                    best=_part(file, "best"),
-                )
+                return part(about.position, file) if about.key == self.key else None
         except _DAMAGED:
             return None
+
+
+def _state(position: Position, file: Any) -> State:
+    return State(
+        position=position,
+        variables=_part(file, "variables") or [],
+        optimizer=_part(file, "optimizer") or [],
+        metrics=_part(file, "metrics") or [],
+        best=_part(file, "best"),
+    )
 
 
 def _part(file: Any, name: str) -> Arrays | None:

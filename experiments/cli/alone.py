@@ -1,6 +1,5 @@
 """One command at a time in a folder of results: a second one would mix its files with the first one's."""
 
-import fcntl
 import json
 import os
 import socket
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cnnzoo.errors import InputError, printable
-from cnnzoo.files import NO_LOCKS
+from cnnzoo.files import lock
 from experiments.cli.process import called
 from experiments.cli.say import Say, say
 
@@ -47,15 +46,15 @@ def alone_in(out: Path, name: str, say: Say = say) -> Iterator[None]:
 
 def _take(file: BinaryIO, out: Path, say: Say) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = lock(file, wait=False)
     except BlockingIOError:
         raise InputError(
             f"--out {printable(out)}: {_holder(file)} writes to it; wait until that ends, or choose another "
             "folder"
         ) from None
     except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise InputError(f"--out {printable(out)}: {error.strerror}; choose another folder") from None
+        raise InputError(f"--out {printable(out)}: {error.strerror}; choose another folder") from None
+    if not locked:
         say(f"{printable(out)}: can't be locked there; start nothing else that writes to it", warning=True)
 
 
@@ -67,12 +66,9 @@ def _sign(file: BinaryIO, name: str) -> None:
         "host": socket.gethostname(),
         "since": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
     }
-    try:
+    with suppress(OSError):
         file.truncate(0)
         file.write(json.dumps(holder).encode())
-        file.flush()
-    except OSError:
-        pass
 
 
 def _holder(file: BinaryIO) -> str:

@@ -28,9 +28,8 @@ from experiments.cli.apart import how_it_ended
 from experiments.cli.process import own_environment, own_module
 from experiments.cli.stopping import end_with
 
-Event = dict[
-    str, Any
-]  # "event" is "stage", "note", "data" or "progress"; the others are what there is to know
+# "event" is "stage", "note", "data" or "progress"; the others are what there is to know.
+Event = dict[str, Any]
 Tell = Callable[[Event], None]
 Spec = TypeVar("Spec")
 

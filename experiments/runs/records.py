@@ -29,13 +29,8 @@ Count = Annotated[int, Meta(ge=0, le=int(LARGEST))]
 Amount = Annotated[float, Meta(ge=0, le=LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
-
-POINT = {
-    "wanted_recall",
-    "threshold",
-    "test_recall",
-    "test_precision",
-}  # of an operating point, for the report
+# What the report asks of an operating point.
+POINT = {"wanted_recall", "threshold", "test_recall", "test_precision"}
 
 
 @dataclass(frozen=True)
@@ -250,10 +245,8 @@ def from_json(line: str | bytes) -> RunRecord:
         raise msgspec.ValidationError(f"a record of version {version}, which a newer cnnzoo wrote")
     try:
         record = msgspec.convert(values, RunRecord)
-    except (
-        UnicodeEncodeError,
-        RecursionError,
-    ):  # half a character, or braces without end, where none belongs
+    # Half a character, or braces without end, where none belongs.
+    except (UnicodeEncodeError, RecursionError):
         raise msgspec.ValidationError("it holds text where none belongs") from None
     for wrong in filter(None, _contradictions(record)):
         raise msgspec.ValidationError(wrong)
@@ -312,7 +305,7 @@ def read_records(folder: Path, unread: Callable[[str], None] = lambda text: None
         raise InputError(f"{path}: no file; move it away, or choose another folder")
     records = []
     try:
-        for number, line in enumerate(_lines(path), 1):
+        for number, line in enumerate(lines_of(path), 1):
             try:
                 if line.strip():
                     records.append(from_json(line))
@@ -323,7 +316,7 @@ def read_records(folder: Path, unread: Callable[[str], None] = lambda text: None
     return records
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def lines_of(path: Path) -> Iterator[bytes]:
     """Yields the lines of a file; of one that is far longer than a record, a piece that is none."""
     with path.open("rb") as file:
         while line := file.readline(MOST_BYTES):

@@ -18,9 +18,6 @@ from cnnzoo.files import sha256_of
 from experiments.recipes.recipe import Recipe
 from experiments.runs import left
 
-# Each change of ours after which the same request has another outcome, in a few words: it is made again then.
-OTHER_OUTCOMES: tuple[str, ...] = ()
-
 
 @dataclass(frozen=True)
 class SplitFacts:
@@ -116,14 +113,6 @@ class RunSpec:
         files = [self.manifest, self.split, *(other.manifest for other in self.others)]
         return [*files, self.weights_file] if self.weights_file else files
 
-    def check_inputs(self) -> None:
-        """Checks that the files that it reads are those that the comparison planned with.
-
-        Raises:
-            InputError: one is another.
-        """
-        check_unchanged(self.inputs)
-
     def resolved_recipe(self) -> Recipe:
         """The recipe as this run trains it: epochs capped, with a schedule for random weights."""
         recipe = self.recipe.capped(self.epochs)
@@ -164,8 +153,6 @@ class RunSpec:
             "recall": self.recall,
             "robustness": self.robustness and _corruptions(),
         }
-        if OTHER_OUTCOMES:
-            parts["outcomes"] = OTHER_OUTCOMES
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @staticmethod
@@ -177,8 +164,13 @@ class RunSpec:
 def with_hashes(specs: Iterable[RunSpec]) -> list[RunSpec]:
     """Notes what is in the files that the runs read, each file once."""
     listed = list(specs)
-    hashes = {file: sha256_of(file) for file in {file for spec in listed for file in spec.reads}}
+    hashes = hashes_of({file for spec in listed for file in spec.reads})
     return [replace(spec, inputs={file: hashes[file] for file in spec.reads}) for spec in listed]
+
+
+def hashes_of(files: Iterable[str]) -> dict[str, str]:
+    """Returns the SHA-256 of each file, for `check_unchanged`."""
+    return {file: sha256_of(file) for file in files}
 
 
 def check_unchanged(files: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ from experiments.runs.evidence import save_evidence
 from experiments.runs.left import facts_of, model_file, predictions_file
 from experiments.runs.predictions import write_predictions
 from experiments.runs.records import RunRecord, RunResult, record_for, to_json
-from experiments.runs.spec import RunSpec
+from experiments.runs.spec import RunSpec, check_unchanged
 
 if TYPE_CHECKING:
     import keras
@@ -41,7 +41,7 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
     try:
         clock = time.perf_counter()
         environment = start_backend()
-        spec.check_inputs()
+        check_unchanged(spec.inputs)
         result = _train_and_test(spec, start_seconds=time.perf_counter() - clock, tell=tell)
         files = facts_of(Path(spec.out), spec.files)
         return record_for(

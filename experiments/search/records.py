@@ -14,7 +14,7 @@ from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.files import append_line
 from experiments.cli.say import say
 from experiments.recipes.recipe import Recipe
-from experiments.runs.records import LARGEST, Amount, Count, Share
+from experiments.runs.records import LARGEST, Amount, Count, Share, lines_of
 
 TRIALS_FILE = "trials.jsonl"
 
@@ -86,7 +86,7 @@ def read_trials(out: Path) -> list[TrialRecord]:
     if path.exists() and not path.is_file():
         raise InputError(f"{printable(path)}: no file; move it away, or choose another folder")
     latest = {}
-    for line in path.read_bytes().split(b"\n") if path.is_file() else []:
+    for line in lines_of(path) if path.is_file() else []:
         try:
             record = _from_json(line)
         except msgspec.ValidationError as error:

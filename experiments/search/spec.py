@@ -70,6 +70,11 @@ class TrialSpec:
     sides: str
     log_dir: str
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file with the state of its training, until it has ended."""
+        return Path(f"{self.log_dir}.state.npz")
+
     @staticmethod
     def load(path: Path) -> "TrialSpec":
         """Reads what the search wrote."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.errors import InputError, printable
-from cnnzoo.files import sha256_of, write_whole
+from cnnzoo.files import write_whole
 from experiments.cli.process import quiet_stderr
 from experiments.recipes.lookup import for_model
 from experiments.runs.data_plan import DataPlan, prepare_data
+from experiments.runs.spec import hashes_of
 from experiments.runs.starting_weights import given_weights, starting_weights
 from experiments.search.records import TRIALS_FILE
 from experiments.search.spec import Search, SearchRequest
@@ -71,7 +72,7 @@ def _search(request: SearchRequest, plan: DataPlan, files: Starts) -> Search:
         sides=sides_file,
         out=request.data.out,
         minutes=request.minutes,
-        inputs={file: sha256_of(file) for file in sorted(read)},
+        inputs=hashes_of(sorted(read)),
     )
 
 

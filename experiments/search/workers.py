@@ -93,8 +93,7 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
             sides=str(plan.sides),
             log_dir=str(plan.out / "logs" / name),
         )
-        checkpoint = Path(f"{spec.log_dir}.state.npz")
-        if not checkpoint.exists():
+        if not spec.checkpoint.exists():
             shutil.rmtree(spec.log_dir, ignore_errors=True)  # half a curve of a trial that was stopped
         answer = ask(
             "experiments.search.trial",
@@ -103,7 +102,7 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
             waiting=lambda: self.oracle.get_trial(trial.trial_id),  # the chief sees that this worker lives
             seconds=60 * plan.minutes,
         )
-        checkpoint.unlink(missing_ok=True)
+        spec.checkpoint.unlink(missing_ok=True)
         if answer.record:
             return {**json.loads(answer.record), "recipe": asdict(recipe)}
         reason = f"took longer than --trial-minutes {plan.minutes:g}" if answer.too_long else answer.ended

@@ -47,10 +47,6 @@ def _characters(family: str) -> frozenset[str]:
 
     try:
         return frozenset(map(chr, FT2Font(_files()[family]).get_charmap()))
-    except (
-        KeyError,
-        ValueError,
-        RuntimeError,
-        OSError,
-    ):  # gone since, or of a kind that matplotlib can't read
+    # Gone since, or of a kind that matplotlib can't read.
+    except (KeyError, ValueError, RuntimeError, OSError):
         return frozenset()

@@ -1,6 +1,7 @@
 """Two commands that write to one folder."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def test_the_folder_of_a_command_that_died_is_free(holder, tmp_path, number, rec
     holder.wait()
     started = time.monotonic()
     with alone_in(tmp_path, "compare"):
-        pass
+        assert json.loads((tmp_path / LOCK_FILE).read_text())["pid"] == os.getpid()
     record_property("measured", f"{1000 * (time.monotonic() - started):.0f} ms")
 
 
