@@ -37,6 +37,8 @@ PARENT = "CNNZOO_PARENT"  # the variable with the number of the parent's process
 POLL_SECONDS = 1.0  # between two looks at the clock while a child is silent
 SILENT_SECONDS = 300.0  # after which that is said, and said again after twice as long
 
+WAITING: Event = {"event": "waiting"}  # there is nothing to say, but whoever hears it may end the run
+
 
 def stage(text: str) -> Event:
     """What the child does now, as `testing`."""

@@ -1,15 +1,19 @@
 """Which runs are missing, and making them, each in a process of its own."""
 
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from queue import SimpleQueue
+from typing import Generic, Protocol, Self, TypeVar
 
 from cnnzoo.errors import one_line, printable
 from experiments.cli.say import Say
 from experiments.runs import left
-from experiments.runs.child import Event, Tell, ask
+from experiments.runs.child import WAITING, Event, Tell, ask
 from experiments.runs.records import (
     RUNS_FILE,
     RunRecord,
@@ -60,28 +64,100 @@ def still_whole(
     return [record for record in records if record.identity not in lost]
 
 
-def run_missing(jobs: Sequence[Job], records: Sequence[RunRecord], out: Path, watcher: Watcher[Job]) -> None:
-    """Makes the runs that have no finished record, one after the other, and appends what came of each."""
-    done = {record.identity: record for record in latest_records(records) if record.ok}
-    for job in jobs:
-        if job.spec.identity in done:
-            watcher.already_done(job, done[job.spec.identity])
-            continue
-        watcher.started(job)
-        record = make(job.spec, partial(watcher.heard, job))
-        append_record(out, record)
-        if record.ok:
-            job.spec.checkpoint.unlink(missing_ok=True)
-        watcher.ended(job, record)
+Make = Callable[[RunSpec, Tell], RunRecord]
+
+
+class Cancelled(Exception):
+    """Raised by what takes the events of a run, once the comparison is ending and the run is to end too."""
 
 
 def make(spec: RunSpec, heard: Tell) -> RunRecord:
     """Makes one run in a process of its own; a failure comes back as a record that says why."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    answer = ask("experiments.runs.train", spec, Path(spec.out, "logs", f"{spec.stem}.json"), heard=heard)
+    file = Path(spec.out, "logs", f"{spec.stem}.json")
+    answer = ask("experiments.runs.train", spec, file, heard=heard, waiting=lambda: heard(WAITING))
     if not answer.record:
         return record_for(spec, status=f"failed: {answer.ended}", started=started)
     try:
         return from_json(answer.record)
     except ValueError as error:  # msgspec's is one too
         return record_for(spec, status=f"failed: its record is none: {one_line(error)}", started=started)
+
+
+def run_missing(
+    jobs: Sequence[Job],
+    records: Sequence[RunRecord],
+    out: Path,
+    watcher: Watcher[Job],
+    *,
+    at_once: int = 1,
+    make: Make = make,
+) -> None:
+    """Makes the runs that have no finished record, in this order, and appends what came of each.
+
+    Args:
+        jobs: all that were asked for.
+        records: those that there are.
+        out: folder of the records.
+        watcher: hears of each, in this thread.
+        at_once: how many go at a time.
+        make: makes a run, in a thread of its own. What takes its events raises `Cancelled` when the run is to
+            end, so it gives one a second, be it `WAITING`.
+    """
+    done = {record.identity: record for record in latest_records(records) if record.ok}
+    waiting = deque(jobs)
+    with _Going[Job](make, at_once) as going:
+        while waiting or going.count:
+            while waiting and going.count < at_once:
+                job = waiting.popleft()
+                if job.spec.identity in done:
+                    watcher.already_done(job, done[job.spec.identity])
+                else:
+                    watcher.started(job)
+                    going.start(job)
+            for job, news in going.news():
+                if not isinstance(news, Future):
+                    watcher.heard(job, news)
+                    continue
+                record = news.result()
+                append_record(out, record)
+                if record.ok:
+                    job.spec.checkpoint.unlink(missing_ok=True)
+                watcher.ended(job, record)
+
+
+class _Going(Generic[Job]):
+    """The runs under way, each in a thread; where the context ends with an error, so do they."""
+
+    def __init__(self, make: Make, at_once: int) -> None:
+        self.make, self.count = make, 0
+        self.queue = SimpleQueue[tuple[Job, Event | Future[RunRecord]]]()
+        self.pool, self.ending = ThreadPoolExecutor(at_once), threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind:
+            self.ending.set()
+        self.pool.shutdown()
+
+    def start(self, job: Job) -> None:
+        self.count += 1
+        future = self.pool.submit(self.make, job.spec, partial(self._heard, job))
+        future.add_done_callback(lambda ended: self.queue.put((job, ended)))
+
+    def news(self) -> Iterator[tuple[Job, Event | Future[RunRecord]]]:
+        """Yields the events of all runs as they come, until one run has ended, last that one's record."""
+        while self.count:
+            job, news = self.queue.get()
+            ended = isinstance(news, Future)
+            self.count -= ended
+            yield job, news
+            if ended:
+                return
+
+    def _heard(self, job: Job, event: Event) -> None:
+        if self.ending.is_set():
+            raise Cancelled
+        self.queue.put((job, event))
