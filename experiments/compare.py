@@ -59,6 +59,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     _add_test_options(parser)
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs per phase, at most")
     parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores (default: 1)"
+    )
+    parser.add_argument(
         "--weights",
         action="append",
         default=[],
@@ -166,7 +169,7 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
     records = still_whole(records_in(options.out), specs, options.out, view.say)
     jobs = [Job(spec, f"[{n}/{len(specs)}] {spec.run_name}") for n, spec in enumerate(specs, 1)]
     with view.running(jobs, records, options.out):
-        run_missing(jobs, records, options.out, view)
+        run_missing(jobs, records, options.out, view, at_once=options.jobs)
     return specs
 
 
@@ -196,7 +199,11 @@ def _request(options: argparse.Namespace) -> "DataRequest":
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    check_at_least_one(options, "limit", "epochs")
+    from cnnzoo.limits import usable_cores
+
+    check_at_least_one(options, "limit", "epochs", "jobs")
+    if options.jobs > (cores := usable_cores()):
+        raise InputError(f"--jobs {options.jobs}: there are {cores} cores to share; give at most {cores}")
     if options.recall is not None and not 0 < options.recall <= 1:
         raise InputError(f"--recall {options.recall}: give a share above 0 and at most 1, as in 0.99")
     check_groups(options)
@@ -227,6 +234,7 @@ def _spec(
         command=f"{called('compare')} {quoted(*sys.argv[1:])}".strip(),
         demonstration=_demonstration(options),
         data=part.data,
+        at_once=options.jobs,
     )
 
 

@@ -19,6 +19,7 @@ class View:
         self.clock = clock
         self.jobs: list[Job] = []
         self.before: dict[str, list[float]] = {}
+        self.side_by_side = False  # whether several runs have gone at a time
         self.began = clock()
 
     def say(self, text: str, *, warning: bool = False) -> None:
@@ -44,6 +45,7 @@ class View:
         """This run's process is started."""
         job.started = self.clock()
         job.state = "running"
+        self.side_by_side |= sum(other.state == "running" for other in self.jobs) > 1
 
     def heard(self, job: Job, event: child.Event) -> None:
         """A run says how far it is."""
@@ -52,7 +54,7 @@ class View:
         elif event["event"] == "note":
             self.note(job, event["text"])
         elif event["event"] == "data":
-            self.read(event)
+            self.read(job, event)
         elif event["event"] == "progress":
             job.heard = self.clock()
             job.progress = child.read_progress(event)
@@ -66,7 +68,7 @@ class View:
         if not record.ok:
             self.failed(job, record)
 
-    def read(self, event: child.Event) -> None:
+    def read(self, job: Job, event: child.Event) -> None:
         """A run has its images."""
 
     def note(self, job: Job, text: str) -> None:

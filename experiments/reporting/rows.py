@@ -94,6 +94,11 @@ class Row:
         return [name for name in self.class_names if found and all(name in each for each in found)]
 
     @property
+    def at_once(self) -> list[int]:
+        """How many runs shared the machine while its own were made, where they differ all numbers."""
+        return sorted({record.at_once for record in self.finished})
+
+    @property
     def collapsed_seeds(self) -> list[int]:
         """The seeds whose run never names some class."""
         return [record.seed for record in self.finished if record.never_predicted]

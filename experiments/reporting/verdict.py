@@ -315,10 +315,12 @@ def _worse(verdict: Verdict) -> Iterator[str]:
 
 
 def _warnings(verdict: Verdict) -> Iterator[str]:
-    """That a recipe never predicts a class, or that the best one is no better than a constant answer."""
+    """That a recipe never predicts a class, that times don't compare, that a constant answer is as good."""
     broken = verdict.broken
     if broken and verdict.working:
         yield f"{'Note that' if set(broken) & set(verdict.working) else 'Not usable:'} {_broken(verdict)}."
+    if len({tuple(row.at_once) for row in verdict.working}) > 1:
+        yield "Their times were measured with different numbers of runs at a time (--jobs) and don't compare."
     name, share = verdict.best.majority
     if verdict.working and (verdict.best.average("test_accuracy") or 0) <= share:
         constant = "That is" if broken else f"Always answering {printable(name)} would score {share:.4f},"

@@ -1,5 +1,6 @@
 """Which runs are missing, and making them, each in a process of its own."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from queue import SimpleQueue
 from typing import Generic, Protocol, Self, TypeVar
 
 from cnnzoo.errors import one_line, printable
+from cnnzoo.limits import core_shares
 from experiments.cli.say import Say
 from experiments.runs import left
 from experiments.runs.child import WAITING, Event, Tell, ask
@@ -126,13 +128,22 @@ def run_missing(
                 watcher.ended(job, record)
 
 
+def _keep_to(cores: set[int]) -> None:
+    """Has this thread, and what it starts, use these cores alone; none stand for all."""
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
 class _Going(Generic[Job]):
     """The runs under way, each in a thread; where the context ends with an error, so do they."""
 
     def __init__(self, make: Make, at_once: int) -> None:
         self.make, self.count = make, 0
         self.queue = SimpleQueue[tuple[Job, Event | Future[RunRecord]]]()
-        self.pool, self.ending = ThreadPoolExecutor(at_once), threading.Event()
+        self.ending, shares = threading.Event(), iter(core_shares(at_once) if at_once > 1 else ())
+        # A process has the cores of the thread that starts it, and all in it goes by them: TensorFlow, JAX,
+        # PyTorch, OpenCV and `usable_cores`.
+        self.pool = ThreadPoolExecutor(at_once, initializer=lambda: _keep_to(next(shares, set())))
 
     def __enter__(self) -> Self:
         return self

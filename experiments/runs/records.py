@@ -132,8 +132,8 @@ class RunRecord:
     started from: "random", "imagenet" or the name and hash of a file. `config` is the TrainConfig as a dict
     and the input size; `environment` has versions, device, machine and git commit. `name` begins the names of
     its files, and `files` says what was in them, by path below the output folder; records of earlier versions
-    lack both. `history` has the epochs before a training that diverged did. `version` counts the changes
-    after which an older program would misread a record.
+    lack both. `history` has the epochs before a training that diverged did. `at_once` is how many runs shared
+    the machine. `version` counts the changes after which an older program would misread a record.
     """
 
     identity: str
@@ -152,6 +152,7 @@ class RunRecord:
     name: str = ""
     history: list[Epoch] = field(default_factory=list)
     files: dict[str, left.FileFacts] = field(default_factory=dict)
+    at_once: Annotated[int, Meta(ge=1, le=int(LARGEST))] = 1
     version: int = VERSION
 
     @property
@@ -222,6 +223,7 @@ def record_for(
         result=result,
         history=list(history),
         files=files or {},
+        at_once=spec.at_once,
     )
 
 

@@ -88,7 +88,8 @@ class RunSpec:
 
     `weights_file` is empty for random weights, `weights` is how the record names them. `split` is a file with
     the indices of each side and the group of every image of the manifest. `inputs` has the SHA-256 of each
-    file that it reads besides images.
+    file that it reads besides images. `at_once` is how many runs share the machine, which is no part of its
+    identity.
     """
 
     recipe: Recipe
@@ -106,6 +107,7 @@ class RunSpec:
     demonstration: bool
     data: DataFacts
     inputs: dict[str, str] = field(default_factory=dict)
+    at_once: int = 1
 
     @property
     def reads(self) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.errors import Diverged, one_line
+from cnnzoo.limits import share_memory
 from experiments.cli.process import exit_code
 from experiments.recipes.recipe import Recipe
 from experiments.runs import child
@@ -40,6 +41,7 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
     environment: dict[str, Any] = {}
     try:
         clock = time.perf_counter()
+        share_memory(spec.at_once)
         environment = start_backend()
         check_unchanged(spec.inputs)
         result = _train_and_test(spec, start_seconds=time.perf_counter() - clock, tell=tell)

@@ -414,3 +414,16 @@ def test_test_images_of_few_groups_are_said_to_be_that_wherever_the_data_are_nam
         assert counted in text
     assert "No recipe is recommended; to try the most accurate so far, a: " in said
     assert "No recipe is recommended; to try this one:" in page
+
+
+def test_times_that_were_measured_beside_other_runs_say_so(tmp_path):
+    alone = run(tmp_path, "alone", with_mistakes(1, 2, 3))
+    beside = replace(run(tmp_path, "beside", with_mistakes(4, 5, 6)), at_once=2)
+    comparison = compared(tmp_path, alone, beside)
+    (said,) = [note for note in comparison.notes["beside"] if "--jobs" in note]
+    assert "runs 2 at a time" in said
+    assert not any("--jobs" in note for note in comparison.notes["alone"])
+    different = "measured with different numbers of runs at a time"
+    assert different in comparison.verdicts[0].sentence
+    together = judged(tmp_path, replace(alone, at_once=2), beside)
+    assert different not in together[0].sentence
