@@ -1,6 +1,7 @@
 """`python -m experiments.compare`: train recipes on a folder of images and tabulate what came of it."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -29,6 +30,7 @@ from experiments.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from experiments.live.view import View
     from experiments.runs.data_plan import DataPlan, DataRequest, Part
+    from experiments.runs.records import RunRecord
     from experiments.runs.spec import RunSpec
 
 # A phase of the large networks; the small ones train as long as their recipes say.
@@ -67,6 +69,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         default=[],
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
+    )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="MINUTES",
+        help="train for so long in all: in rounds of equal time for every recipe, the better half goes on",
     )
     quieter = parser.add_mutually_exclusive_group()
     quieter.add_argument("--quiet", action="store_true", help="print errors alone: no progress, no table")
@@ -126,7 +134,7 @@ def _compare(options: argparse.Namespace, held: ExitStack) -> int:
     from experiments.live.choose import view_for
     from experiments.live.json_lines import emit
     from experiments.runs.dispatch import records_in
-    from experiments.runs.records import latest_records
+    from experiments.runs.records import settled
 
     with view_for(quiet=options.quiet, as_json=options.json) as view:
         specs = _run(options, view, held)
@@ -139,15 +147,12 @@ def _compare(options: argparse.Namespace, held: ExitStack) -> int:
     elif not options.quiet:
         print_table(comparison, options.out)
     wanted = {spec.identity for spec in specs}
-    finished = {record.identity for record in latest_records(records_in(options.out)) if record.ok}
-    return 0 if wanted <= finished else 1
+    return 0 if wanted <= settled(records_in(options.out)).keys() else 1
 
 
 def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[RunSpec]":
     """Makes the runs that are missing, the folder for itself, which `held` keeps; returns all asked for."""
-    from experiments.live.jobs import Job
     from experiments.runs.data_plan import prepare_data
-    from experiments.runs.dispatch import records_in, run_missing, still_whole
     from experiments.runs.spec import with_hashes
     from experiments.runs.starting_weights import given_weights, starting_weights
 
@@ -166,11 +171,29 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
         for seed in seeds
         for recipe in recipes
     )
+    if options.budget is None:
+        _make(specs, options, view)
+        return specs
+    from experiments.search.halving import run_rounds
+
+    def run_round(specs: "list[RunSpec]", title: str) -> "list[RunRecord]":
+        view.say(title)
+        return _make(specs, options, view)
+
+    return run_rounds(specs, options.budget, options.jobs, run_round)
+
+
+def _make(specs: "list[RunSpec]", options: argparse.Namespace, view: "View") -> "list[RunRecord]":
+    """Makes those of the runs that are missing, and returns the record of each."""
+    from experiments.live.jobs import Job
+    from experiments.runs.dispatch import records_in, run_missing, still_whole
+
     records = still_whole(records_in(options.out), specs, options.out, view.say)
     jobs = [Job(spec, f"[{n}/{len(specs)}] {spec.run_name}") for n, spec in enumerate(specs, 1)]
     with view.running(jobs, records, options.out):
         run_missing(jobs, records, options.out, view, at_once=options.jobs)
-    return specs
+    last = {record.identity: record for record in records_in(options.out)}
+    return [last[spec.identity] for spec in specs]
 
 
 def _recipes(options: argparse.Namespace) -> list[Recipe]:
@@ -204,6 +227,10 @@ def _check_numbers(options: argparse.Namespace) -> None:
     check_at_least_one(options, "limit", "epochs", "jobs")
     if options.jobs > (cores := usable_cores()):
         raise InputError(f"--jobs {options.jobs}: there are {cores} cores to share; give at most {cores}")
+    if options.budget is not None and not 0 < options.budget < math.inf:
+        raise InputError(f"--budget {options.budget:g}: give a number of minutes above 0, as in 30")
+    if options.budget is not None and options.train_sizes != "all":
+        raise InputError("--budget compares recipes on all training images: leave --train-sizes out")
     if options.recall is not None and not 0 < options.recall <= 1:
         raise InputError(f"--recall {options.recall}: give a share above 0 and at most 1, as in 0.99")
     check_groups(options)

@@ -29,7 +29,7 @@ class Lines(People):
 
     def ended(self, job: Job, record: RunRecord) -> None:
         super().ended(job, record)
-        if record.result is not None:
+        if job.state == "done":
             self.say(f"{job.title}: {record.accuracy_line}")
 
     def _whose(self, job: Job) -> str:

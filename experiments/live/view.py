@@ -64,8 +64,8 @@ class View:
     def ended(self, job: Job, record: RunRecord) -> None:
         """A run left this record."""
         job.record, job.seconds = record, self.clock() - job.started
-        job.state = "done" if record.ok else "failed"
-        if not record.ok:
+        job.state = "done" if record.ok or record.ended_early else "failed"
+        if job.state == "failed":
             self.failed(job, record)
 
     def read(self, job: Job, event: child.Event) -> None:

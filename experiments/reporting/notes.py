@@ -49,6 +49,8 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
         )
     if row.not_as_recorded:
         notes.append(f"not as its runs left it, and not used: {left.listed(row.not_as_recorded)}")
+    if row.budget and not row.ended_early:
+        notes.append(f"within --budget {row.budget:g}")
     if row.status != "ok":
         notes.append(row.status)
     return notes

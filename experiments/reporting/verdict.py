@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -100,6 +100,7 @@ class Verdict:
         chosen: the one to take, the cheapest of these; None where none works, or the images decide nothing.
         too_few: why they decide nothing, else None.
         difference: what `chosen` is from the next best, or from the best where that is another.
+        ended: the rows that a budget ended before their test, of the same data.
     """
 
     rows: tuple[Row, ...]
@@ -109,6 +110,7 @@ class Verdict:
     chosen: Row | None
     too_few: TooFew | None
     difference: Pair | None
+    ended: tuple[Row, ...] = ()
 
     @property
     def best(self) -> Row:
@@ -153,8 +155,20 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     found = []
     for together in sets.values():
         most = max(row.images("train") for row in together)
-        found.append(_verdict([row for row in together if row.images("train") == most]))
+        verdict = _verdict([row for row in together if row.images("train") == most])
+        budgets = {row.budget for row in verdict.rows}
+        ended = [
+            row for row in rows if row.ended_early and _same_data(row, together[0]) and row.budget in budgets
+        ]
+        found.append(replace(verdict, ended=tuple(ended)))
     return found
+
+
+def _same_data(row: Row, other: Row) -> bool:
+    return (
+        row.first.data.fingerprint == other.first.data.fingerprint
+        and row.first.data.split == other.first.data.split
+    )
 
 
 def _verdict(rows: Sequence[Row]) -> Verdict:
@@ -265,6 +279,7 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
     yield from _beside_the_best(verdict)
     yield from _worse(verdict)
     yield from _warnings(verdict)
+    yield from _within_budget(verdict)
     if len(verdict.rows) > 1 and any(len(row.results) == 1 for row in verdict.rows):
         yield "One seed can't show run-to-run variation; --seeds 0,1,2 can."
 
@@ -312,6 +327,18 @@ def _worse(verdict: Verdict) -> Iterator[str]:
             worse.setdefault(pair.first.name, []).append(said)
     for name, others in worse.items():
         yield f"Significantly worse than {name}: {listed(others)}."
+
+
+def _within_budget(verdict: Verdict) -> Iterator[str]:
+    """What the verdict rests on, where the recipes had a budget."""
+    budgets = sorted({row.budget for row in verdict.rows if row.budget})
+    if not budgets:
+        return
+    minutes = listed([f"{budget:g}" for budget in budgets])
+    said = f"This holds within a budget of {minutes} minutes for all recipes together (--budget)"
+    ended = listed([row.name for row in verdict.ended])
+    were = "were" if len(verdict.ended) > 1 else "was"
+    yield f"{said}; {ended} {were} ended early, by validation loss, and not tested." if ended else f"{said}."
 
 
 def _warnings(verdict: Verdict) -> Iterator[str]:

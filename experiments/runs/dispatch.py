@@ -17,6 +17,7 @@ from experiments.cli.say import Say
 from experiments.runs import left
 from experiments.runs.child import WAITING, Event, Tell, ask
 from experiments.runs.records import (
+    ENDED_EARLY,
     RUNS_FILE,
     RunRecord,
     append_record,
@@ -24,6 +25,7 @@ from experiments.runs.records import (
     latest_records,
     read_records,
     record_for,
+    settled,
 )
 from experiments.runs.spec import RunSpec
 
@@ -77,7 +79,17 @@ def make(spec: RunSpec, heard: Tell) -> RunRecord:
     """Makes one run in a process of its own; a failure comes back as a record that says why."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     file = Path(spec.out, "logs", f"{spec.stem}.json")
-    answer = ask("experiments.runs.train", spec, file, heard=heard, waiting=lambda: heard(WAITING))
+    answer = ask(
+        "experiments.runs.train",
+        spec,
+        file,
+        heard=heard,
+        waiting=lambda: heard(WAITING),
+        seconds=spec.seconds,
+    )
+    if answer.too_long and spec.seconds:
+        status = f"{ENDED_EARLY}no epoch in {spec.seconds:.0f} s"
+        return record_for(spec, status=status, started=started, seconds=spec.seconds)
     if not answer.record:
         return record_for(spec, status=f"failed: {answer.ended}", started=started)
     try:
@@ -106,8 +118,7 @@ def run_missing(
         make: makes a run, in a thread of its own. What takes its events raises `Cancelled` when the run is to
             end, so it gives one a second, be it `WAITING`.
     """
-    done = {record.identity: record for record in latest_records(records) if record.ok}
-    waiting = deque(jobs)
+    done, waiting = settled(records), deque(jobs)
     with _Going[Job](make, at_once) as going:
         while waiting or going.count:
             while waiting and going.count < at_once:
@@ -123,7 +134,7 @@ def run_missing(
                     continue
                 record = news.result()
                 append_record(out, record)
-                if record.ok:
+                if record.ok or record.ended_early:
                     job.spec.checkpoint.unlink(missing_ok=True)
                 watcher.ended(job, record)
 
