@@ -196,9 +196,9 @@ class RunRecord:
 
     @property
     def accuracy_line(self) -> str:
-        """`test accuracy 0.9962`, and what a reader must know of it."""
+        """`test accuracy 0.9962`, and what a reader must know of it; without a result, why."""
         if self.result is None:
-            return printable(self.status)
+            return printable(self.status.removeprefix(ENDED_EARLY))
         never = f", never predicts {few_listed(self.never_predicted)}" if self.never_predicted else ""
         return f"test accuracy {self.result.test_accuracy:.4f}{never}"
 

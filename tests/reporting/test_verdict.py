@@ -422,7 +422,7 @@ def test_times_that_were_measured_beside_other_runs_say_so(tmp_path):
     beside = replace(run(tmp_path, "beside", with_mistakes(4, 5, 6)), at_once=2)
     comparison = compared(tmp_path, alone, beside)
     (said,) = [note for note in comparison.notes["beside"] if "--jobs" in note]
-    assert "runs 2 at a time" in said
+    assert said.startswith("runs went 2 at a time")
     assert not any("--jobs" in note for note in comparison.notes["alone"])
     different = "measured with different numbers of runs at a time"
     assert different in comparison.verdicts[0].sentence
