@@ -8,7 +8,7 @@ from pathlib import Path
 from cnnzoo.backend import check_backend
 from cnnzoo.errors import InputError, suggest
 from cnnzoo.files import write_whole
-from experiments.benchmarks.registry import PARTS, Part, Request
+from experiments.benchmarks.registry import FEW, PARTS, Part, Request
 from experiments.cli.alone import alone_in
 from experiments.cli.arguments import Parser, check_apart, check_at_least_one, existing_name, make_folders
 from experiments.cli.process import called, exit_code, quoted
@@ -16,8 +16,6 @@ from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.published import RECIPES
-
-LIMIT = 450  # images per class: enough for steady times, few enough for a coffee break
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,7 +37,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="a folder with a folder of images per class, or synthetic (default)",
     )
     parser.add_argument(
-        "--limit", type=int, default=LIMIT, metavar="N", help=f"images per class (default: {LIMIT})"
+        "--limit",
+        type=int,
+        metavar="N",
+        help=f"images per class (default: {FEW}; all of them where accuracy is measured)",
     )
     parser.add_argument("--only", metavar="PART,PART", help="measure these parts alone")
     parser.add_argument("--recipes", default=",".join(RECIPES), help="by commas (default: all of them)")
@@ -50,6 +51,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of a model's backbone; without it they are random, which "
         "changes no speed; may be repeated",
+    )
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="epochs per phase, at most, where accuracy is measured"
     )
     parser.add_argument(
         "--device", choices=("cpu", "gpu"), default="cpu", help="which parts to measure (default: cpu)"
@@ -141,7 +145,7 @@ def _parts(options: argparse.Namespace) -> list[Part]:
 def _request(options: argparse.Namespace) -> Request:
     from experiments.runs.starting_weights import given_weights
 
-    check_at_least_one(options, "limit")
+    check_at_least_one(options, "limit", "epochs")
     check_apart(options.out, [Path(options.data)])
     recipes = find_recipes(options.recipes.split(","))
     return Request(
@@ -152,6 +156,7 @@ def _request(options: argparse.Namespace) -> Request:
         out=options.out,
         runs=tuple(options.runs),
         python=options.python,
+        epochs=options.epochs,
     )
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from experiments.benchmarks.rows import Row
 
+FEW = 450  # images per class: enough for steady times
+
 Tell = Callable[[str], None]
+
+
+def unsaid(text: str, *, warning: bool = False) -> None:
+    """Takes what people need not hear."""
 
 
 @dataclass(frozen=True)
@@ -16,23 +22,30 @@ class Request:
 
     Attributes:
         data: "synthetic" or a folder of images.
-        limit: images per class.
+        limit: images per class; None for `FEW` where speed is measured, for all where accuracy is.
         recipes: names of recipes.
         weights: file with pretrained weights by model.
         out: folder of the results.
         runs: folders that `compare` wrote.
         python: interpreter with packages of others, as ultralytics; None for this one.
+        epochs: of a phase, at most, where accuracy is measured; None for as many as the recipe has.
         rounds: how often each thing is timed.
     """
 
     data: str
-    limit: int
+    limit: int | None
     recipes: tuple[str, ...]
     weights: dict[str, str]
     out: Path
     runs: tuple[Path, ...] = ()
     python: Path | None = None
+    epochs: int | None = None
     rounds: int = 3
+
+    @property
+    def few(self) -> int:
+        """Images per class to measure speed with."""
+        return self.limit or FEW
 
 
 @dataclass(frozen=True)
@@ -58,4 +71,14 @@ class Part:
         yield from module.measure(request, tell)
 
 
-PARTS = {part.name: part for part in (Part("pipeline", "reading, resizing and augmenting images"),)}
+PARTS = {
+    part.name: part
+    for part in (
+        Part("pipeline", "reading, resizing and augmenting images"),
+        Part("training", "each phase of each recipe"),
+        Part("inference", "the network of each recipe, images in memory"),
+        Part("start", "from the command to what it does"),
+        Part("time_to_accuracy", "seconds until the validation images are told apart", on_request=True),
+        Part("ultralytics", "yolo11n-cls beside crack_net on the same split", on_request=True),
+    )
+}
