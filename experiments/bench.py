@@ -26,10 +26,23 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         prog=called("bench"),
         description="Measure how fast cnnzoo is on this machine: each figure beside its limit and beside "
         "what one would use instead, timed in turns in the same run.",
-        epilog=f"Parts: {usual}{f'; with --only alone, as they take long: {asked}' if asked else ''}. "
+        epilog=f"Parts: {usual}; with --only alone, as they take long: {asked}. "
         "Exit code: 0 the table was made, also where something could not be measured (the row says why); "
         "2 an argument or the data can't be used.",
     )
+    parser.add_argument("--only", metavar="PART,PART", help="measure these parts alone")
+    parser.add_argument(
+        "--device", choices=("cpu", "gpu"), default="cpu", help="which parts to measure (default: cpu)"
+    )
+    _add_what_is_trained(parser)
+    _add_what_is_beside(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks"), help="folder for the table (default: benchmarks)"
+    )
+    return parser.parse_args(arguments)
+
+
+def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         default="synthetic",
@@ -42,22 +55,21 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="N",
         help=f"images per class (default: {FEW}; all of them where accuracy is measured)",
     )
-    parser.add_argument("--only", metavar="PART,PART", help="measure these parts alone")
     parser.add_argument("--recipes", default=",".join(RECIPES), help="by commas (default: all of them)")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="epochs per phase, at most, where accuracy is measured"
+    )
     parser.add_argument(
         "--weights",
         action="append",
         default=[],
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of a model's backbone; without it they are random, which "
-        "changes no speed; may be repeated",
+        "takes as long; may be repeated",
     )
-    parser.add_argument(
-        "--epochs", type=int, metavar="N", help="epochs per phase, at most, where accuracy is measured"
-    )
-    parser.add_argument(
-        "--device", choices=("cpu", "gpu"), default="cpu", help="which parts to measure (default: cpu)"
-    )
+
+
+def _add_what_is_beside(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         type=existing_name,
@@ -76,12 +88,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--python",
         type=existing_name,
         metavar="FILE",
-        help="interpreter with packages that are measured beside cnnzoo (default: the one that runs this)",
+        help="interpreter with PyTorch or ultralytics, to measure these too (default: the one that runs this)",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks"), help="folder for the table (default: benchmarks)"
-    )
-    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,6 +155,8 @@ def _request(options: argparse.Namespace) -> Request:
 
     check_at_least_one(options, "limit", "epochs")
     check_apart(options.out, [Path(options.data)])
+    if options.python is not None and not options.python.is_file():
+        raise InputError(f"--python {options.python}: no such file; name an interpreter, as yolo/bin/python")
     recipes = find_recipes(options.recipes.split(","))
     return Request(
         data=options.data,

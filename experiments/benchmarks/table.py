@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FILE = "benchmarks.md"
-WIDTH = 140  # of the table where there is no terminal
+WIDTH = 170  # of the table where there is no terminal
 HOW_TO_READ = (
     "Ratio: how many times as good as what stands in the column *instead*, measured in the same run; above 1 "
     "is better. Limit: what the hardware or the model's arithmetic would allow. Cores: processor seconds by "

@@ -1,10 +1,11 @@
 """Reading, resizing, augmenting and delivering images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cnnzoo.data.augment import Augmentation, augment, draw
 from cnnzoo.data.images import load_images
@@ -27,98 +28,87 @@ KINDS = {
     "noise": Augmentation(noise=10.0),
 }
 
+Pixels = npt.NDArray[np.uint8]
+Action = Callable[[], object]
+
 
 def measure(request: Request, tell: Tell) -> Iterator[Row]:
     """Yields the first pass over files, later passes, and each kind of augmentation."""
     tell(f"listing images of {request.data}")
     manifest = manifest_of(request)
     paths = [manifest.root / image.path for image in manifest.images]
-    tell(f"first pass over {len(paths):,} files")
-    yield first_pass(paths, request.rounds)
-    pixels = load_images(paths, SIZE, progress=False)
+    count = len(paths)
+    tell(f"first pass over {count:,} files")
+    actions = {"ours": first_pass(paths)}
+    if all(path.suffix.lower() in (".jpg", ".jpeg") for path in paths):
+        actions["limit"] = decode_alone(paths)
+    times = in_turns(actions, request.rounds)
+    what = f"first pass: read, decode and resize to {SIZE} pixels"
+    yield _row(what, count, times["ours"], times.get("limit"), "libjpeg-turbo, decoding alone")
     tell("later passes")
-    yield later_pass(pixels, request.rounds)
+    pixels = load_images(paths, SIZE, progress=False)
+    times = in_turns({"ours": later_pass(pixels), "limit": copy_memory(pixels)}, request.rounds)
+    what = "later passes: shuffled batches from memory"
+    yield _row(what, count, times["ours"], times["limit"], "copying that memory, on one core")
     tell("augmentation")
-    yield from augmentations(pixels, request.rounds)
+    times = in_turns({name: augment_all(pixels, kind) for name, kind in KINDS.items()}, request.rounds)
+    for name, timing in times.items():
+        yield _row(f"augmentation: {name}", count, timing)
 
 
-def first_pass(paths: list[Path], rounds: int) -> Row:
-    """Reading files, decoding and resizing, beside libjpeg-turbo which decodes alone."""
+def first_pass(paths: Sequence[Path]) -> Action:
+    """Returns what reads, decodes and resizes files."""
     out = np.empty((len(paths), SIZE, SIZE, 3), np.uint8)
-    actions: dict[str, Callable[[], object]] = {
-        "ours": lambda: load_images(paths, SIZE, progress=False, out=out)
-    }
-    jpeg = all(path.suffix.lower() in (".jpg", ".jpeg") for path in paths)
-    if jpeg:
-        actions["limit"] = lambda: _decode_alone(paths)
-    times = in_turns(actions, rounds)
-    return _row(
-        f"first pass: read, decode and resize to {SIZE} pixels",
-        len(paths),
-        times["ours"],
-        limit=times.get("limit"),
-        limit_name="libjpeg-turbo, decoding alone" if jpeg else "",
-    )
+    return lambda: load_images(paths, SIZE, progress=False, out=out)
 
 
-def _decode_alone(paths: list[Path]) -> None:
+def decode_alone(paths: Sequence[Path]) -> Action:
+    """Returns what reads JPEG files and has libjpeg-turbo decode them, on all cores."""
     from simplejpeg import decode_jpeg
 
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        for _ in pool.map(lambda path: decode_jpeg(path.read_bytes()), paths):
-            pass
+    def decode(path: Path) -> None:
+        decode_jpeg(path.read_bytes())
+
+    return lambda: _on_all_cores(decode, paths)
 
 
-def later_pass(pixels: np.ndarray, rounds: int) -> Row:
-    """An epoch of shuffled batches from memory, beside copying the same bytes."""
-    images = _image_set(pixels)
-    copy = np.empty_like(pixels)
-
-    def epoch() -> None:
-        for _ in images.training_dataset(epochs=1, seed=0):
-            pass
-
-    times = in_turns({"ours": epoch, "limit": lambda: np.copyto(copy, pixels)}, rounds)
-    return _row(
-        "later passes: shuffled batches",
-        len(pixels),
-        times["ours"],
-        limit=times["limit"],
-        limit_name="copying the same memory, one core",
-    )
-
-
-def _image_set(pixels: np.ndarray) -> ImageSet:
+def later_pass(pixels: Pixels) -> Action:
+    """Returns what delivers an epoch of shuffled batches."""
     count = len(pixels)
-    return ImageSet(pixels, np.zeros(count, np.int32), tuple(map(str, range(count))), BATCH)
+    images = ImageSet(pixels, np.zeros(count, np.int32), tuple(map(str, range(count))), BATCH)
+
+    def epoch() -> int:
+        return sum(len(labels) for _, labels in images.training_dataset(epochs=1, seed=0))
+
+    return epoch
 
 
-def augmentations(pixels: np.ndarray, rounds: int) -> Iterator[Row]:
-    """Each kind of augmentation alone, an epoch of batches on all cores."""
-
-    def action(kind: Augmentation) -> Callable[[], None]:
-        draws = draw(kind, count=len(pixels), size=SIZE, seed=0, epoch=0)
-        batches = [np.arange(i, min(i + BATCH, len(pixels))) for i in range(0, len(pixels), BATCH)]
-
-        def run() -> None:
-            with ThreadPoolExecutor(usable_cores()) as pool:
-                for _ in pool.map(lambda chosen: augment(pixels[chosen], kind, draws[chosen]), batches):
-                    pass
-
-        return run
-
-    times = in_turns({name: action(kind) for name, kind in KINDS.items()}, rounds)
-    for name, timing in times.items():
-        yield _row(f"augmentation: {name}", len(pixels), timing)
+def copy_memory(pixels: Pixels) -> Action:
+    """Returns what copies the images."""
+    copy = np.empty_like(pixels)
+    return lambda: np.copyto(copy, pixels)
 
 
-def _row(name: str, count: int, timing: Timing, *, limit: Timing | None = None, limit_name: str = "") -> Row:
+def augment_all(pixels: Pixels, kind: Augmentation) -> Action:
+    """Returns what augments all images, in batches on all cores as the pipeline does."""
+    draws = draw(kind, count=len(pixels), size=pixels.shape[1], seed=0, epoch=0)
+    batches = [np.arange(i, min(i + BATCH, len(pixels))) for i in range(0, len(pixels), BATCH)]
+    return lambda: _on_all_cores(lambda chosen: augment(pixels[chosen], kind, draws[chosen]), batches)
+
+
+def _on_all_cores(function: Callable[..., object], items: Sequence[object]) -> None:
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for _ in pool.map(function, items):
+            pass
+
+
+def _row(name: str, count: int, timing: Timing, limit: Timing | None = None, limit_name: str = "") -> Row:
     return Row(
         name,
         count / timing.seconds,
         "images/s",
         limit=count / limit.seconds if limit else None,
-        limit_name=limit_name,
+        limit_name=limit_name if limit else "",
         cores=timing.cores,
         noise=timing.noise,
     )

@@ -1,7 +1,9 @@
 """Training each phase of each recipe beside plain Keras, and what that makes of a whole training."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import keras
 
@@ -11,7 +13,7 @@ from cnnzoo.training.config import Phase
 from experiments.benchmarks import arithmetic
 from experiments.benchmarks.images import first_images, linked, manifest_of
 from experiments.benchmarks.registry import Request, Tell
-from experiments.benchmarks.rivals import plain_keras
+from experiments.benchmarks.rivals import plain_keras, pytorch
 from experiments.benchmarks.rows import Row
 from experiments.benchmarks.side_by_side import Speeds, flops_of, plain_epochs, train_in_turns, weights_of
 from experiments.recipes.lookup import find_recipes
@@ -30,6 +32,7 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
     """Yields a row for each phase, for each recipe by its epochs, and for the public ones together."""
     tell(f"listing images of {request.data}")
     manifest = manifest_of(request)
+    torch = pytorch.has_torch(request.python)
     known: dict[str, Speeds] = {}
     whole: dict[str, Seconds] = {}
     for recipe in find_recipes(request.recipes):
@@ -40,9 +43,9 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
                 key = _key(recipe, phase)
                 first = key not in known
                 if first:
-                    known[key] = measure_phase(recipe, phase, manifest, request)
+                    known[key] = measure_phase(recipe, phase, manifest, request, torch)
                 speeds.append(known[key])
-                yield _phase_row(recipe, phase, known[key], note="" if first else "measured above")
+                yield from _phase_rows(recipe, phase, known[key], "" if first else "measured above")
         except Exception as error:
             yield Row(recipe.name, None, "", note=one_line(error))
             continue
@@ -59,16 +62,23 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
         )
 
 
-def measure_phase(recipe: Recipe, phase: Phase, manifest: Manifest, request: Request) -> Speeds:
+def measure_phase(
+    recipe: Recipe, phase: Phase, manifest: Manifest, request: Request, torch: bool = False
+) -> Speeds:
     """Trains a phase by cnnzoo and in plain Keras, in turns, on as many images as take some seconds."""
     count = max(LEAST_BATCHES * recipe.batch_size, EPOCH_FLOPS / flops_of(recipe, phase))
     manifest = first_images(manifest, round(count / len(manifest.class_names)))
     given = request.weights.get(recipe.model, "")
     try:
-        with weights_of(recipe, given) as weights, linked(manifest) as folder:
-            classes = len(manifest.class_names)
+        with ExitStack() as stack:
+            weights = stack.enter_context(weights_of(recipe, given))
+            folder = stack.enter_context(linked(manifest))
+            classes, images = len(manifest.class_names), len(manifest.images)
             plain = plain_epochs(recipe, phase, folder, num_classes=classes, weights=given)
             rivals = {plain_keras.NAME: plain}
+            if torch and recipe.model in pytorch.NETWORKS:
+                ask = stack.enter_context(pytorch.process(request.python, recipe, phase))
+                rivals[pytorch.NAME] = partial(ask, "train", images)
             return train_in_turns(recipe, phase, manifest, rivals, weights=weights, rounds=request.rounds)
     finally:
         keras.backend.clear_session()
@@ -81,23 +91,23 @@ def _key(recipe: Recipe, phase: Phase) -> str:
     return repr((recipe.model, recipe.arguments, recipe.image_size, recipe.batch_size, config))
 
 
-def _phase_row(recipe: Recipe, phase: Phase, speeds: Speeds, note: str) -> Row:
-    trained = {"all": "all layers", "head": "the head"}.get(
-        str(phase.trainable), f"from {phase.trainable} on"
-    )
-    plain = speeds.rivals[plain_keras.NAME]
-    return Row(
-        f"{recipe.name}: training {trained}",
-        speeds.images / speeds.ours.seconds,
-        "images/s",
-        rival=speeds.images / plain.seconds,
-        rival_name=plain_keras.NAME,
-        limit=speeds.images / speeds.limit,
-        limit_name=arithmetic.NAME,
-        cores=speeds.ours.cores,
-        noise=max(speeds.ours.noise, plain.noise),
-        note=note,
-    )
+def _phase_rows(recipe: Recipe, phase: Phase, speeds: Speeds, note: str) -> Iterator[Row]:
+    known = {"all": "all layers", "head": "the head"}
+    trained = known.get(str(phase.trainable), f"from {phase.trainable} on")
+    for number, (name, rival) in enumerate(speeds.rivals.items()):
+        beside = f", beside {name.partition(' ')[0]}" if number else ""
+        yield Row(
+            f"{recipe.name}: training {trained}{beside}",
+            speeds.images / speeds.ours.seconds,
+            "images/s",
+            rival=speeds.images / rival.seconds,
+            rival_name=name,
+            limit=speeds.images / speeds.limit,
+            limit_name=arithmetic.NAME,
+            cores=speeds.ours.cores,
+            noise=max(speeds.ours.noise, rival.noise),
+            note=note,
+        )
 
 
 def _seconds(recipe: Recipe, speeds: list[Speeds]) -> Seconds:

@@ -62,8 +62,8 @@ def check_importable(python: Path, package: str) -> None:
         raise InputError(f"--python {python}: {error.strerror}") from None
     if done.returncode:
         raise InputError(
-            f"{python} can't import {package}: pip install {package} into an environment of its own, and name "
-            "its interpreter with --python"
+            f"{python} can't import {package}: pip install {package} into an environment of its own, and "
+            "name its interpreter with --python"
         )
 
 
