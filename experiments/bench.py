@@ -88,7 +88,7 @@ def _add_what_is_beside(parser: argparse.ArgumentParser) -> None:
         "--python",
         type=existing_name,
         metavar="FILE",
-        help="interpreter with PyTorch or ultralytics, to measure these too (default: the one that runs this)",
+        help="interpreter with PyTorch or ultralytics, to measure them too (default: this command's own)",
     )
 
 
