@@ -1,7 +1,6 @@
 """The command `bench`: its table, its records, its baseline, and what a part is asked."""
 
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from experiments.benchmarks import table
 from experiments.benchmarks.baseline import Baseline
 from experiments.benchmarks.clock import Lap, Timing, in_turns
 from experiments.benchmarks.images import first_images, linked
-from experiments.benchmarks.parts import time_to_accuracy, ultralytics
+from experiments.benchmarks.parts import pipeline, time_to_accuracy, ultralytics
 from experiments.benchmarks.registry import PARTS, Request, unsaid
 from experiments.benchmarks.rows import Measurement, Row, append_measurement, latest, read_measurements
 from experiments.benchmarks.run import measure_part
@@ -148,16 +147,18 @@ def test_a_package_that_is_missing_is_a_row_with_the_way_out(tmp_path):
     assert only.value is None and "--python" in only.note and "No such file" in only.note
 
 
-def test_the_command_measures_writes_and_compares(image_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(os.environ, "COLUMNS", "200")
-    out = tmp_path / "out"
-    options = ["--data", str(image_folder), "--limit", "8", "--only", "pipeline", "--out", str(out)]
-    assert bench.main(options) == 0
-    assert bench.main([*options, "--baseline", str(out)]) == 0
-    assert len(read_measurements(out)) == 2
-    text = (out / "benchmarks.md").read_text()
-    assert "augmentation: noise" in text and "to baseline" in text
-    assert "in the baseline" in capsys.readouterr().out
+def test_the_command_measures_writes_and_compares(image_folder, tmp_path, capsys):
+    out, before = tmp_path / "out", tmp_path / "before"
+    before.mkdir()
+    append_measurement(before, measurement(row("augmentation: flip", 1e9), part="pipeline"))
+    options = ["--data", str(image_folder), "--limit", "8", "--only", "pipeline", "--baseline", str(before)]
+    assert bench.main([*options, "--out", str(out)]) == 0
+    (measured,) = read_measurements(out)
+    assert measured.environment["tensorflow"] and len(measured.rows) > len(pipeline.KINDS)
+    assert all(row.value > 0 for row in measured.rows)
+    assert "augmentation: noise" in (out / "benchmarks.md").read_text()
+    said = capsys.readouterr().out
+    assert "augmentation: noise" in said and "baseline" in said
 
 
 @pytest.mark.parametrize(
