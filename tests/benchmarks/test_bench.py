@@ -68,6 +68,10 @@ def test_amounts_have_three_digits(value, text):
     assert table.amount(value, "s") == text
 
 
+def test_an_accuracy_has_four_digits():
+    assert table.amount(0.9977) == "0.9977"
+
+
 def test_what_was_measured_is_appended_and_the_last_of_each_part_counts(tmp_path):
     first, other, again = measurement(row()), measurement(row(), part="start"), measurement(row(value=400.0))
     for one in (first, other, again):
@@ -87,7 +91,7 @@ def test_a_file_that_is_none_is_named(tmp_path):
 def test_the_table_has_machine_rows_and_reasons():
     failed = Row("resnet50", None, "", note="killed | by *signal* 9")
     text = table.markdown([measurement(row(rival=100.0, rival_name="plain Keras"), failed)])
-    assert "| fast | 300 images/s | 3.00 | plain Keras 100 |  |" in text
+    assert "| fast | 300 images/s | 3.00 | plain Keras 100 images/s |  |" in text
     assert r"killed \| by \*signal* 9" in text
     assert "CPU, one, 2 cores, 23.5 GiB" in text and "`cnnzoo bench`" in text
     assert "limit" not in text.partition("| measured")[2].partition("\n")[0]  # nobody has one
