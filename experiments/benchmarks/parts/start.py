@@ -41,6 +41,8 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
         limit = min(IMAGES, request.few)
         plan = prepare_data(DataRequest(request.data, out, limit=limit), unsaid)
         for recipe in find_recipes(request.recipes):
+            if any(phase.views for phase in recipe.config.phases):
+                continue  # it starts as the recipe that it is a twin of
             tell(f"starting {recipe.name}")
             try:
                 yield from recipe_rows(recipe, request.weights.get(recipe.model, ""), plan, out)
@@ -92,9 +94,8 @@ def recipe_rows(recipe: Recipe, given: str, plan: DataPlan, out: Path) -> Iterat
     plain_left = json.loads(plain_answer.record) if plain_answer.record else {}
     name = recipe.name
     yield _row(f"{name}: process to its first batch", ours.first_batch[0], theirs.first_batch.get(0))
-    yield _row(
-        f"{name}: process to its second batch", ours.first_batch[0] + seconds, plain_left.get("second")
-    )
+    second = ours.first_batch[0] + seconds
+    yield _row(f"{name}: process to its second batch", second, plain_left.get("second"))
     for phase in range(1, len(ours.phases)):
         taken = ours.first_batch[phase] - ours.phases[phase]
         yield _row(f"{name}: phase {phase + 1} to its first batch", taken)
