@@ -1,5 +1,6 @@
 # make compare: set up and run the demonstration; make test: set up and test; make lint: what the gate checks;
-# make docs: build the pages of docs/ into site/; make faults: try what RELIABILITY.md promises, and write it.
+# make docs: build the pages of docs/ into site/; make faults: try what RELIABILITY.md promises, and write it;
+# make bench: measure speed into results/benchmarks/ (ARGUMENTS="--only pipeline" and other options of bench).
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
@@ -14,6 +15,14 @@ test: $(READY)
 faults: $(READY)
 	$(VENV)/bin/python -m pytest tests/faults -n 2 --dist loadfile -m 'not gpu' \
 		--reliability RELIABILITY.md
+
+# On real images and weights where there are any.
+SHARED := $(wildcard ../shared)
+REAL := --data $(SHARED)/data/metu_half \
+	--weights mobilenet_v2=$(SHARED)/weights/mobilenet_v2_1.0_224_no_top_from_int8_ptq.weights.h5
+
+bench: $(READY)
+	$(VENV)/bin/cnnzoo bench $(if $(SHARED),$(REAL)) --out results/benchmarks $(ARGUMENTS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check
@@ -54,4 +63,4 @@ $(VENV)/.docs: requirements-docs.lock $(READY)
 	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes --requirement requirements-docs.lock
 	@touch $@
 
-.PHONY: compare test faults lint advisories docs lock
+.PHONY: compare test faults bench lint advisories docs lock

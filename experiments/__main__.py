@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "render tables, figures and page of comparisons again",
     "tune": "search the arguments of a model and its training",
     "models": "list the models",
+    "bench": "measure how fast it is here, beside its limits and what one would use instead",
 }
 
 

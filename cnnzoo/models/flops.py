@@ -17,7 +17,7 @@ _AT_EVERY_POSITION = (
 _TRANSPOSED = (_LAYERS.Conv1DTranspose, _LAYERS.Conv2DTranspose, _LAYERS.Conv3DTranspose)
 
 
-def count_flops(model: keras.Model) -> int:
+def count_flops(model: keras.Model, *, trainable_only: bool = False) -> int:
     """Counts the multiply-adds of convolutions and dense layers for one image.
 
     One multiplication with its addition counts as one, which is what papers call FLOPs (ResNet-50: 3.9 G,
@@ -27,6 +27,7 @@ def count_flops(model: keras.Model) -> int:
     Args:
         model: functional or sequential, built for a fixed image size, channels last; models nested in it
             count too.
+        trainable_only: count the layers that train.
 
     Raises:
         ValueError: the model has no fixed input size, or a layer is no such model but has layers in it.
@@ -35,8 +36,10 @@ def count_flops(model: keras.Model) -> int:
     for node in chain.from_iterable(_graph(model)._nodes_by_depth.values()):
         operation = node.operation
         if isinstance(operation, keras.Model):
-            total += count_flops(operation)
-        elif isinstance(operation, keras.layers.Layer):
+            total += count_flops(operation, trainable_only=trainable_only)
+        elif isinstance(operation, keras.layers.Layer) and (
+            operation.trainable_weights or not trainable_only
+        ):
             total += _layer_flops(operation, node.input_tensors, node.outputs)
     return total
 

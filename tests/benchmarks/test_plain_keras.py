@@ -1,66 +1,125 @@
-"""The recipe mobilenet_v2_160 against the same training written with plain Keras, on real images, in one run.
+"""cnnzoo beside plain Keras: the same networks, in turns; that it is faster is a slow test.
 
 `pytest -m slow tests/benchmarks/test_plain_keras.py -s` prints images/s of both and the ratio.
 """
 
-import statistics
 from dataclasses import replace
-from time import perf_counter
+from itertools import count
 
-import keras
+import numpy as np
 import pytest
 
-import cnnzoo
-from cnnzoo.training.config import Phase
-from experiments.recipes.published import RECIPES
+from cnnzoo.data.manifest import build_manifest
+from cnnzoo.models.transfer import set_trainable
+from cnnzoo.training.progress import Progress
+from experiments.benchmarks import side_by_side
+from experiments.benchmarks.clock import Lap, Timing
+from experiments.benchmarks.parts import inference, training
+from experiments.benchmarks.registry import Request
+from experiments.benchmarks.rivals import plain_keras
+from experiments.benchmarks.side_by_side import plain_epochs, train_in_turns, train_on_views, weights_of
+from experiments.recipes.published import RECIPES, USUAL
 
-IMAGES_PER_CLASS, ROUNDS, EPOCHS = 600, 3, 3
+DIFFERENT = [
+    (RECIPES[name], RECIPES[name].config.phases[number])
+    for name, number in (
+        ("three_conv", 0),
+        ("crack_net", 0),
+        ("mobilenet_v2_160_finetuned", 0),
+        ("mobilenet_v2_160_finetuned", 1),
+        ("resnet50_128", 1),
+    )
+]
+SIZE = 32  # pixels
 
 
-class _EpochSeconds(keras.callbacks.Callback):
-    def on_train_begin(self, logs=None):
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(perf_counter() - self.start)
+def small(recipe):
+    return replace(recipe, image_size=SIZE, batch_size=16)
 
 
-def plain_keras(weights):
-    """As tutorials write it: augmentation and a keras.applications backbone in the model."""
-    backbone = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(160, 160, 3))
-    backbone.load_weights(weights)
-    backbone.trainable = False
-    inputs = keras.Input((160, 160, 3))
-    x = keras.layers.RandomRotation(0.2)(keras.layers.RandomFlip("horizontal")(inputs))
-    x = backbone(keras.layers.Rescaling(1 / 127.5, offset=-1)(x), training=False)
-    x = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(x))
-    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
-    model.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+def parameters(weights):
+    return sum(int(np.prod(weight.shape)) for weight in weights)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "phase"),
+    DIFFERENT,
+    ids=lambda part: getattr(part, "name", str(getattr(part, "trainable", ""))),
+)
+def test_plain_keras_trains_the_same_parameters(recipe, phase):
+    recipe = small(recipe)
+    with weights_of(recipe, "") as weights:
+        ours = recipe.build_model(num_classes=2, weights_file=weights)
+    set_trainable(ours, phase.trainable)
+    plain = plain_keras.model(recipe, phase, num_classes=2)
+    assert plain.count_params() == ours.count_params()
+    assert parameters(plain.trainable_weights) == parameters(ours.trainable_weights)
+    assert type(plain.optimizer).__name__.lower() == phase.optimizer
+    assert float(plain.optimizer.learning_rate) == pytest.approx(phase.learning_rate)
+
+
+def test_rivals_have_their_turn_after_each_epoch(image_folder):
+    recipe = small(RECIPES["crack_net"])
+    manifest = build_manifest(image_folder, limit=16, progress=False)
+    seconds = count(1)
+    rival = lambda: Lap(float(next(seconds)), 0.0)  # noqa: E731
+    speeds = train_in_turns(recipe, recipe.config.phases[0], manifest, {"rival": rival}, weights="", rounds=3)
+    assert next(seconds) == 5
+    assert speeds.rivals["rival"].seconds * 32 == 3.0  # of 2, 3 and 4: the first warms up
+    assert speeds.ours.seconds > 0 and speeds.limit > 0 and speeds.once == 0
+
+
+def test_a_plain_epoch_trains(image_folder):
+    recipe = small(RECIPES["three_conv"])
+    epoch = plain_epochs(recipe, recipe.config.phases[0], image_folder, num_classes=2, weights="")
+    assert 0 < epoch().seconds < 60
+
+
+def test_inference_is_measured_beside_plain_keras():
+    request = Request("synthetic", 32, ("crack_net",), {}, None, rounds=1)
+    row = inference.measure_model(small(RECIPES["crack_net"]), request)
+    assert row.value > 0 and row.rival > 0 and row.limit > row.value / 10
+
+
+def test_phases_with_views_share_what_is_computed_once(image_folder):
+    recipe = small(RECIPES["mobilenet_v2_160_finetuned_fast"])
+    manifest = build_manifest(image_folder, limit=40, progress=False)
+    phases = recipe.config.phases
+    with weights_of(recipe, "") as weights:
+        head, tuned = train_on_views(recipe, phases, manifest, weights=weights, rounds=2)
+    assert head.ours.seconds > 0 and tuned.ours.seconds > 0
+    assert tuned.once == 0 and head.rivals == {}
+
+
+def test_frozen_layers_are_timed_by_their_pace_pass_by_pass(monkeypatch):
+    clock = iter([10.0, 11.0, 12.0, 50.0, 50.5])
+    monkeypatch.setattr(side_by_side.time, "perf_counter", lambda: next(clock))
+    frozen = side_by_side.Frozen()
+    for step in (100, 200, 300, 50, 100):
+        frozen.heard(Progress(0, 1, 0, 3, step, 400, frozen=True))
+    assert frozen.seconds == 400 / 100 + 400 / 100
+
+
+def test_a_training_is_reckoned_from_its_phases():
+    recipe = RECIPES["mobilenet_v2_160_finetuned"]
+    phases = recipe.config.phases
+    timing = Timing(0.01, 2.0, 0.0)
+    plain = {plain_keras.NAME: replace(timing, seconds=0.02)}
+    speeds = [side_by_side.Speeds(timing, plain, None, once) for once in (0.05, 0.0)]
+    ours, theirs = training._seconds(recipe, speeds)
+    epochs = sum(phase.epochs for phase in phases)
+    assert ours == pytest.approx(14_000 * (0.05 + 0.01 * epochs))
+    assert theirs == pytest.approx(14_000 * 0.02 * epochs)
 
 
 @pytest.mark.slow
-def test_the_recipe_is_faster_than_plain_keras(shared, tmp_path):
+@pytest.mark.parametrize("name", [name for name in USUAL if name != training.OWN])
+def test_a_recipe_is_faster_than_plain_keras(name, shared):
     weights = shared / "weights" / "mobilenet_v2_1.0_224_no_top_from_int8_ptq.weights.h5"
-    for name in ("Negative", "Positive"):
-        (tmp_path / name).mkdir()
-        for path in sorted((shared / "data" / "metu_half" / name).iterdir())[:IMAGES_PER_CLASS]:
-            (tmp_path / name / path.name).symlink_to(path)
-    # All images train on the plain side, 70 % on ours: images/s are compared.
-    tutorial = keras.utils.image_dataset_from_directory(tmp_path, image_size=(160, 160), verbose=False)
-    plain, clock = plain_keras(weights), _EpochSeconds()
-    data = cnnzoo.load_datasets(tmp_path, image_size=160, batch_size=32, progress=False)
-    ours = cnnzoo.create_model("mobilenet_v2", input_shape=(160, 160, 3), weights=weights)
-    config = RECIPES["mobilenet_v2_160"].config
-    config = replace(config, phases=(Phase(EPOCHS, learning_rate=1e-4, trainable="head"),))
-    rates = []
-    for _ in range(ROUNDS):
-        plain.fit(tutorial, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[clock])
-        slow = 2 * IMAGES_PER_CLASS / statistics.median(clock.seconds[1:])
-        fast = cnnzoo.fit(ours, data, config, progress=False).images_per_second
-        rates.append((slow, fast, fast / slow))
-        print(f"plain Keras {slow:.0f} images/s, cnnzoo {fast:.0f} images/s, ratio {fast / slow:.2f}")
-    assert statistics.median(ratio for _, _, ratio in rates) > 1.5
+    folder = shared / "data" / "metu_half"
+    request = Request(str(folder), 450, (name,), {"mobilenet_v2": str(weights)}, None)
+    session = training.Session(request, build_manifest(folder, limit=450, progress=False))
+    for phase, speeds in zip(USUAL[name].config.phases, session.speeds(USUAL[name]), strict=True):
+        ours, plain = 1 / speeds.ours.seconds, 1 / speeds.rivals[plain_keras.NAME].seconds
+        print(f"\n{name}, {phase.trainable}: plain Keras {plain:.0f} images/s, cnnzoo {ours:.0f}")
+        assert ours > plain

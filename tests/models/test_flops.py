@@ -42,6 +42,15 @@ def test_a_layer_that_is_called_twice_counts_twice():
     assert count_flops(keras.Model(images, layer(layer(images)))) == 2 * 64 * 9
 
 
+def test_layers_that_do_not_train_can_be_left_out():
+    images = keras.Input((8, 8, 3))
+    frozen, trained = keras.layers.Conv2D(4, 1), keras.layers.Conv2D(5, 1)
+    frozen.trainable = False
+    model = keras.Model(images, trained(frozen(images)))
+    assert count_flops(model, trainable_only=True) == 64 * 4 * 5
+    assert count_flops(model) == 64 * (3 * 4 + 4 * 5)
+
+
 # MobileNetV2: table 4 of the paper; VGG16, EfficientNet-B0, ResNet-50 with its stride in the first 1x1, and
 # MobileNetV3 small: as their papers or timm's tables have them.
 @pytest.mark.parametrize(
