@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import keras
@@ -34,6 +35,8 @@ class FitResult:
         best_epoch: index in `history` of the weights that the model has now.
         images_per_second: of the median epoch.
         trainable_params: trainable parameters in the last phase.
+        phase_start_seconds: from the beginning of each phase that trained here to the end of its second
+            batch: compiling, validating before training, tracing.
     """
 
     history: tuple[Epoch, ...]
@@ -44,6 +47,7 @@ class FitResult:
     best_epoch: int
     images_per_second: float
     trainable_params: int
+    phase_start_seconds: tuple[float, ...] = ()
 
 
 def loss_for(model: keras.Model) -> keras.losses.Loss:
@@ -100,11 +104,14 @@ def fit(
     state = saving.load() if saving else None
     if state:
         put_back(model.variables, state.variables)
-    position = state.position if state else None
+    position, starts = state.position if state else None, []
     with reporting(progress) as report:
         watch = Watch(data.train, config.phases, report, saving, model)
         for number in range(position.phase if position else 0, len(config.phases)):
+            start = perf_counter()
             recorder = _train_phase(watch, data, config, number, position, state, log_dir=log_dir)
+            if recorder.second_batch:
+                starts.append(recorder.second_batch - start)
             epochs = _tracing_apart(recorder.epochs)
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
             best_epoch = len(recorder.earlier) + recorder.best_epoch
@@ -119,6 +126,7 @@ def fit(
         best_epoch=best_epoch,
         images_per_second=len(data.train) / float(np.median([epoch.seconds for epoch in history])),
         trainable_params=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        phase_start_seconds=tuple(starts),
     )
 
 

@@ -74,7 +74,10 @@ class RunResult:
     `others` has accuracy, AUROC and so on for each other data set, `robustness` the test accuracy at five
     strengths of each corruption, and at none ("none"). `tracing_seconds`, of building TensorFlow's graph in
     the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it
-    and `val_loss_before`.
+    and `val_loss_before`. `start_seconds` are of importing TensorFlow; decoding goes on beside it.
+    `second_batch_seconds` is what a run takes from the start of its process to the end of its second training
+    batch, `phase_start_seconds` the same from the start of each phase that this process trained; earlier
+    versions lack both.
     """
 
     total_params: Count
@@ -104,6 +107,8 @@ class RunResult:
     ms_per_image_1: Amount
     ms_per_image_32: Amount
     tracing_seconds: Amount | None = None
+    second_batch_seconds: Amount | None = None
+    phase_start_seconds: list[Amount] = field(default_factory=list)
     val_loss_before: Amount | None = None
     auroc: Share | None = None
     average_precision: Share | None = None

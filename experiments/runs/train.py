@@ -7,14 +7,16 @@ import json
 import resource
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from cnnzoo.errors import Diverged, one_line
 from experiments.cli.process import exit_code
-from experiments.recipes.recipe import Recipe
 from experiments.runs import child
 from experiments.runs.environment import start_backend
 from experiments.runs.evidence import save_evidence
@@ -36,13 +38,21 @@ FEW_IMAGES_EPOCH = 1000  # images that pass in an epoch where there are fewer
 
 def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
     """Trains and tests one recipe and tells how far it is; a failure comes back as a record that says why."""
+    import cv2  # noqa: F401 - by one thread, before two of them want it
+
     started = datetime.now(UTC).isoformat(timespec="seconds")
     environment: dict[str, Any] = {}
     try:
         clock = time.perf_counter()
-        environment = start_backend()
         check_unchanged(spec.inputs)
-        result = _train_and_test(spec, start_seconds=time.perf_counter() - clock, tell=tell)
+        tell(child.stage("reading images"))
+        with ThreadPoolExecutor(1) as beside:
+            reading = beside.submit(_load_data, spec)
+            environment = start_backend()
+            start_seconds = time.perf_counter() - clock
+            data, groups = reading.result()
+        tell(child.data(len(data.train), data.storage, data.decode_seconds))
+        result = _train_and_test(spec, data, groups, start_seconds=start_seconds, tell=tell)
         files = facts_of(Path(spec.out), spec.files)
         return record_for(
             spec, status="ok", started=started, environment=environment, result=result, files=files
@@ -60,8 +70,11 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
         )
 
 
-def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datasets", dict[str, int]]:
-    """Returns the images of the split and the group of each by path."""
+def _load_data(spec: RunSpec) -> tuple["Datasets", dict[str, int]]:
+    """Returns the images of the split and the group of each by path.
+
+    In a thread, while Python imports TensorFlow, which one core does: decoding needs neither.
+    """
     from cnnzoo.data.manifest import Manifest
     from cnnzoo.data.pipeline import load_datasets
     from cnnzoo.data.splits import Split
@@ -70,6 +83,7 @@ def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datase
     sides = json.loads(Path(spec.split).read_text(encoding="utf-8"))
     groups = {image.path: group for image, group in zip(manifest.images, sides.pop("groups"), strict=True)}
     split = Split(**{side: tuple(indices) for side, indices in sides.items()})
+    recipe = spec.resolved_recipe()
     data = load_datasets(
         manifest,
         image_size=recipe.image_size,
@@ -77,21 +91,18 @@ def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datase
         split=split,
         progress=False,
     )
-    tell(child.data(len(data.train), data.storage, data.decode_seconds))
     return data, groups
 
 
-def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) -> RunResult:
+def _train_and_test(
+    spec: RunSpec, data: "Datasets", groups: dict[str, int], *, start_seconds: float, tell: child.Tell
+) -> RunResult:
     import keras
 
     import cnnzoo
-    from cnnzoo.evaluation.scores import evaluate
     from cnnzoo.training.checkpoint import Checkpoint, key_of
-    from experiments.runs import measure
 
     recipe, out = spec.resolved_recipe(), Path(spec.out)
-    tell(child.stage("reading images"))
-    data, groups = _load_data(spec, recipe, tell)
     data = _long_epochs(data, spec)
     tell(child.stage("building the model"))
     keras.utils.set_random_seed(spec.seed)
@@ -100,6 +111,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
     if position := Checkpoint(spec.checkpoint, key_of(model, data, config)).position():
         tell(child.note(f"goes on {position}"))
     tell(child.stage("training"))
+    before_fit = _seconds_since_start()
     fitted = cnnzoo.fit(
         model,
         data,
@@ -109,6 +121,10 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
         progress=lambda now: tell(child.progress(now)),
     )
     tell(child.stage("testing"))
+    # Here, not above: scikit-learn and SciPy, which score, take seconds to import.
+    from cnnzoo.evaluation.scores import evaluate
+    from experiments.runs import measure
+
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
     decision = measure.fit_decision(validation, data.class_names, spec.data.positive, spec.recall)
     saved = out / model_file(spec.run_name, spec.identity)
@@ -123,7 +139,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
         out / "predictions" / predictions_file(spec.run_name, spec.identity),
         data.test, test, data.class_names, [groups[path] for path in data.test.paths],
     )  # fmt: skip
-    trained = _training_part(model, fitted, data, validation)
+    trained = _training_part(model, fitted, data, validation, before_fit)
     result = RunResult(
         **trained,
         **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
@@ -147,9 +163,9 @@ def _long_epochs(data: "Datasets", spec: RunSpec) -> "Datasets":
 
 
 def _training_part(
-    model: "keras.Model", fitted: "FitResult", data: "Datasets", validation: "Scores"
+    model: "keras.Model", fitted: "FitResult", data: "Datasets", validation: "Scores", before_fit: float
 ) -> dict[str, Any]:
-    epochs = fitted.history
+    epochs, starts = fitted.history, fitted.phase_start_seconds
     return {
         "total_params": model.count_params(),
         "trainable_params": fitted.trainable_params,
@@ -160,6 +176,8 @@ def _training_part(
         "best_epoch": fitted.best_epoch,
         "train_seconds": fitted.seconds,
         "tracing_seconds": fitted.tracing_seconds,
+        "second_batch_seconds": before_fit + starts[0] if starts else None,
+        "phase_start_seconds": list(starts),
         "first_epoch_seconds": epochs[0].seconds,
         "seconds_per_epoch": len(data.train) / fitted.images_per_second,
         "images_per_second": fitted.images_per_second,
@@ -209,6 +227,11 @@ def _test_part(
         "ms_per_image_1": milliseconds_per_image(model, batch_size=1),
         "ms_per_image_32": milliseconds_per_image(model, batch_size=32),
     }
+
+
+def _seconds_since_start() -> float:
+    """Since this process was started, with the imports that came before this line."""
+    return time.time() - psutil.Process().create_time()
 
 
 def _usage() -> dict[str, Any]:
