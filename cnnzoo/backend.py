@@ -1,5 +1,6 @@
 """Keras as the models here need it: an installed backend, and its settings whatever a user's file says."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ from typing import Any
 from cnnzoo.errors import InputError, one_line, printable
 
 _PACKAGES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+_FOR_WRAPPERS = ("sklearn", "matplotlib", "pandas")
 _EPSILON = 1e-7  # Keras' own default, which results were measured with
 
 
@@ -43,6 +45,21 @@ def check_backend() -> None:
             f"{named}: {_PACKAGES[backend]} is not installed here; pip install {backend}, or set "
             "KERAS_BACKEND=tensorflow"
         )
+
+
+def import_keras() -> None:
+    """Imports Keras without what it imports for wrappers and galleries of its own, if it is installed.
+
+    For the processes of commands: that is a third of the seconds of importing Keras and TensorFlow. Who needs
+    the packages imports them later; Keras takes them to be missing in this process.
+    """
+    hidden = [name for name in _FOR_WRAPPERS if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None: there is no such module
+    try:
+        importlib.import_module("keras")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @cache

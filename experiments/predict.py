@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnzoo.backend import check_backend
+from cnnzoo.backend import check_backend, import_keras
 from cnnzoo.data.folders import look_below, no_data
 from cnnzoo.data.table import write_table
 from cnnzoo.errors import InputError, printable
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files, unread = _files(options.images)
     _check_outputs(options)
     with quiet_stderr():
+        import_keras()
         from cnnzoo.deploy.classifier import Prediction, load_model, predict
 
         classifier = load_model(options.model)

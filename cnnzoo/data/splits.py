@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from cnnzoo.data.class_names import SIDES
 from cnnzoo.data.manifest import Manifest
@@ -166,6 +165,8 @@ def _cut_groups(
                 f"class {name!r} has {found} different images or groups of them in {names[0]}; at least "
                 f"{folds} are needed to cut {names[1]} out of them: add images, or a folder for {names[1]}"
             )
+    from sklearn.model_selection import StratifiedGroupKFold  # takes seconds to import: where it is needed
+
     dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     kept, away = next(iter(dealer.split(here, labels[here], groups[here])))
     return here[kept], here[away]
@@ -183,6 +184,8 @@ def _check_classes(manifest: Manifest, labels: npt.NDArray, sides: Sequence[npt.
 
 
 def _cut_images(labels: npt.NDArray, fractions: tuple[float, float, float], seed: int) -> Split:
+    from sklearn.model_selection import train_test_split
+
     def cut(items: npt.NDArray, share: float) -> tuple[npt.NDArray, npt.NDArray]:
         kept, away = train_test_split(items, test_size=share, stratify=labels[items], random_state=seed)
         return kept, away
@@ -199,6 +202,8 @@ def _deal_groups(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> Split:
+    from sklearn.model_selection import StratifiedGroupKFold
+
     folds = _folds(fractions)
     dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     parts = [part for _, part in dealer.split(labels, labels, groups)]

@@ -1,13 +1,13 @@
-"""What a probability is worth: temperature, calibration error, operating point, verdict, abstention."""
+"""What a probability is worth: temperature, calibration error, operating point, verdict, abstention.
+
+SciPy and scikit-learn take seconds to import: not before a function needs them, as asking a model does not.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
-from sklearn.metrics import precision_recall_curve
 
 BINS = 15
 _TINY = 1e-7  # float32 probabilities reach 0
@@ -33,6 +33,9 @@ def fit_temperature(labels: npt.NDArray, probabilities: npt.NDArray) -> float:
 
     Without a mistake every lower temperature is better, which says nothing: it is 1 then.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     if (probabilities.argmax(axis=1) == labels).all():
         return 1.0
     logits = _logits(probabilities)
@@ -46,6 +49,8 @@ def fit_temperature(labels: npt.NDArray, probabilities: npt.NDArray) -> float:
 
 def with_temperature(probabilities: npt.NDArray, temperature: float) -> npt.NDArray[np.float64]:
     """Returns (n, classes) probabilities with their logits divided by `temperature`."""
+    from scipy.special import softmax
+
     return np.asarray(softmax(_logits(probabilities) / temperature, axis=1))
 
 
@@ -88,6 +93,8 @@ def threshold_for_recall(positive: npt.NDArray, scores: npt.NDArray, recall: flo
         scores: (n,) probability of the positive class.
         recall: wanted share, above 0 and at most 1.
     """
+    from sklearn.metrics import precision_recall_curve
+
     _, recalls, thresholds = precision_recall_curve(positive, scores, drop_intermediate=False)
     return float(thresholds[recalls[:-1] >= recall - 1e-12].max())
 

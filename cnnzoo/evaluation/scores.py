@@ -6,14 +6,6 @@ from time import perf_counter
 import keras
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    confusion_matrix,
-    log_loss,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
 
 from cnnzoo.backend import trace_prediction
 from cnnzoo.data.pipeline import ImageSet
@@ -91,6 +83,9 @@ def score(
     labels: npt.NDArray[np.int32], probabilities: npt.NDArray[np.float32], *, seconds: float = 0.0
 ) -> Scores:
     """Scores (n, classes) `probabilities` against (n,) `labels`."""
+    # Behind what asks a model for its classes alone: scikit-learn takes seconds to import.
+    from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support
+
     classes = np.arange(probabilities.shape[1])
     predicted = probabilities.argmax(axis=1)
     precision, recall, f1, _ = precision_recall_fscore_support(
@@ -119,6 +114,8 @@ def auroc(labels: npt.NDArray, probabilities: npt.NDArray) -> float:
 
     NaN where a class is missing among `labels`.
     """
+    from sklearn.metrics import roc_auc_score
+
     classes = np.arange(probabilities.shape[1])
     if set(np.unique(labels)) != set(classes):
         return float("nan")
@@ -129,6 +126,8 @@ def auroc(labels: npt.NDArray, probabilities: npt.NDArray) -> float:
 
 def average_precision(labels: npt.NDArray, probabilities: npt.NDArray, positive: int) -> float:
     """Returns the average precision of class `positive` against the rest; NaN where it is missing."""
+    from sklearn.metrics import average_precision_score
+
     wanted = labels == positive
     return (
         float(average_precision_score(wanted, probabilities[:, positive])) if wanted.any() else float("nan")

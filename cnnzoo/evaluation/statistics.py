@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, permutation_test
 
 Groups = Sequence[Any] | npt.NDArray
 
@@ -17,6 +16,8 @@ FEW_GROUPS = 5
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Returns Wilson's 95 % interval (1927) of a share, for independent trials."""
+    from scipy.stats import binomtest  # takes a second to import: where it is needed
+
     interval = binomtest(successes, trials).proportion_ci(confidence_level=LEVEL, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -84,6 +85,8 @@ def paired_p_value(first: npt.NDArray, second: npt.NDArray, groups: Groups, *, s
         seed: of the permutations, where they are too many to list.
     """
     difference = first.mean(axis=0) - second.mean(axis=0)
+    from scipy.stats import binomtest, permutation_test
+
     discordant = np.flatnonzero(difference)
     if not len(discordant):
         return 1.0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import keras
@@ -34,6 +35,8 @@ class FitResult:
         best_epoch: index in `history` of the weights that the model has now.
         images_per_second: of the median epoch; with `views`, of the training as a whole.
         trainable_params: trainable parameters in the last phase.
+        phase_start_seconds: from the beginning of each phase that trained here to the end of its second
+            batch: compiling, validating before training, tracing.
     """
 
     history: tuple[Epoch, ...]
@@ -45,6 +48,7 @@ class FitResult:
     images_per_second: float
     trainable_params: int
     frozen_seconds: float = 0.0
+    phase_start_seconds: tuple[float, ...] = ()
 
 
 def loss_for(model: keras.Model) -> keras.losses.Loss:
@@ -101,13 +105,16 @@ def fit(
     state = saving.load() if saving else None
     if state:
         put_back(model.variables, state.variables)
-    position = state.position if state else None
+    position, starts = state.position if state else None, []
     with reporting(progress) as report:
         watch = Watch(data.train, config.phases, report, saving, model)
         part = Part(watch, data, config)
         for number in range(position.phase if position else 0, len(config.phases)):
+            start = perf_counter()
             part.prepare(number, len(position.earlier) if position else 0)
             recorder = _train_phase(part, position, state, log_dir=log_dir)
+            if recorder.second_batch:
+                starts.append(recorder.second_batch - start)
             epochs = _tracing_apart(recorder.epochs)
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
             best_epoch = len(recorder.earlier) + recorder.best_epoch
@@ -125,6 +132,7 @@ def fit(
         images_per_second=len(data.train) / (seconds / len(history) if part.frozen_seconds else median),
         trainable_params=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         frozen_seconds=part.frozen_seconds,
+        phase_start_seconds=tuple(starts),
     )
 
 

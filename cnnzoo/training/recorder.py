@@ -54,6 +54,8 @@ class Recorder(keras.callbacks.Callback):
         self.best = saved.best if saved else None
         self.first_batch = 0.0  # seconds of the first one here, where its epoch has others
         self.begun = False
+        self.second_batch = 0.0  # when the second batch here had ended; the first, where there is no other
+        self.all_batches = 0  # in this process
         self.batches = 0  # of this epoch, in this process
 
     @property
@@ -76,6 +78,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         self.batches += 1
+        self.all_batches += 1
         if self.metrics:
             # Keras makes these variables in the first batch: what they sum up comes to that one's values.
             own = values_of(self.model.metrics_variables)
@@ -91,6 +94,8 @@ class Recorder(keras.callbacks.Callback):
         # within the epoch nobody waits but for a report.
         loss = float(logs["loss"]) if last or due or traces or saves else None
         self.seconds = perf_counter() - self.start
+        if self.all_batches <= 2:
+            self.second_batch = perf_counter()
         if traces:
             self.first_batch = self.seconds
         if loss is not None and not math.isfinite(loss):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cnnzoo
-from cnnzoo.backend import check_backend, use_own_settings
+from cnnzoo.backend import check_backend, import_keras, use_own_settings
 from cnnzoo.limits import total_memory
 from experiments.cli.process import quiet_stderr
 
@@ -72,6 +72,7 @@ def start_backend() -> dict[str, Any]:
     """Imports what the run computes with, set as the models need it, and returns the environment."""
     check_backend()
     with quiet_stderr():
+        import_keras()
         import keras
         import tensorflow as tf
 

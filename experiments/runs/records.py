@@ -76,6 +76,9 @@ class RunResult:
     strengths of each corruption, and at none ("none"). `tracing_seconds`, of building TensorFlow's graph in
     the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it
     and `val_loss_before`. `frozen_seconds`, of computing frozen layers once, are part of `train_seconds`.
+    `start_seconds` are of importing TensorFlow; decoding goes on beside it. `second_batch_seconds` is what a
+    run takes from the start of its process to the end of its second training batch, `phase_start_seconds` the
+    same from the start of each phase that this process trained; earlier versions lack both.
     """
 
     total_params: Count
@@ -105,6 +108,8 @@ class RunResult:
     ms_per_image_1: Amount
     ms_per_image_32: Amount
     tracing_seconds: Amount | None = None
+    second_batch_seconds: Amount | None = None
+    phase_start_seconds: list[Amount] = field(default_factory=list)
     val_loss_before: Amount | None = None
     frozen_seconds: Amount = 0.0
     auroc: Share | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnzoo.backend import import_keras
 from cnnzoo.errors import InputError
 from cnnzoo.files import sha256_of
 from experiments.cli.apart import apart
@@ -70,7 +71,7 @@ def _fetch_all(recipes: Sequence[Recipe]) -> tuple[dict[str, Path], dict[str, In
 
 def _fetch(recipe: Recipe) -> Path:
     with quiet_stderr():
-        import keras  # noqa: F401
+        import_keras()
 
         from cnnzoo.models.catalogue import download_published
     shape = (recipe.image_size, recipe.image_size, 3)

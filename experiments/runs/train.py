@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,6 @@ import psutil
 from cnnzoo.errors import Diverged, one_line
 from cnnzoo.limits import share_memory
 from experiments.cli.process import exit_code
-from experiments.recipes.recipe import Recipe
 from experiments.runs import child
 from experiments.runs.environment import start_backend
 from experiments.runs.evidence import save_evidence
@@ -40,15 +40,22 @@ FEW_IMAGES_EPOCH = 1000  # images that pass in an epoch where there are fewer
 
 def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
     """Trains and tests one recipe and tells how far it is; a failure comes back as a record that says why."""
+    import cv2  # noqa: F401 - by one thread, before two of them want it
+
     started = datetime.now(UTC).isoformat(timespec="seconds")
     environment: dict[str, Any] = {}
     try:
         clock = time.perf_counter()
         _share_machine(spec.at_once)
-        environment = start_backend()
         check_unchanged(spec.inputs)
-        start_seconds = time.perf_counter() - clock
-        trained = _train(spec, tell)
+        tell(child.stage("reading images"))
+        with ThreadPoolExecutor(1) as beside:
+            reading = beside.submit(_load_data, spec)
+            environment = start_backend()
+            start_seconds = time.perf_counter() - clock
+            data, groups = reading.result()
+        tell(child.data(len(data.train), data.storage, data.decode_seconds))
+        trained = _train(spec, data, groups, tell)
         if spec.round and not spec.round.last:
             history = trained.fitted.history
             return record_for(
@@ -72,8 +79,11 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
         )
 
 
-def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datasets", dict[str, int]]:
-    """Returns the images of the split and the group of each by path."""
+def _load_data(spec: RunSpec) -> tuple["Datasets", dict[str, int]]:
+    """Returns the images of the split and the group of each by path.
+
+    In a thread, while Python imports TensorFlow, which one core does: decoding needs neither.
+    """
     from cnnzoo.data.manifest import Manifest
     from cnnzoo.data.pipeline import load_datasets
     from cnnzoo.data.splits import Split
@@ -82,6 +92,7 @@ def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datase
     sides = json.loads(Path(spec.split).read_text(encoding="utf-8"))
     groups = {image.path: group for image, group in zip(manifest.images, sides.pop("groups"), strict=True)}
     split = Split(**{side: tuple(indices) for side, indices in sides.items()})
+    recipe = spec.resolved_recipe()
     data = load_datasets(
         manifest,
         image_size=recipe.image_size,
@@ -89,7 +100,6 @@ def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datase
         split=split,
         progress=False,
     )
-    tell(child.data(len(data.train), data.storage, data.decode_seconds))
     return data, groups
 
 
@@ -107,23 +117,25 @@ def _share_machine(runs: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
-    """A model with its images, the group of each by path, and what its training gave."""
+    """A model with its images, the group of each by path, and what its training gave.
+
+    `before_fit` is the seconds from the start of the process to that of the training.
+    """
 
     model: "keras.Model"
     data: "Datasets"
     groups: dict[str, int]
     fitted: "FitResult"
+    before_fit: float
 
 
-def _train(spec: RunSpec, tell: child.Tell) -> _Trained:
+def _train(spec: RunSpec, data: "Datasets", groups: dict[str, int], tell: child.Tell) -> _Trained:
     import keras
 
     import cnnzoo
     from cnnzoo.training.checkpoint import Checkpoint, key_of
 
     recipe = spec.resolved_recipe()
-    tell(child.stage("reading images"))
-    data, groups = _load_data(spec, recipe, tell)
     data = _long_epochs(data, spec)
     tell(child.stage("building the model"))
     keras.utils.set_random_seed(spec.seed)
@@ -132,6 +144,7 @@ def _train(spec: RunSpec, tell: child.Tell) -> _Trained:
     if position := Checkpoint(spec.checkpoint, key_of(model, data, config)).position():
         tell(child.note(f"goes on {position}"))
     tell(child.stage("training"))
+    before_fit = _seconds_since_start()
     fitted = cnnzoo.fit(
         model,
         data,
@@ -140,16 +153,18 @@ def _train(spec: RunSpec, tell: child.Tell) -> _Trained:
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )
-    return _Trained(model, data, groups, fitted)
+    return _Trained(model, data, groups, fitted, before_fit)
 
 
 def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child.Tell) -> RunResult:
     import cnnzoo
-    from cnnzoo.evaluation.scores import evaluate
-    from experiments.runs import measure
 
     model, data, out = trained.model, trained.data, Path(spec.out)
     tell(child.stage("testing"))
+    # Here, not above: scikit-learn and SciPy, which score, take seconds to import.
+    from cnnzoo.evaluation.scores import evaluate
+    from experiments.runs import measure
+
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
     decision = measure.fit_decision(validation, data.class_names, spec.data.positive, spec.recall)
     saved = out / model_file(spec.run_name, spec.identity)
@@ -165,7 +180,7 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
         data.test, test, data.class_names, [trained.groups[path] for path in data.test.paths],
     )  # fmt: skip
     result = RunResult(
-        **_training_part(model, trained.fitted, data, validation),
+        **_training_part(trained, validation),
         **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
         start_seconds=start_seconds,
         model_bytes=saved.stat().st_size,
@@ -186,12 +201,11 @@ def _long_epochs(data: "Datasets", spec: RunSpec) -> "Datasets":
     return replace(data, train=data.train.repeated(times)) if times > 1 else data
 
 
-def _training_part(
-    model: "keras.Model", fitted: "FitResult", data: "Datasets", validation: "Scores"
-) -> dict[str, Any]:
-    epochs = fitted.history
+def _training_part(trained: _Trained, validation: "Scores") -> dict[str, Any]:
+    fitted, data = trained.fitted, trained.data
+    epochs, starts = fitted.history, fitted.phase_start_seconds
     return {
-        "total_params": model.count_params(),
+        "total_params": trained.model.count_params(),
         "trainable_params": fitted.trainable_params,
         "val_accuracy_before": fitted.val_accuracy_before,
         "val_loss_before": fitted.val_loss_before,
@@ -201,6 +215,8 @@ def _training_part(
         "train_seconds": fitted.seconds,
         "tracing_seconds": fitted.tracing_seconds,
         "frozen_seconds": fitted.frozen_seconds,
+        "second_batch_seconds": trained.before_fit + starts[0] if starts else None,
+        "phase_start_seconds": list(starts),
         "first_epoch_seconds": epochs[0].seconds,
         "seconds_per_epoch": len(data.train) / fitted.images_per_second,
         "images_per_second": fitted.images_per_second,
@@ -250,6 +266,11 @@ def _test_part(
         "ms_per_image_1": milliseconds_per_image(model, batch_size=1),
         "ms_per_image_32": milliseconds_per_image(model, batch_size=32),
     }
+
+
+def _seconds_since_start() -> float:
+    """Since this process was started, with the imports that came before this line."""
+    return time.time() - psutil.Process().create_time()
 
 
 def _usage() -> dict[str, Any]:
