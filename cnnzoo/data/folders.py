@@ -1,6 +1,7 @@
 """What of a folder is its owner's: all below it but litter, our own output and links to folders."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,39 +83,42 @@ def look_into(folder: Path, *, follow: bool = False) -> Listing:
     bad: list[tuple[Path, str]] = []
     passed_over: list[tuple[Path, str]] = []
     try:
-        names = sorted(os.listdir(folder))
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         return Listing((), (), ((folder, error.strerror or "can't be opened"),), ())
-    for name in names:
-        path = folder / name
+    for entry in entries:
+        name, path = entry.name, folder / entry.name
+        # The list says what an entry is, so that no file is asked; of a link the file system has to be asked.
+        here = path if entry.is_symlink() else entry
         if name.startswith(".") and name.endswith(_IN_THE_CLOUD):
             bad.append((path, "not on this machine but in iCloud; download it first"))
         elif is_litter(name):
             continue
-        elif path.is_symlink() and not path.exists():
-            bad.append((path, "a link that leads nowhere"))
-        elif path.is_file():
+        elif here.is_file():
             files.append(path)
-        elif not path.is_dir():
-            bad.append((path, "no regular file"))  # reading a pipe would wait for ever
+        elif not here.is_dir():
+            gone = here is path and not path.exists()
+            # Reading a pipe would wait for ever.
+            bad.append((path, "a link that leads nowhere" if gone else "no regular file"))
         elif reason := no_data(path):
             passed_over.append((path, reason))
-        elif path.is_symlink() and not follow:
+        elif here is path and not follow:
             bad.append((path, "a link to a folder; not followed"))
         else:
             folders.append(path)
     return Listing(tuple(folders), tuple(files), tuple(bad), tuple(passed_over))
 
 
-def look_below(folder: Path) -> Listing:
-    """Lists all files below a folder, sorted by path."""
+def look_below(folder: Path, look: Callable[[Path], Listing] = look_into) -> Listing:
+    """Lists all files below a folder, sorted by path; `look` lists what lies right in one."""
     waiting = [folder]
     files: list[Path] = []
     bad: list[tuple[Path, str]] = []
     passed_over: list[tuple[Path, str]] = []
     folders: list[Path] = []
     while waiting:
-        here = look_into(waiting.pop())
+        here = look(waiting.pop())
         waiting += here.folders
         folders += here.folders
         files += here.files

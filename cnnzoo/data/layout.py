@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from cnnzoo.data.class_names import SIDES, positive_class, side_of
@@ -30,6 +31,10 @@ CSV_COLUMNS = {
     "group": ("", "groups", "group_id", "photograph", "photo"),
 }
 _IN_A_CSV = "or list the images in a CSV file with the columns path,class"
+
+
+# Each folder is looked into several times while a layout is read; afterwards files may come and go.
+_look_into = lru_cache(maxsize=None)(look_into)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,13 @@ def read_layout(source: Path) -> Layout:
         InputError: no such folder or file, fewer than two classes, an empty one, or a layout that could be
             read in more than one way; the message says what was seen and how to give it.
     """
+    try:
+        return _read_layout(source)
+    finally:
+        _look_into.cache_clear()
+
+
+def _read_layout(source: Path) -> Layout:
     if not source.exists():
         raise InputError(f"{printable(source)}: no such folder")
     if source.is_file():
@@ -79,7 +91,7 @@ def read_layout(source: Path) -> Layout:
         return _from_csv(source)
     if reason := no_data(source):
         raise InputError(f"{printable(source)}: {reason}, not images; give the folder of images")
-    top = look_into(source, follow=True)
+    top = _look_into(source, follow=True)
     if not top.folders and top.bad and top.bad[0][0] == source:
         raise InputError(f"{printable(source)}: {top.bad[0][1]}")
     _refuse_segmentation(source, top.folders)
@@ -121,7 +133,7 @@ def _by_side(root: Path, top: Listing) -> Layout | None:
             f"{printable(root)}: {_listed([f.name for f in twice])} both name the same side of a split; "
             "leave one of them"
         )
-    inside = {side: look_into(folders[0], follow=True) for side, folders in sides.items()}
+    inside = {side: _look_into(folders[0], follow=True) for side, folders in sides.items()}
     if not any(listing.folders for listing in inside.values()):
         if len(sides) < 2:
             return None
@@ -158,7 +170,7 @@ def _of_sides(root: Path, sides: dict[str, list[Path]], inside: dict[str, Listin
 
 def _by_class_and_side(root: Path, top: Listing) -> Layout | None:
     """Classes with sides in each, as in crack/train; None where they hold something else."""
-    inside = {folder: look_into(folder) for folder in top.folders}
+    inside = {folder: _look_into(folder) for folder in top.folders}
     sides = {folder: [side_of(below.name) for below in listing.folders] for folder, listing in inside.items()}
     if not any(any(each) for each in sides.values()):
         return None
@@ -193,7 +205,7 @@ def _layout(root: Path, folders: dict[tuple[str, str], list[Path]]) -> Layout:
     passed_over: list[tuple[Path, str]] = []
     for (side, name), places in folders.items():
         for place in places:
-            below = look_below(place)
+            below = look_below(place, _look_into)
             if not below.files and not below.bad:
                 raise InputError(f"{printable(place)}: an empty class folder; add images or remove it")
             members += [Member(path, names.index(name), side) for path in below.files]
@@ -229,20 +241,22 @@ def _refuse_nested(root: Path, tops: Sequence[Path]) -> None:
 
 def _descended(folder: Path) -> Listing:
     """What lies in a folder, or in the only one in it."""
-    listing = look_into(folder)
+    listing = _look_into(folder)
     while len(listing.folders) == 1 and not any(map(is_picture, listing.files)):
-        listing = look_into(listing.folders[0])
+        listing = _look_into(listing.folders[0])
     return listing
 
 
 def _mostly_here(listing: Listing) -> bool:
     """Whether most images lie right here, and not in the folders in it."""
     here = sum(map(is_picture, listing.files))
-    return here > sum(is_picture(path) for folder in listing.folders for path in look_below(folder).files)
+    return here > sum(
+        is_picture(path) for folder in listing.folders for path in look_below(folder, _look_into).files
+    )
 
 
 def _holds_folders_alone(folder: Path) -> bool:
-    listing = look_into(folder)
+    listing = _look_into(folder)
     return len(listing.folders) > 1 and not any(map(is_picture, listing.files))
 
 
@@ -259,7 +273,7 @@ def _refuse_segmentation(root: Path, folders: Sequence[Path]) -> None:
 
 
 def _too_few(listing: Listing) -> str:
-    below = [folder for top in listing.folders for folder in look_into(top).folders]
+    below = [folder for top in listing.folders for folder in _look_into(top).folders]
     if len(listing.folders) == 1 and len(below) > 1:
         (only,) = listing.folders
         return (

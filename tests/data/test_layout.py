@@ -9,6 +9,7 @@ from PIL import Image
 
 from cnnzoo.data.audit.groups_csv import read_groups
 from cnnzoo.data.folders import look_below, mark_as_output
+from cnnzoo.data.layout import read_layout
 from cnnzoo.data.manifest import Manifest, build_manifest
 from cnnzoo.data.splits import split_manifest
 from cnnzoo.data.table import write_table
@@ -222,14 +223,14 @@ def test_links_and_what_is_in_the_cloud_are_named(tmp_path):
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     fill(tmp_path / "crack"), fill(tmp_path / "sound")
     closed = fill(tmp_path / "crack" / "closed")
-    listdir = os.listdir
+    scandir = os.scandir
 
     def refuse(path):
         if os.fspath(path) == os.fspath(closed):
             raise PermissionError(13, "Permission denied", str(path))
-        return listdir(path)
+        return scandir(path)
 
-    monkeypatch.setattr(os, "listdir", refuse)  # root may read everything
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
     (bad,) = build_manifest(tmp_path, skip_bad=True, progress=False).bad
     assert (bad.path, bad.reason) == ("crack/closed", "Permission denied")
 
@@ -330,3 +331,20 @@ def test_the_fingerprint_knows_the_given_split(tmp_path):
         prints.add(build_manifest(file, progress=False).fingerprint)
     assert len(prints) == 3
     assert json.dumps(sorted(prints))
+
+
+def test_each_folder_is_listed_once_and_what_comes_later_is_seen(tmp_path, monkeypatch):
+    for name in ("crack", "sound"):
+        fill(tmp_path / name)
+    listed = []
+    scandir = os.scandir
+
+    def counted(path):
+        listed.append(os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    before = len(read_layout(tmp_path).members)
+    assert sorted(listed) == [str(tmp_path), str(tmp_path / "crack"), str(tmp_path / "sound")]
+    (tmp_path / "sound" / "later.jpg").touch()
+    assert len(read_layout(tmp_path).members) == before + 1

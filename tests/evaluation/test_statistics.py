@@ -5,6 +5,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from cnnzoo.evaluation import statistics
 from cnnzoo.evaluation.statistics import (
     accuracy_interval,
     bootstrap_interval,
@@ -126,3 +127,14 @@ def test_one_mistake_hardly_narrows_the_interval_of_none():
     without = accuracy_interval(right, groups)
     right[0, 0] = 0
     assert accuracy_interval(right, groups)[0] == pytest.approx(without[0], abs=0.06)
+
+
+def test_permutations_of_many_groups_are_made_in_parts_that_fit_into_memory(monkeypatch):
+    rng = np.random.default_rng(0)
+    first, second = (rng.random((2, 400)) < 0.8, rng.random((2, 400)) < 0.77)
+    groups = np.arange(400) // 2
+    whole = paired_p_value(first.astype(float), second.astype(float), groups)
+    monkeypatch.setattr(statistics, "MOST_SIGNS", 10_000)
+    parts = paired_p_value(first.astype(float), second.astype(float), groups)
+    assert 0.01 < whole < 0.99
+    assert parts == pytest.approx(whole, abs=0.02)

@@ -11,10 +11,28 @@ LIST_LENGTH = 100  # windows in a list of the inverted file, on average
 MOST_LISTS = 8192
 SAMPLES_PER_LIST = 32  # windows that the lists' centres are found from
 PROBES = 3  # lists looked through
+_ADDED = 100_000  # windows at a time
 
 
-def empty_index(spectra: npt.NDArray) -> Any:
-    """Returns an empty inverted file whose lists are found through a graph, in time that hardly grows."""
+def use_one_thread() -> None:
+    """Has FAISS search in the calling thread alone, for programs that run several searches side by side.
+
+    Its own threads wait for each other many times in a search, and beside other programs more than they
+    work.
+    """
+    faiss.omp_set_num_threads(1)
+
+
+def filled_index(spectra: npt.NDArray) -> Any:
+    """Returns an inverted file of all windows."""
+    index = _empty_index(spectra)
+    for start in range(0, len(spectra), _ADDED):
+        index.add(spectra[start : start + _ADDED].astype(np.float32))
+    return index
+
+
+def _empty_index(spectra: npt.NDArray) -> Any:
+    """An inverted file whose lists are found through a graph, in time that hardly grows."""
     dims = spectra.shape[1]
     lists = int(np.clip(len(spectra) // LIST_LENGTH, 1, MOST_LISTS))
     sample = np.random.default_rng(0).permutation(len(spectra))[: SAMPLES_PER_LIST * lists]

@@ -7,9 +7,10 @@ windows says how one image would have to lie on the other, and there their fine 
 normalised cross-correlation: concrete looks alike everywhere, its grain does not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ import numpy.typing as npt
 
 from cnnzoo.bars import track
 from cnnzoo.data.audit.chance import raise_needed
-from cnnzoo.data.audit.inverted_file import empty_index, nearest
+from cnnzoo.data.audit.inverted_file import filled_index, nearest, use_one_thread
+from cnnzoo.data.audit.overlap import overlap_correlations
 from cnnzoo.limits import usable_cores
 
 SIDE = 96  # pixels of the thumbnails that everything here works on
@@ -31,10 +33,9 @@ MIN_ALIKE = 0.97  # cosine between two windows
 MIN_TWIN = 0.6  # correlation of the fine textures: of concrete, unlike pairs stay under 0.55, twins over 0.64
 MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirrored copy is found
 NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
-MIN_OVERLAP = 0.3  # share of the image
 ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
 PLACES_PER_PAIR = 2
-SEARCH_RADIUS = 2  # pixels around the place that the windows name
+_LOOKED_UP = 25_000  # windows at a time
 _BAND_SCALE = 40  # the fine texture is kept in int8, in steps of 1/40 of its local deviation
 _OFFSETS = np.arange(-WINDOW, WINDOW + 1, STEP)
 
@@ -118,7 +119,7 @@ class TwinIndex:
             return Found()
         chunks = [places[i : i + 2000] for i in range(0, len(places), 2000)]
         with ThreadPoolExecutor(usable_cores()) as pool:
-            compared = pool.map(self._compare, chunks)
+            compared = pool.map(partial(overlap_correlations, self._bands), chunks)
             scores = [*track(compared, len(chunks), "comparing textures", unit="batches", progress=progress)]
         score = np.clip(np.concatenate(scores), -NOT_IDENTICAL, NOT_IDENTICAL)
         least = self._least(places)
@@ -151,37 +152,28 @@ class TwinIndex:
         points = np.concatenate([points for _, points, _ in self._windows])
         spectra = np.concatenate([spectra for *_, spectra in self._windows])
         first = 0 if queries is None else int(np.searchsorted(owners, queries.start))
-        found = []
-        for turn, near, alike, start in _searches(spectra, first, progress=progress):
+        index = filled_index(spectra)
+
+        def look_up(job: tuple[int, int]) -> npt.NDArray:
+            turn, start = job
+            alike, near = nearest(index, _turned_spectra(spectra[start : start + _LOOKED_UP], turn))
             query, rank = np.nonzero((alike > MIN_ALIKE) & (near >= 0))
-            other = near[query, rank]
-            here = query + start
+            here, other = query + start, near[query, rank]
             keep = owners[here] != owners[other]
             here, other = here[keep], other[keep]
             shift = points[other] - _turned_points(points[here], turn)
             part = np.empty(len(here), _PLACE)
             part["first"], part["second"], part["turn"] = owners[here], owners[other], turn
             part["x"], part["y"], part["alike"] = shift[:, 0], shift[:, 1], alike[query, rank][keep]
-            found.append(_one_way(part))
+            return _one_way(part)
+
+        # A turn by three quarters is left out where all are looked up: a pair is found from its other side.
+        turns = (0, 1, 2, 3, 4, 5, 6, 7) if first else (0, 1, 2, 4, 5, 6, 7)
+        jobs = [(turn, start) for turn in turns for start in range(first, len(spectra), _LOOKED_UP)]
+        with ThreadPoolExecutor(usable_cores(), initializer=use_one_thread) as pool:
+            done = pool.map(look_up, jobs)
+            found = [*track(done, len(jobs), "looking for twins", unit="batches", progress=progress)]
         return _likeliest(np.concatenate(found))
-
-    def _compare(self, places: npt.NDArray) -> npt.NDArray[np.float64]:
-        return np.array([self._texture_correlation(place) for place in places])
-
-    def _texture_correlation(self, place: npt.NDArray) -> float:
-        first = _turned(self._bands[place["first"]], int(place["turn"]))
-        second = self._bands[place["second"]]
-        x, y, r = int(place["x"]), int(place["y"]), SEARCH_RADIUS
-        left, right = max(0, x) + r, min(SIDE, SIDE + x) - r
-        top, bottom = max(0, y) + r, min(SIDE, SIDE + y) - r
-        if right <= left or bottom <= top or (right - left) * (bottom - top) < MIN_OVERLAP * SIDE * SIDE:
-            return 0.0
-        part = first[top - y : bottom - y, left - x : right - x].astype(np.float32)
-        if not part.any():
-            return 0.0
-        around = second[top - r : bottom + r, left - r : right + r].astype(np.float32)
-        correlation = cv2.matchTemplate(around, part, cv2.TM_CCOEFF_NORMED)
-        return float(np.nan_to_num(correlation, posinf=0).max())
 
 
 _PLACE = np.dtype(
@@ -239,13 +231,8 @@ def _spectra(image: npt.NDArray[np.float32], points: npt.NDArray[np.int8]) -> np
     return (spectra / np.maximum(np.linalg.norm(spectra, axis=1, keepdims=True), 1e-6)).astype(np.float16)
 
 
-def _turned(image: npt.NDArray, turn: int) -> npt.NDArray:
-    image = np.rot90(image, turn % 4)
-    return image[:, ::-1] if turn >= 4 else image
-
-
 def _turned_points(points: npt.NDArray, turn: int) -> npt.NDArray[np.int16]:
-    """Where (x, y) comes to lie when its image is `_turned`."""
+    """Where (x, y) comes to lie when its image is `turned_image`."""
     x, y = points[:, 0].astype(np.int16), points[:, 1].astype(np.int16)
     for _ in range(turn % 4):
         x, y = y, np.int16(SIDE - 1) - x
@@ -253,7 +240,7 @@ def _turned_points(points: npt.NDArray, turn: int) -> npt.NDArray[np.int16]:
 
 
 def _turned_spectra(spectra: npt.NDArray, turn: int) -> npt.NDArray[np.float32]:
-    """The spectra of the windows `_turned`: a mirror changes signs, a quarter turn swaps axes as well."""
+    """The spectra of the windows turned: a mirror changes signs, a quarter turn swaps axes as well."""
     frequencies = _frequencies()
     u, v = np.array(frequencies).T
     swapped = np.array([frequencies.index((b, a)) for a, b in frequencies])
@@ -261,24 +248,6 @@ def _turned_spectra(spectra: npt.NDArray, turn: int) -> npt.NDArray[np.float32]:
     for _ in range(turn % 4):
         spectra = spectra[:, swapped] * (-1.0) ** v
     return np.asarray(spectra * (-1.0) ** u if turn >= 4 else spectra, np.float32)
-
-
-def _searches(
-    spectra: npt.NDArray, first: int, *, progress: bool
-) -> Iterator[tuple[int, npt.NDArray, npt.NDArray[np.float32], int]]:
-    """Looks up the windows from `first` on under each turn; yields (turn, neighbours, cosines, start).
-
-    Where all are looked up, a turn by three quarters is left out: the pair is found from its other side.
-    """
-    chunk = 100_000
-    index = empty_index(spectra)
-    for start in range(0, len(spectra), chunk):
-        index.add(spectra[start : start + chunk].astype(np.float32))
-    turns = (0, 1, 2, 3, 4, 5, 6, 7) if first else (0, 1, 2, 4, 5, 6, 7)
-    jobs = [(turn, start) for turn in turns for start in range(first, len(spectra), chunk)]
-    for turn, start in track(jobs, len(jobs), "looking for twins", unit="batches", progress=progress):
-        alike, near = nearest(index, _turned_spectra(spectra[start : start + chunk], turn))
-        yield turn, near, alike, start
 
 
 def _one_way(places: npt.NDArray) -> npt.NDArray:

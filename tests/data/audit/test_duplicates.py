@@ -144,3 +144,10 @@ def test_small_tiles_are_told_apart_and_their_twins_found():
     true = {(i, 100 + i) for i in range(100)}
     assert not pairs - true
     assert len(pairs & true) >= 90
+
+
+def test_the_number_of_threads_does_not_matter(planted, found, monkeypatch):
+    for cores in (1, 5):
+        monkeypatch.setattr(duplicates, "usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(duplicates, "_LOOKED_UP", 500)
+        assert indexed(planted[0]).find(progress=False).twins == found
