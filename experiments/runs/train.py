@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.errors import Diverged, one_line
+from cnnzoo.gpu import has_tensorflow
 from experiments.cli.process import exit_code
 from experiments.recipes.recipe import Recipe
 from experiments.runs import child
@@ -104,7 +105,7 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
         model,
         data,
         config,
-        log_dir=out / "logs" / spec.stem,
+        log_dir=out / "logs" / spec.stem if has_tensorflow() else None,
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )
