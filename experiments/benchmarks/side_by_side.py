@@ -106,7 +106,7 @@ def plain_epochs(recipe: Recipe, phase: Phase, folder: Path, *, num_classes: int
     """Returns what trains a plain Keras model for an epoch."""
     images = plain_keras.dataset(folder, recipe)
     model = plain_keras.model(recipe, phase, num_classes=num_classes, weights_file=weights)
-    clock = _EpochClock()
+    clock = EpochClock()
 
     def epoch() -> Lap:
         model.fit(images, epochs=1, shuffle=False, verbose=0, callbacks=[clock])
@@ -115,7 +115,9 @@ def plain_epochs(recipe: Recipe, phase: Phase, folder: Path, *, num_classes: int
     return epoch
 
 
-class _EpochClock(keras.callbacks.Callback):
+class EpochClock(keras.callbacks.Callback):
+    """The seconds of the latest epoch, without what is before and behind it."""
+
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
