@@ -19,6 +19,16 @@ from experiments.benchmarks.side_by_side import plain_epochs, train_in_turns, we
 from experiments.recipes.published import RECIPES
 
 PHASES = [(recipe, phase) for recipe in RECIPES.values() for phase in recipe.config.phases]
+DIFFERENT = [
+    (RECIPES[name], RECIPES[name].config.phases[number])
+    for name, number in (
+        ("three_conv", 0),
+        ("crack_net", 0),
+        ("mobilenet_v2_160_finetuned", 0),
+        ("mobilenet_v2_160_finetuned", 1),
+        ("resnet50_128", 1),
+    )
+]
 SIZE = 32  # pixels
 
 
@@ -30,7 +40,11 @@ def parameters(weights):
     return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-@pytest.mark.parametrize(("recipe", "phase"), PHASES, ids=lambda part: getattr(part, "name", None))
+@pytest.mark.parametrize(
+    ("recipe", "phase"),
+    DIFFERENT,
+    ids=lambda part: getattr(part, "name", str(getattr(part, "trainable", ""))),
+)
 def test_plain_keras_trains_the_same_parameters(recipe, phase):
     recipe = small(recipe)
     with weights_of(recipe, "") as weights:
@@ -39,7 +53,7 @@ def test_plain_keras_trains_the_same_parameters(recipe, phase):
     plain = plain_keras.model(recipe, phase, num_classes=2)
     assert plain.count_params() == ours.count_params()
     assert parameters(plain.trainable_weights) == parameters(ours.trainable_weights)
-    assert plain.optimizer.name == phase.optimizer
+    assert type(plain.optimizer).__name__.lower() == phase.optimizer
     assert float(plain.optimizer.learning_rate) == pytest.approx(phase.learning_rate)
 
 
@@ -55,7 +69,7 @@ def test_rivals_have_their_turn_after_each_epoch(image_folder):
 
 
 def test_a_plain_epoch_trains(image_folder):
-    recipe = small(RECIPES["mobilenet_v2_160"])
+    recipe = small(RECIPES["three_conv"])
     epoch = plain_epochs(recipe, recipe.config.phases[0], image_folder, num_classes=2, weights="")
     assert 0 < epoch().seconds < 60
 
