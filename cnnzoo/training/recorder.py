@@ -75,8 +75,10 @@ class Recorder(keras.callbacks.Callback):
         self.going_on, self.metrics = position, saved.metrics if saved else []
         self.best = saved.best if saved else None
         self.first_batch = 0.0  # seconds of the first one here, where its epoch has others
-        self.short_batch = 0.0  # seconds of the first that is smaller: JAX compiles for its shape too
-        self.begun = self.begun_short = False
+        self.begun = False
+        # JAX compiles anew for the smaller batch that an epoch may end with.
+        self.short_to_come = self.images.steps > 1 and len(self.images) % self.images.batch_size > 0
+        self.short_batch = 0.0  # seconds of the first such one here
         self.batches = 0  # of this epoch, in this process
 
     @property
@@ -107,10 +109,7 @@ class Recorder(keras.callbacks.Callback):
         step = self.going_on.batch + self.batches
         last = step == self.images.steps
         traces = not self.begun and not last
-        short = (
-            last and self.begun and not self.begun_short and bool(len(self.images) % self.images.batch_size)
-        )
-        before_short = step == self.images.steps - 1 and not self.begun_short
+        before_short = self.short_to_come and step == self.images.steps - 1
         self.begun = True
         due = self.report is not None and perf_counter() - self.reported >= REPORT_SECONDS
         saves = self._saves(within_epoch=True) and not last
@@ -120,8 +119,8 @@ class Recorder(keras.callbacks.Callback):
         before, self.seconds = self.seconds, perf_counter() - self.start
         if traces:
             self.first_batch = self.seconds
-        if short:
-            self.short_batch, self.begun_short = self.seconds - before, True
+        if last and self.short_to_come:
+            self.short_batch, self.short_to_come = self.seconds - before, False
         if loss is not None and not math.isfinite(loss):
             self._diverged()
         if due and not last:
@@ -145,8 +144,8 @@ class Recorder(keras.callbacks.Callback):
             tracing_seconds=self.going_on.tracing_seconds + tracing,
         )
         self.epochs.append(done)
-        self.going_on, self.first_batch = replace(self.going_on, batch=0, seconds=0, tracing_seconds=0), 0.0
-        self.short_batch = 0.0
+        self.going_on = replace(self.going_on, batch=0, seconds=0, tracing_seconds=0)
+        self.first_batch = self.short_batch = 0.0
         if not (math.isfinite(done.loss) and math.isfinite(done.val_loss)):
             self._diverged()
         if self.best_epoch == len(self.epochs) - 1:
@@ -196,11 +195,9 @@ class Recorder(keras.callbacks.Callback):
         """What the first batch here, and the first smaller one, took longer than the others of the epoch."""
         if not self.first_batch or self.batches < 2:
             return 0.0
-        apart = (
-            [self.first_batch, self.short_batch]
-            if self.short_batch and self.batches > 2
-            else [self.first_batch]
-        )
+        apart = [self.first_batch]
+        if self.short_batch and self.batches > 2:
+            apart.append(self.short_batch)
         other = (self.seconds - sum(apart)) / (self.batches - len(apart))
         return sum(max(0.0, batch - other) for batch in apart)
 

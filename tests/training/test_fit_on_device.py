@@ -10,6 +10,7 @@ import pytest
 import cnnzoo
 from cnnzoo import Augmentation, Phase, TrainConfig
 from cnnzoo.errors import InputError
+from cnnzoo.gpu import keep_compiled
 from cnnzoo.training import checkpoint as checkpoints
 from cnnzoo.training import fit as fitting
 from cnnzoo.training.recorder import Board, Callbacks
@@ -132,3 +133,19 @@ def test_a_smaller_last_batch_that_is_compiled_anew_is_no_part_of_the_seconds(on
     assert first.tracing_seconds > 0
     if keras.backend.backend() == "jax":
         assert first.seconds < 5 * second.seconds + 0.05
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="tests/test_jax.py runs it on JAX")
+def test_what_jax_compiles_is_kept_in_the_cache(tmp_path, monkeypatch):
+    import jax
+
+    monkeypatch.setenv("CNNZOO_CACHE", str(tmp_path))
+    always = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    try:
+        keep_compiled()
+        jax.jit(lambda x: x * 3 + 1)(1.0)
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", always)
+        jax.config.update("jax_compilation_cache_dir", None)
+    assert list((tmp_path / "jax").iterdir())
