@@ -8,10 +8,12 @@ from pathlib import Path
 from cnnzoo.backend import check_backend
 from cnnzoo.errors import InputError, suggest
 from cnnzoo.files import write_whole
+from cnnzoo.gpu import Gpu, gpus
 from experiments.benchmarks.registry import FEW, PARTS, Part, Request
 from experiments.cli.alone import alone_in
+from experiments.cli.apart import apart
 from experiments.cli.arguments import Parser, check_apart, check_at_least_one, existing_name, make_folders
-from experiments.cli.process import called, exit_code, quoted
+from experiments.cli.process import called, exit_code, quiet_stderr, quoted
 from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
@@ -98,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tell_if_stopped(f"parts that are measured are kept in {options.out}")
     check_backend()
     parts, request = _parts(options), _request(options)
+    if options.device == "gpu":
+        _check_gpu()
     from experiments.benchmarks.baseline import Baseline
     from experiments.benchmarks.rows import FILE as RECORDS
     from experiments.benchmarks.rows import append_measurement, latest, read_measurements
@@ -148,6 +152,27 @@ def _parts(options: argparse.Namespace) -> list[Part]:
                 f"{suggest(name, of_device)}"
             )
     return [of_device[name] for name in dict.fromkeys(names)]
+
+
+def _check_gpu() -> None:
+    """Asks in a process of its own: JAX would keep most of the GPU's memory for this one, which needs none.
+
+    Raises:
+        InputError: there is no GPU.
+    """
+    backend, found = apart(_backend_and_gpus)
+    if not found:
+        raise InputError(
+            f"--device gpu: {backend} sees no GPU here; choose --device cpu, or a backend that is installed "
+            "for the GPU (KERAS_BACKEND=jax)"
+        )
+
+
+def _backend_and_gpus() -> tuple[str, list[Gpu]]:
+    with quiet_stderr():
+        import keras
+
+        return keras.backend.backend(), gpus()
 
 
 def _request(options: argparse.Namespace) -> Request:

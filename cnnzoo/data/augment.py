@@ -16,7 +16,7 @@ from cnnzoo.errors import InputError
 # They keep these draws apart from those of the order, which share seed and epoch.
 _GEOMETRY_STREAM = 1
 _LOOKS_STREAM = 2
-_LEAST_BLUR = 0.25  # a Gaussian narrower than this, in pixels, changes no 8-bit image
+LEAST_BLUR = 0.25  # a Gaussian narrower than this, in pixels, changes no 8-bit image
 _NOISE_VALUES = 1 << 20
 
 
@@ -153,7 +153,7 @@ def augment(images: npt.NDArray[np.uint8], augmentation: Augmentation, draws: Dr
     else:
         changed = images.copy()
     for i, image in enumerate(changed):
-        if draws.blurs[i] > _LEAST_BLUR:
+        if draws.blurs[i] > LEAST_BLUR:
             cv2.GaussianBlur(image, (0, 0), draws.blurs[i], dst=image, borderType=cv2.BORDER_REFLECT)
         if augmentation.light or augmentation.colour:
             image[:] = _relit(image, draws.gains[i], draws.shifts[i])
@@ -193,14 +193,14 @@ def _relit(
 def _noisy(image: npt.NDArray[np.uint8], deviation: float, offset: int) -> npt.NDArray[np.uint8]:
     import cv2
 
-    table = _noise_table()
+    table = noise_table()
     # Drawing a value a pixel would take as long as training on it: images share a table, each from its place.
     noise = np.take(table, np.arange(offset, offset + image.size), mode="wrap").reshape(image.shape)
     return cv2.addWeighted(image, 1.0, noise, deviation / 32, 0.0, dtype=cv2.CV_8U)
 
 
 @lru_cache(maxsize=1)
-def _noise_table() -> npt.NDArray[np.int16]:
+def noise_table() -> npt.NDArray[np.int16]:
     """Standard normal values times 32, whole, so that a table fits a processor's cache."""
     values = np.random.default_rng(0).standard_normal(_NOISE_VALUES, dtype=np.float32)
     return (values * 32).round().astype(np.int16)

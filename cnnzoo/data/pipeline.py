@@ -1,9 +1,9 @@
-"""The one way from a folder of images to tf.data that every model shares."""
+"""The one way from a folder of images to batches that every model shares: by tf.data, or on the GPU."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -18,10 +18,13 @@ from cnnzoo.data.manifest import ImageRecord, Manifest, build_manifest
 from cnnzoo.data.resized import resized_images
 from cnnzoo.data.splits import DEFAULT_FRACTIONS, Split, split_manifest
 from cnnzoo.errors import InputError
+from cnnzoo.gpu import room_on_device
 from cnnzoo.limits import free_memory, memory_is_shared
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
+
 
 _ORDER_STREAM = 0  # see the streams of augment
 
@@ -50,8 +53,24 @@ class ImageSet:
         """Batches in one epoch."""
         return -(-len(self) // self.batch_size)
 
-    def dataset(self, *, labels: bool = True) -> "tf.data.Dataset":
+    @cached_property
+    def on_device(self) -> bool:
+        """Whether the images stay on the GPU, which then makes the batches; decided at first use."""
+        return room_on_device(self.images.nbytes)
+
+    @cached_property
+    def resident(self) -> tuple[Any, Any]:
+        """Images and labels on the device."""
+        from keras import ops
+
+        return ops.convert_to_tensor(self.images), ops.convert_to_tensor(self.labels)
+
+    def dataset(self, *, labels: bool = True) -> "tf.data.Dataset | keras.utils.PyDataset":
         """Every image once, in order, as it is: for validation, test and, without labels, prediction."""
+        if self.on_device:
+            from cnnzoo.data.device.batches import Batches
+
+            return Batches(self, range(self.steps), lambda _: (np.arange(len(self)), None), labels=labels)
         batches = batches_of(self.images, range(self.steps), self._batch_in_order)
         return batches if labels else batches.map(lambda images, _: (images,))
 
@@ -63,13 +82,19 @@ class ImageSet:
         augmentation: Augmentation = Augmentation(),
         first_epoch: int = 0,
         first_batch: int = 0,
-    ) -> "tf.data.Dataset":
+    ) -> "tf.data.Dataset | keras.utils.PyDataset":
         """Batches of `epochs` epochs, one after the other, shuffled and augmented anew in each.
 
         A batch is a pure function of (seed, epoch, batch): starting at (`first_epoch`, `first_batch`) gives
         exactly the batches that a run stopped there has not seen.
         """
         shape = (len(self), self.images.shape[1], seed, augmentation)
+        first = first_epoch * self.steps + first_batch
+        steps = range(first, (first_epoch + epochs) * self.steps)
+        if self.on_device:
+            from cnnzoo.data.device.batches import Batches
+
+            return Batches(self, steps, partial(_epoch_plan, *shape), augmentation=augmentation)
 
         def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
             epoch, position = divmod(int(step), self.steps)
@@ -80,12 +105,16 @@ class ImageSet:
                 images = augment(images, augmentation, draws[chosen])
             return images, self.labels[chosen]
 
-        first = first_epoch * self.steps + first_batch
-        return batches_of(self.images, range(first, (first_epoch + epochs) * self.steps), batch)
+        return batches_of(self.images, steps, batch)
 
-    def view(self, *, epoch: int, seed: int, augmentation: Augmentation) -> "tf.data.Dataset":
+    def view(self, *, epoch: int, seed: int, augmentation: Augmentation) -> "Iterable[tuple[Any, Any]]":
         """Every image once, in order, augmented as `training_dataset` does in that epoch."""
         _, draws = _epoch_plan(len(self), self.images.shape[1], seed, augmentation, epoch)
+        if self.on_device:
+            from cnnzoo.data.device.batches import Batches
+
+            in_order = np.arange(len(self)), draws
+            return Batches(self, range(self.steps), lambda _: in_order, augmentation=augmentation)
 
         def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
             images, labels = self._batch_in_order(step)

@@ -162,6 +162,7 @@ def key_of(model: keras.Model, data: Datasets, config: TrainConfig) -> str:
         "count": len(data.train),
         "size": data.train.images.shape[1:],
         "batch_size": data.train.batch_size,
+        "on_device": data.train.on_device,
         "variables": [list(variable.shape) for variable in model.variables],
         "types": [str(variable.dtype) for variable in model.variables],
         "keras": [keras.__version__, keras.backend.backend(), keras.config.dtype_policy().name],

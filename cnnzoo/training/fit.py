@@ -10,12 +10,13 @@ import numpy as np
 
 from cnnzoo.data.pipeline import Datasets
 from cnnzoo.errors import InputError, kind_of
+from cnnzoo.gpu import gpus, has_tensorflow
 from cnnzoo.training.checkpoint import Checkpoint, Position, State, key_of, put_back
 from cnnzoo.training.config import Epoch, Phase, TrainConfig
 from cnnzoo.training.fused import fused_kernels
 from cnnzoo.training.part import Part
 from cnnzoo.training.progress import Progress, Report, reporting
-from cnnzoo.training.recorder import Recorder, Watch
+from cnnzoo.training.recorder import Board, Callbacks, Recorder, Watch
 
 WARM_UP = 0.05  # share of the steps over which a cosine schedule rises
 
@@ -97,10 +98,11 @@ def fit(
             most a few times a second between.
 
     Raises:
-        InputError: a phase names a layer that the model has not, or the classes don't fit the output.
+        InputError: a phase names a layer that the model has not, the classes don't fit the output, or
+            `log_dir` is given without TensorFlow, which writes it.
         Diverged: the loss is no number any more.
     """
-    _check_arguments(model, data, config)
+    _check_arguments(model, data, config, log_dir)
     saving = None if checkpoint is None else Checkpoint(Path(checkpoint), key_of(model, data, config))
     state = saving.load() if saving else None
     if state:
@@ -165,7 +167,7 @@ def _tracing_apart(epochs: list[Epoch]) -> list[Epoch]:
     return [replace(first, seconds=first.seconds - tracing, tracing_seconds=tracing), *later]
 
 
-def _check_arguments(model: Any, data: Any, config: Any) -> None:
+def _check_arguments(model: Any, data: Any, config: Any, log_dir: str | Path | None) -> None:
     if not isinstance(data, Datasets):
         raise InputError(
             f"fit takes what load_datasets returns, not {kind_of(data)}; for arrays use model.fit"
@@ -177,6 +179,10 @@ def _check_arguments(model: Any, data: Any, config: Any) -> None:
     classes, units = len(data.class_names), model.output_shape[-1]
     if units != classes and not (units == 1 and classes == 2):
         raise InputError(f"the model has {units} outputs, the data {classes} classes: {data.class_names}")
+    if log_dir is not None and not has_tensorflow():
+        raise InputError(
+            "log_dir is given, but TensorFlow, which writes what TensorBoard shows, is not installed"
+        )
 
 
 def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
@@ -210,11 +216,7 @@ def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
 
 def _jit() -> str | bool:
     """XLA on a CPU is many times slower than TensorFlow's own kernels; elsewhere Keras decides."""
-    if keras.backend.backend() != "tensorflow":
-        return "auto"
-    import tensorflow as tf
-
-    return "auto" if tf.config.list_physical_devices("GPU") else False
+    return "auto" if keras.backend.backend() != "tensorflow" or gpus() else False
 
 
 def _fit_phase(part: Part, recorder: Recorder, *, log_dir: str | Path | None) -> None:
@@ -226,14 +228,14 @@ def _fit_phase(part: Part, recorder: Recorder, *, log_dir: str | Path | None) ->
             left = 1 if batch else part.phase.epochs - len(recorder.epochs)
             callbacks = [recorder]
             if log_dir is not None:
-                callbacks.append(keras.callbacks.TensorBoard(Path(log_dir), write_graph=False))
+                callbacks.append(Board(Path(log_dir), write_graph=False))
             part.model.fit(
                 part.training(epochs=left, first_epoch=first, first_batch=batch),
                 initial_epoch=first,
                 epochs=first + left,
                 steps_per_epoch=part.watch.images.steps - batch,
                 validation_data=part.validation(),
-                callbacks=callbacks,
+                callbacks=Callbacks(part.model, callbacks),
                 shuffle=False,  # the pipeline has done it
                 verbose=0,
             )

@@ -36,6 +36,28 @@ class Watch:
     whole: keras.Model
 
 
+class Callbacks(keras.callbacks.CallbackList):
+    """Keras' own list, but for waiting for the device after each batch, to turn its logs into numbers."""
+
+    def __init__(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
+        super().__init__(callbacks, add_history=True, model=model)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_test_batch_end(batch, logs)
+
+
+class Board(keras.callbacks.TensorBoard):
+    """Keras' files for TensorBoard, of epochs; it would read the numbers of each batch all the same."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_batch_end(batch, {})
+
+
 class Recorder(keras.callbacks.Callback):
     """Times the epochs of a phase, reports them, keeps the best weights, saves the state, stops early.
 
@@ -56,6 +78,9 @@ class Recorder(keras.callbacks.Callback):
         self.begun = False
         self.second_batch = 0.0  # when the second batch here had ended; the first, where there is no other
         self.all_batches = 0  # in this process
+        # JAX compiles anew for the smaller batch that an epoch may end with.
+        self.short_to_come = self.images.steps > 1 and len(self.images) % self.images.batch_size > 0
+        self.short_batch = 0.0  # seconds of the first such one here
         self.batches = 0  # of this epoch, in this process
 
     @property
@@ -87,17 +112,20 @@ class Recorder(keras.callbacks.Callback):
         step = self.going_on.batch + self.batches
         last = step == self.images.steps
         traces = not self.begun and not last
+        before_short = self.short_to_come and step == self.images.steps - 1
         self.begun = True
         due = self.report is not None and perf_counter() - self.reported >= REPORT_SECONDS
         saves = self._saves(within_epoch=True) and not last
         # Reading the loss waits for the device: the clock of an epoch stops when the work is done, and
         # within the epoch nobody waits but for a report.
-        loss = float(logs["loss"]) if last or due or traces or saves else None
-        self.seconds = perf_counter() - self.start
+        loss = float(logs["loss"]) if last or due or traces or before_short or saves else None
+        before, self.seconds = self.seconds, perf_counter() - self.start
         if self.all_batches <= 2:
             self.second_batch = perf_counter()
         if traces:
             self.first_batch = self.seconds
+        if last and self.short_to_come:
+            self.short_batch, self.short_to_come = self.seconds - before, False
         if loss is not None and not math.isfinite(loss):
             self._diverged()
         if due and not last:
@@ -121,7 +149,8 @@ class Recorder(keras.callbacks.Callback):
             tracing_seconds=self.going_on.tracing_seconds + tracing,
         )
         self.epochs.append(done)
-        self.going_on, self.first_batch = replace(self.going_on, batch=0, seconds=0, tracing_seconds=0), 0.0
+        self.going_on = replace(self.going_on, batch=0, seconds=0, tracing_seconds=0)
+        self.first_batch = self.short_batch = 0.0
         if not (math.isfinite(done.loss) and math.isfinite(done.val_loss)):
             self._diverged()
         if self.best_epoch == len(self.epochs) - 1:
@@ -168,11 +197,14 @@ class Recorder(keras.callbacks.Callback):
         )
 
     def _tracing(self) -> float:
-        """What the first batch here took longer than the others of its epoch."""
+        """What the first batch here, and the first smaller one, took longer than the others of the epoch."""
         if not self.first_batch or self.batches < 2:
             return 0.0
-        other = (self.seconds - self.first_batch) / (self.batches - 1)
-        return max(0.0, self.first_batch - other)
+        apart = [self.first_batch]
+        if self.short_batch and self.batches > 2:
+            apart.append(self.short_batch)
+        other = (self.seconds - sum(apart)) / (self.batches - len(apart))
+        return sum(max(0.0, batch - other) for batch in apart)
 
     def _tell(self, epoch: int, *, step: int, loss: float | None = None, result: Epoch | None = None) -> None:
         if self.report is None:

@@ -19,6 +19,7 @@ from cnnzoo.backend import trace_prediction
 from cnnzoo.data.pipeline import Datasets, ImageSet, batches_of, epoch_order
 from cnnzoo.errors import InputError
 from cnnzoo.files import allocate, cache_dir
+from cnnzoo.gpu import has_tensorflow
 from cnnzoo.limits import free_memory
 from cnnzoo.models.folding import frozen_and_trained
 from cnnzoo.models.transfer import set_trainable
@@ -124,7 +125,7 @@ def _through(
     trace_prediction(frozen, train.dtype)
     sides = (train, validation)
     total = sum(len(side.views) * side.count for side in sides)
-    kept = [scratch_array((len(side.views), side.count, *frozen.output_shape[1:])) for side in sides]
+    kept = [_array((len(side.views), side.count, *frozen.output_shape[1:])) for side in sides]
     gone = 0
     for side, arrays in zip(sides, kept, strict=True):
         for view, array in zip(side.views, arrays, strict=True):
@@ -135,7 +136,7 @@ def _through(
     return Activations(rest, views, *kept)
 
 
-def scratch_array(shape: tuple[int, ...]) -> Maps:
+def _array(shape: tuple[int, ...]) -> Maps:
     """Returns an array to fill, in RAM if it takes at most half of what is free, else in a file of the cache.
 
     The file has no name: it is gone with the process, however that ends.
@@ -159,19 +160,37 @@ def _predicted(frozen: keras.Model, batches: Iterable[Any]) -> Iterator[tuple[sl
         yield slice(start, stop), np.asarray(frozen.predict_on_batch(batch))
 
 
-def in_order(maps: Maps, images: ImageSet) -> "tf.data.Dataset":
+class _Batches(keras.utils.PyDataset):
+    """What a function gives for each of some steps, where there is no tf.data."""
+
+    def __init__(self, steps: range, batch: Callable[[int], tuple[Maps, npt.NDArray[np.int32]]]) -> None:
+        super().__init__()
+        self.steps, self.batch = steps, batch
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, index: int) -> tuple[Maps, npt.NDArray[np.int32]]:
+        return self.batch(self.steps[index])
+
+
+def _batches(maps: Maps, steps: range, batch: Any) -> "tf.data.Dataset | keras.utils.PyDataset":
+    return batches_of(maps[0], steps, batch) if has_tensorflow() else _Batches(steps, batch)
+
+
+def in_order(maps: Maps, images: ImageSet) -> "tf.data.Dataset | keras.utils.PyDataset":
     """Batches of the first view of every image once, in order, as `ImageSet.dataset` gives the images."""
 
     def batch(step: int) -> tuple[Maps, npt.NDArray[np.int32]]:
         here = slice(int(step) * images.batch_size, (int(step) + 1) * images.batch_size)
         return np.ascontiguousarray(maps[0, here]), images.labels[here]
 
-    return batches_of(maps[0], range(images.steps), batch)
+    return _batches(maps, range(images.steps), batch)
 
 
 def shuffled(
     maps: Maps, images: ImageSet, *, epochs: int, seed: int, first_epoch: int, first_batch: int
-) -> "tf.data.Dataset":
+) -> "tf.data.Dataset | keras.utils.PyDataset":
     """Batches in the order of `ImageSet.training_dataset`, with the next view in each epoch."""
 
     def batch(step: int) -> tuple[Maps, npt.NDArray[np.int32]]:
@@ -181,4 +200,4 @@ def shuffled(
         return maps[epoch % len(maps)][chosen], images.labels[chosen]
 
     first = first_epoch * images.steps + first_batch
-    return batches_of(maps[0], range(first, (first_epoch + epochs) * images.steps), batch)
+    return _batches(maps, range(first, (first_epoch + epochs) * images.steps), batch)

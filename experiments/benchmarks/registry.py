@@ -80,5 +80,7 @@ PARTS = {
         Part("start", "from the command to what it does"),
         Part("time_to_accuracy", "seconds until the validation images are told apart", on_request=True),
         Part("ultralytics", "yolo11n-cls beside crack_net on the same split", on_request=True),
+        Part("networks", "training and inference by batch size and precision", device="gpu"),
+        Part("recipes", "seconds and accuracy of each recipe", device="gpu"),
     )
 }

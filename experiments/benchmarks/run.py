@@ -1,5 +1,6 @@
 """Measures a part of the table in a process of its own, which gives memory and devices back."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ def _measure(name: str, request: Request) -> tuple[list[Row], dict[str, object]]
     from experiments.runs.environment import start_backend
 
     rows: list[Row] = []
+    if PARTS[name].device == "gpu":
+        # This process starts others that need the memory, of which JAX would keep three quarters to itself.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with _progress(PARTS[name].about) as (tell, show):
         environment = start_backend()
         try:

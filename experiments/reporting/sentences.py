@@ -3,9 +3,10 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.errors import printable
@@ -18,7 +19,7 @@ CLASSES_NAMED = 6  # where there are more, the rarest and the most frequent are
 TILE = 64  # pixels: cnnzoo.data.sources.synthetic, which would load OpenCV
 MACHINE = (
     "Machine: {device} ({processor}, {cores} cores, {memory_gib} GiB), Python {python}, "
-    "TensorFlow {tensorflow}, Keras {keras} on {backend}, cnnzoo {cnnzoo} {git_commit}."
+    "{backends}, cnnzoo {cnnzoo} {git_commit}."
 )
 OWN_IMAGES = "With your own images, in a folder for each class:"
 RESULTS = Path(__file__).parents[2] / "results" / "README.md"  # of the checkout; a wheel has none
@@ -124,8 +125,20 @@ def machine_lines(rows: Sequence[Row]) -> list[str]:
     lines: dict[str, None] = {}
     for row in rows:
         for record in row.finished:
-            lines[MACHINE.format_map(defaultdict(lambda: "?", record.environment))] = None
+            lines[_machine_line(record.environment)] = None
     return [printable(line) for line in lines]
+
+
+def _machine_line(environment: Mapping[str, Any]) -> str:
+    known = defaultdict(lambda: "?", environment)
+    backends = "Keras {keras} on {backend}".format_map(known)
+    if known["backend"] != "tensorflow" and "backend_version" in environment:
+        backends += f" {known['backend_version']}"
+    if known["tensorflow"]:
+        backends = f"TensorFlow {known['tensorflow']}, {backends}"
+    if environment.get("precision", "float32") != "float32":
+        backends += f" in {environment['precision']}"
+    return MACHINE.format_map(defaultdict(lambda: "?", environment, backends=backends))
 
 
 def commands_of(rows: Sequence[Row]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import cnnzoo
 from cnnzoo.backend import check_backend, import_keras, use_own_settings
+from cnnzoo.gpu import gpus, has_tensorflow, keep_compiled, precision
 from cnnzoo.limits import total_memory
 from experiments.cli.process import quiet_stderr
 
@@ -17,37 +18,22 @@ def describe_environment() -> dict[str, Any]:
     """Returns versions, backend, device, machine and git commit; imports the backend."""
     import keras
 
+    backend = keras.backend.backend()
     return {
         "cnnzoo": cnnzoo.__version__,
         "python": platform.python_version(),
-        "tensorflow": version("tensorflow"),
+        "tensorflow": version("tensorflow") if has_tensorflow() else "",
         "keras": version("keras"),
-        "backend": keras.backend.backend(),
-        "device": _device(keras.backend.backend()),
+        "backend": backend,
+        "backend_version": version(backend),
+        "device": ", ".join(gpu.name for gpu in gpus()) or "CPU",
+        "precision": keras.config.dtype_policy().name,
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(total_memory() / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "git_commit": _git_commit(),
     }
-
-
-def _device(backend: str) -> str:
-    """Names the GPU that the backend computes on, or says CPU."""
-    if backend == "jax":
-        import jax
-
-        kinds = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
-    elif backend == "torch":
-        import torch
-
-        kinds = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    else:
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        kinds = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
-    return ", ".join(kinds) or "CPU"
 
 
 def _processor() -> str:
@@ -69,16 +55,21 @@ def _git_commit() -> str:
 
 
 def start_backend() -> dict[str, Any]:
-    """Imports what the run computes with, set as the models need it, and returns the environment."""
+    """Imports what the run computes with, set as models and device need it; returns the environment."""
     check_backend()
     with quiet_stderr():
         import_keras()
         import keras
-        import tensorflow as tf
 
         use_own_settings()
-        tf.get_logger().setLevel("ERROR")  # it warns of every new batch shape
-        if keras.backend.backend() != "tensorflow":
-            # tf.data needs no GPU, and TensorFlow would take its memory from the backend that does.
-            tf.config.set_visible_devices([], "GPU")
+        if has_tensorflow():
+            import tensorflow as tf
+
+            tf.get_logger().setLevel("ERROR")  # it warns of every new batch shape
+            if keras.backend.backend() != "tensorflow":
+                # tf.data needs no GPU, and TensorFlow would take its memory from the backend that does.
+                tf.config.set_visible_devices([], "GPU")
+        if keras.backend.backend() == "jax" and gpus():
+            keep_compiled()
+        keras.config.set_dtype_policy(precision())
         return describe_environment()

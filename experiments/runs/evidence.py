@@ -123,7 +123,7 @@ def _draw_augmented(spec: RunSpec, data: "Datasets", recipe: Recipe) -> None:
     """A figure of training images as the network sees them."""
     path = Path(spec.out) / augmented_file(spec.run_name, spec.identity)
     first = data.train.training_dataset(epochs=1, seed=spec.seed, augmentation=recipe.config.augmentation)
-    images, labels = next(first.take(1).as_numpy_iterator())
+    images, labels = map(np.asarray, next(iter(first)))
     titles = [shorten(data.class_names[label]) for label in labels]
     draw_sheet(path, images[:PREVIEW_IMAGES], titles, height=ONE_LINE)
 

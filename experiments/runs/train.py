@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from cnnzoo.errors import Diverged, one_line
+from cnnzoo.gpu import has_tensorflow
 from cnnzoo.limits import share_memory
 from experiments.cli.process import exit_code
 from experiments.runs import child
@@ -149,7 +150,7 @@ def _train(spec: RunSpec, data: "Datasets", groups: dict[str, int], tell: child.
         model,
         data,
         config,
-        log_dir=Path(spec.out, "logs", spec.stem),
+        log_dir=Path(spec.out, "logs", spec.stem) if has_tensorflow() else None,
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )

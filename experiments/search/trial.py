@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.errors import one_line
+from cnnzoo.gpu import has_tensorflow
 from experiments.cli.process import exit_code
 from experiments.runs import child
 from experiments.runs.environment import start_backend
@@ -60,7 +61,7 @@ def run_trial(spec: TrialSpec, tell: child.Tell = lambda event: None) -> TrialRe
         model,
         data,
         config,
-        log_dir=spec.log_dir,
+        log_dir=spec.log_dir if has_tensorflow() else None,
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )

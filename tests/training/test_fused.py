@@ -37,8 +37,22 @@ def network():
     x = backbone(x)
     x = layers.BatchNormalization(center=False, momentum=0.5)(layers.Conv2D(4, 3, use_bias=False)(x))
     x = layers.BatchNormalization(trainable=False)(x)
+    x = fixed(layers.BatchNormalization(name="fixed"), layers.Conv2D(6, 3), x)
+    x = fixed(layers.BatchNormalization(scale=False), layers.DepthwiseConv2D(3, use_bias=False), x)
     x = layers.BatchNormalization()(layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, layers.Dense(2, activation="softmax")(x))
+
+
+def fixed(norm, convolution, x):
+    """A batch norm as fine-tuning leaves it: its statistics stay, scale and offset train."""
+    x = norm(convolution(x))
+    rng = np.random.default_rng(3)
+    norm.moving_mean.assign(rng.normal(0, 0.5, norm.moving_mean.shape))
+    norm.moving_variance.assign(rng.uniform(0.3, 3, norm.moving_mean.shape))
+    chosen, norm.trainable = norm.trainable_weights, False
+    for weight in chosen:
+        weight.trainable = True
+    return x
 
 
 def trained(data, phase):
@@ -95,6 +109,8 @@ def test_a_network_trains_as_keras_trains_it(data, monkeypatch):
     start, fused = trained(data, phase)
     monkeypatch.setattr(training, "fused_kernels", lambda model: nullcontext())
     _, written_out = trained(data, phase)
+    names = [weight.path for weight in network().trainable_weights]
+    assert {"fixed/gamma", "fixed/beta"} <= set(names)
     for before, ours, keras_own in zip(start, fused, written_out, strict=True):
         assert np.abs(ours - keras_own).max() <= 0.01 * np.abs(keras_own - before).max() + 1e-7
 
@@ -109,9 +125,11 @@ def test_model_and_optimiser_are_keras_own_again_afterwards():
     training.compile_phase(model, ADAMW, steps=10)
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
     with fused_kernels(model):
-        assert sum("call" in vars(norm) for norm in norms) == 4, "all but that of vectors"
+        # All but that of vectors and the one behind another.
+        assert sum("call" in vars(norm) for norm in norms) == 5
+        assert sum("call" in vars(layer) for layer in model.layers) == 4 + 2, "two convolutions too"
         assert {"apply", "update_step"} <= set(vars(model.optimizer))
-    assert not any("call" in vars(norm) for norm in norms)
+    assert not any("call" in vars(layer) for layer in model._flatten_layers())
     assert not {"apply", "update_step", "_apply_weight_decay"} & set(vars(model.optimizer))
 
 

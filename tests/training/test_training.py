@@ -10,7 +10,7 @@ import cnnzoo
 from cnnzoo import Augmentation, Phase, TrainConfig
 from cnnzoo.errors import InputError
 from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
-from cnnzoo.models.folding import fold_batch_norm, frozen_twin
+from cnnzoo.models.folding import fold_batch_norm, frozen_and_trained, joined
 from cnnzoo.models.transfer import set_trainable, transfer_model
 from cnnzoo.training import recorder as recorders
 from cnnzoo.training.checkpoint import Position
@@ -125,19 +125,29 @@ def test_a_frozen_phase_leaves_the_backbone_and_fine_tuning_its_statistics(data,
     assert not any("moving" in path for path in changed)
 
 
-def test_frozen_twin_computes_what_the_model_computes(transfer):
-    set_trainable(transfer, "head")
-    twin = frozen_twin(transfer)
+@pytest.mark.parametrize("trainable", ["head", "block_11_expand_relu", "block_1", 0.25])
+def test_the_folded_parts_compute_what_the_model_computes(transfer, trainable):
+    set_trainable(transfer, trainable)
+    frozen, trained = frozen_and_trained(transfer)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     backbone = transfer.get_layer("mobilenet_v2")
     features = backbone.predict(images / 127.5 - 1, verbose=0)
     assert features.std() > 1e-2, "features that vanish would equal anything"
     folded = fold_batch_norm(backbone).predict(images / 127.5 - 1, verbose=0)
     assert np.abs(folded - features).max() < 1e-4 * np.abs(features).max()
-    assert twin.predict(images, verbose=0) == pytest.approx(transfer.predict(images, verbose=0), abs=1e-4)
-    assert [weight.path for weight in twin.trainable_weights] == [
-        weight.path for weight in transfer.get_layer("predictions").weights
-    ]
+    expected = pytest.approx(transfer.predict(images, verbose=0), abs=1e-4)
+    assert joined(frozen, trained).predict(images, verbose=0) == expected
+    assert trained.predict(frozen.predict(images, verbose=0), verbose=0) == expected
+    assert {id(weight) for weight in trained.trainable_weights} == {
+        id(weight) for weight in transfer.trainable_weights
+    }
+    assert frozen.count_params() > 0 and not frozen.trainable_weights
+
+
+def test_a_model_of_which_all_trains_has_no_frozen_part(transfer):
+    set_trainable(transfer, "all")
+    assert frozen_and_trained(transfer) is None
+    assert frozen_and_trained(small_model()) is None
 
 
 def test_training_the_twins_head_is_training_the_head(data, transfer):
