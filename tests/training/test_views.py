@@ -30,9 +30,9 @@ def network():
 
 
 def config(number, *, epochs=2, augmentation=TURNED):
-    head = Phase(epochs=epochs, optimizer="sgd", learning_rate=0.1, trainable="head", views=number)
+    head = Phase(epochs=epochs, optimizer="sgd", learning_rate=2e-3, trainable="head", views=number)
     tuned = Phase(
-        epochs=epochs, optimizer="sgd", learning_rate=1e-3, trainable="block_11_expand_relu", views=number
+        epochs=epochs, optimizer="sgd", learning_rate=1e-5, trainable="block_11_expand_relu", views=number
     )
     return TrainConfig(phases=(head, tuned), augmentation=augmentation)
 
@@ -119,9 +119,9 @@ def test_how_far_the_frozen_layers_are_is_told(data, monkeypatch):
     frozen = [now for now in seen if now.frozen]
     assert frozen[-1].place == "frozen layers 100%"
     assert all(0 <= now.share <= 1 for now in frozen)
-    assert [now.step for now in frozen if now.phase == 0] == sorted(
-        now.step for now in frozen if now.phase == 0
-    )
+    # Up to block 11, and from what that gave on to the pooled features.
+    steps = [now.step for now in frozen if now.phase == 0]
+    assert steps.count(2 * len(data.train) + len(data.validation)) == 2
 
 
 @pytest.mark.parametrize(
