@@ -43,10 +43,10 @@ def trained(data, wanted, **options):
 
 
 def assert_close(one, other):
-    """Up to what float16 rounds: a fiftieth of what training changed."""
+    """Up to what float16 rounds: a small part of what training changed, which other draws change by as much."""
     start = network().get_weights()
     for before, a, b in zip(start, one.get_weights(), other.get_weights(), strict=True):
-        assert np.abs(a - b).max() <= 0.02 * np.abs(a - before).max() + 1e-6
+        assert np.linalg.norm(a - b) <= 0.15 * np.linalg.norm(a - before) + 1e-7
 
 
 def test_with_a_view_an_epoch_the_training_is_the_plain_one(data):
