@@ -226,7 +226,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
 
     check_at_least_one(options, "limit", "epochs", "jobs")
     if options.jobs > (cores := usable_cores()):
-        raise InputError(f"--jobs {options.jobs}: there are {cores} cores to share; give at most {cores}")
+        raise InputError(f"--jobs {options.jobs}: each run needs a core; give at most {cores}")
     if options.budget is not None and not 0 < options.budget < math.inf:
         raise InputError(f"--budget {options.budget:g}: give a number of minutes above 0, as in 30")
     if options.budget is not None and options.train_sizes != "all":

@@ -22,7 +22,7 @@ from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
 from experiments.reporting.tables.terminal import print_table
 from experiments.reporting.verdict import verdicts, working
-from experiments.reporting.write import summary, write_report
+from experiments.reporting.write import summary, write_comparison, write_report
 from experiments.runs.records import append_record, ended_early, latest_records
 from experiments.runs.spec import OtherFacts, Round
 from tests.reporting.test_report import record
@@ -469,6 +469,9 @@ def test_the_verdict_says_that_it_rests_on_a_budget_and_who_was_ended_early(tmp_
     assert comparison.notes["lost"][-1] == said
     assert {row.name: row.status for row in comparison.rows} == {"good": "ok", "other": "ok", "lost": said}
     assert "within --budget 30" in comparison.notes["good"]
+    write_comparison(tmp_path, comparison)
+    written = (tmp_path / "report.html").read_text()
+    assert "ended early, by validation loss" in written and '<td class="bad">' not in written  # no failure
     assert not any("failed" in note for notes in comparison.notes.values() for note in notes)
 
 

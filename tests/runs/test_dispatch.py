@@ -1,11 +1,17 @@
 """Runs side by side: how many go at once, who hears of them, how they end together."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
 
+import psutil
 import pytest
 
+from experiments.cli.process import ROOT
 from experiments.runs.child import WAITING, stage
 from experiments.runs.dispatch import Cancelled, run_missing
 from experiments.runs.records import read_records
@@ -120,3 +126,47 @@ def test_what_is_no_failure_of_a_run_ends_the_comparison(jobs, tmp_path):
 
     with pytest.raises(OSError, match="disk full"):
         run_missing(jobs, [], tmp_path, Watcher(), at_once=3, make=make)
+
+
+SIDE_BY_SIDE = """
+import os, sys
+from pathlib import Path
+from experiments.cli.process import exit_code
+from experiments.live.view import View
+from experiments.runs.child import WAITING, follow
+from experiments.runs.dispatch import run_missing
+from tests.live.test_live import jobs_for, spec
+
+out = Path(sys.argv[1])
+cores = "import os, time; print(sorted(os.sched_getaffinity(0)), flush=True); time.sleep(600)"
+
+def make(asked, heard):
+    log = out / f"{asked.recipe.name}.log"
+    follow([sys.executable, "-c", cores], heard, log, waiting=lambda: heard(WAITING))
+
+jobs = jobs_for(spec("a"), spec("b"), spec("c"))
+sys.exit(exit_code(lambda: run_missing(jobs, [], out, View(), at_once=2, make=make)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_processes_have_a_share_of_the_cores_and_end_with_the_command(tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SIDE_BY_SIDE, tmp_path],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    end, shares = time.monotonic() + PATIENCE, []
+    while len(shares) < 2 and time.monotonic() < end:
+        time.sleep(0.1)
+        shares = [text for log in tmp_path.glob("*.log") if (text := log.read_text())]
+    both, began = psutil.Process(process.pid).children(), time.monotonic()
+    assert len(both) == len(shares) == 2
+    if len(os.sched_getaffinity(0)) > 1:
+        assert shares[0] != shares[1]
+    process.send_signal(number)
+    said = process.communicate(timeout=PATIENCE)[1].decode()
+    assert time.monotonic() - began < 5
+    assert (process.returncode, said.startswith("stopped by")) == (128 + number, True)
+    assert not any(child.is_running() for child in both)
