@@ -5,13 +5,14 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError, one_line
 from cnnzoo.files import cache_dir
+from experiments.benchmarks.compared import arguments_of
 from experiments.benchmarks.images import linked, manifest_of
 from experiments.benchmarks.registry import Request, Tell, unsaid
 from experiments.benchmarks.rivals.plain_start import MODULE as PLAIN_START
@@ -50,6 +51,13 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
                 yield Row(recipe.name, None, "", note=one_line(error))
         tell("rendering the report")
         yield from command_rows("report of these runs", ["experiments.report", str(out)])
+    with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
+        first = find_recipes(request.recipes)[0].name
+        tell(f"comparing {first}, then once more")
+        small = replace(request, limit=limit, recipes=(first,), epochs=1, weights={})
+        command = ["experiments.compare", *arguments_of(small, small.recipes), "--out", name]
+        yield from command_rows(f"compare {first}: whole command, of an epoch", command)
+        yield from command_rows(f"compare {first}: again, with its run already made", command)
     with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
         tell(f"auditing {request.few} images per class")
         folder = str(manifest_of(request).root)
