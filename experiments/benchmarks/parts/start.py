@@ -52,12 +52,13 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
         tell("rendering the report")
         yield from command_rows("report of these runs", ["experiments.report", str(out)])
     with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
-        first = find_recipes(request.recipes)[0].name
-        tell(f"comparing {first}, then once more")
-        small = replace(request, limit=limit, recipes=(first,), epochs=1, weights={})
-        command = ["experiments.compare", *arguments_of(small, small.recipes), "--out", name]
-        yield from command_rows(f"compare {first}: whole command, of an epoch", command)
-        yield from command_rows(f"compare {first}: again, with its run already made", command)
+        first = find_recipes(request.recipes)[0]
+        tell(f"comparing {first.name}, then once more")
+        weights = {first.model: "random"} if first.pretrained else {}
+        small = replace(request, limit=limit, epochs=1, weights=weights)
+        command = ["experiments.compare", *arguments_of(small, [first.name]), "--out", name]
+        yield from command_rows(f"compare {first.name}: whole command, of an epoch", command)
+        yield from command_rows(f"compare {first.name}: again, with its run already made", command)
     with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
         tell(f"auditing {request.few} images per class")
         folder = str(manifest_of(request).root)
