@@ -1,13 +1,16 @@
 """How long it takes before anything is trained, and what is neither training nor start: report and audit."""
 
 import json
-import os
+import resource
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError, one_line
@@ -30,6 +33,7 @@ from experiments.runs.spec import RunSpec
 IMAGES = 96  # per class: a few batches
 FOLDERS = ("models", "figures", "predictions", "logs")
 PLAIN_KERAS = "plain Keras"
+LOOK_SECONDS = 0.1  # between two looks at the memory of a command
 
 
 def measure(request: Request, tell: Tell) -> Iterator[Row]:
@@ -144,18 +148,34 @@ def _record(answer: child.Answer) -> RunRecord:
 def command_rows(name: str, command: list[str], cache: Path | None = None) -> Iterator[Row]:
     """Yields seconds and peak memory of a command, in a cache of its own if one is given."""
     environment = own_environment() | ({"CNNZOO_CACHE": str(cache)} if cache else {})
-    start = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 - a command of ours, without a shell
+    start, cpu = time.perf_counter(), _cpu_of_children()
+    process = psutil.Popen(
         own_module(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
-    _, status, usage = os.wait4(process.pid, 0)
+    memory = _memory_until_end(process)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)  # Popen knows of its own wait alone
     if process.returncode:
         raise InputError(f"{' '.join(command)}: exit code {process.returncode}")
-    cores = (usage.ru_utime + usage.ru_stime) / seconds
+    cores = (_cpu_of_children() - cpu) / seconds
     yield Row(name, seconds, "s", less_is_better=True, cores=cores)
-    yield Row(f"{name}: peak memory", usage.ru_maxrss / 1024, "MB", less_is_better=True)
+    yield Row(f"{name}: peak memory", memory / 2**20, "MB", less_is_better=True)
+
+
+def _memory_until_end(process: psutil.Popen) -> int:
+    """Waits for a process; returns the most bytes that it and what it started had at a time."""
+    peak = 0
+    while process.poll() is None:
+        with suppress(psutil.Error):  # one of them has just ended
+            family = [process, *process.children(recursive=True)]
+            peak = max(peak, sum(member.memory_info().rss for member in family))
+        with suppress(psutil.TimeoutExpired):
+            process.wait(LOOK_SECONDS)
+    return peak
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _row(name: str, value: float, plain: float | None = None, *, unit: str = "s", note: str = "") -> Row:
