@@ -17,9 +17,11 @@ from experiments.benchmarks.clock import Lap, Timing, in_turns
 from experiments.benchmarks.images import first_images, linked
 from experiments.benchmarks.parts import pipeline, start, time_to_accuracy, ultralytics
 from experiments.benchmarks.registry import PARTS, Request, unsaid
+from experiments.benchmarks.rivals import pytorch
 from experiments.benchmarks.rows import Measurement, Row, append_measurement, latest, read_measurements
 from experiments.benchmarks.run import measure_part
 from experiments.cli.process import exit_code
+from experiments.recipes.published import RECIPES
 
 GROUPED = Path(__file__).parents[2] / "results" / "metu_half" / "grouped"
 MACHINE = {"device": "CPU", "processor": "one", "cores": 2, "memory_gib": 23.5, "system": "Linux"}
@@ -161,6 +163,21 @@ def test_a_command_has_seconds_and_memory_or_says_how_it_ended(tmp_path):
     assert 0 < seconds.value < 60 and 5 < memory.value < 500
     with pytest.raises(InputError, match="exit code 2"):
         list(start.command_rows("models", ["experiments.models", "--no-such-option"]))
+
+
+def test_a_process_without_pytorch_says_what_is_missing(tmp_path):
+    empty = tmp_path / "torch.py"
+    empty.write_text("raise SystemExit('no torch here')\n")
+    recipe = RECIPES["three_conv"]
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert not pytorch.has_torch(python)
+    with (
+        pytorch.process(python, recipe, recipe.config.phases[0]) as ask,
+        pytest.raises(InputError, match="ended before its time: no torch here"),
+    ):
+        ask("train", 1)
 
 
 @pytest.mark.slow
