@@ -22,6 +22,7 @@ from experiments.benchmarks.rows import Measurement, Row, append_measurement, la
 from experiments.benchmarks.run import measure_part
 from experiments.cli.process import exit_code
 from experiments.recipes.published import RECIPES
+from experiments.runs.records import read_records
 
 GROUPED = Path(__file__).parents[2] / "results" / "metu_half" / "grouped"
 MACHINE = {"device": "CPU", "processor": "one", "cores": 2, "memory_gib": 23.5, "system": "Linux"}
@@ -163,6 +164,19 @@ def test_a_command_has_seconds_and_memory_or_says_how_it_ended(tmp_path):
     assert 0 < seconds.value < 60 and 5 < memory.value < 500
     with pytest.raises(InputError, match="exit code 2"):
         list(start.command_rows("models", ["experiments.models", "--no-such-option"]))
+
+
+def test_another_tools_row_has_what_both_took():
+    record = next(r for r in read_records(GROUPED) if r.recipe == "crack_net")
+    yolo = {"versions": {"ultralytics": "8"}, "parameters": 10**6, "start_seconds": 5.0}
+    yolo |= {"train_seconds": 1000.0, "test_images": 2000, "test_accuracy": 0.9885}
+    whole, speed, accuracy, size = ultralytics.rows(record, yolo, 6, 14_000)
+    result = record.result
+    assert whole.rival == 1005 and result.train_seconds < whole.value < 2 * result.train_seconds
+    assert speed.rival == 84 and speed.value < result.images_per_second
+    assert (accuracy.value, accuracy.rival) == (result.test_accuracy, 0.9885)
+    assert size.ratio == 10**6 / result.total_params
+    assert "cores of" in whole.note and "ultralytics 8" in whole.note
 
 
 def test_a_process_without_pytorch_says_what_is_missing(tmp_path):
