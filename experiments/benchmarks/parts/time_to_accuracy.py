@@ -26,7 +26,7 @@ def row(recipe: str, runs: Sequence[RunRecord], accuracy: float) -> Row:
     name = f"{recipe}: until {accuracy:.1%} of the validation images are right"
     best = max(epoch.val_accuracy for run in runs if run.result for epoch in run.result.history)
     if not reached:
-        return Row(name, None, "s", note=f"not reached by {_counted(runs)}: at most {best:.3%}")
+        return Row(name, None, "s", note=f"not reached by {_counted(runs)}: at most {best:.4%}")
     epochs = "/".join(str(epoch) for epoch, _, _ in reached)
     whole = statistics.median(whole for _, _, whole in reached)
     note = (
