@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnzoo.backend import check_backend
-from cnnzoo.errors import InputError, suggest
+from cnnzoo.errors import InputError, printable, suggest
 from cnnzoo.files import write_whole
 from cnnzoo.gpu import Gpu, gpus
 from experiments.benchmarks.registry import FEW, PARTS, Part, Request
@@ -97,7 +97,7 @@ def _add_what_is_beside(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures part by part and writes the table. Returns the exit code."""
     options = parse_arguments(arguments)
-    tell_if_stopped(f"parts that are measured are kept in {options.out}")
+    tell_if_stopped(f"parts that are measured are kept in {printable(options.out)}")
     check_backend()
     parts, request = _parts(options), _request(options)
     if options.device == "gpu":

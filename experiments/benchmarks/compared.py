@@ -63,3 +63,8 @@ def arguments_of(request: Request, recipes: Sequence[str]) -> list[str]:
 def seconds_of(epochs: Sequence[Epoch]) -> float:
     """Returns what epochs took with all that belongs to them: tracing the graph and validation."""
     return sum(epoch.tracing_seconds + epoch.seconds + epoch.validation_seconds for epoch in epochs)
+
+
+def machine_of(record: RunRecord) -> str:
+    """Returns what a run was made on, which need not be what measures now."""
+    return "{cores} cores of {processor}".format_map({"cores": "?", "processor": "?"} | record.environment)

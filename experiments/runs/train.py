@@ -18,7 +18,7 @@ import psutil
 
 from cnnzoo.errors import Diverged, one_line
 from cnnzoo.gpu import has_tensorflow
-from cnnzoo.limits import share_memory
+from cnnzoo.limits import peak_memory, share_memory
 from experiments.cli.process import exit_code
 from experiments.runs import child
 from experiments.runs.environment import start_backend
@@ -271,23 +271,18 @@ def _test_part(
 
 def _seconds_since_start() -> float:
     """Since this process was started, with the imports that came before this line."""
-    return time.time() - psutil.Process().create_time()
+    return max(0.0, time.time() - psutil.Process().create_time())
 
 
 def _usage() -> dict[str, Any]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": usage.ru_maxrss / 1024}
-
-
-def _process_seconds() -> float:
-    """What this process has taken since it was started."""
-    return max(0.0, time.time() - psutil.Process().create_time())
+    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": peak_memory() / 2**20}
 
 
 def main() -> int:
     """Serves `runs.dispatch`. Returns the exit code."""
     return child.serve(
-        RunSpec.load, lambda spec, tell: to_json(replace(run(spec, tell), seconds=_process_seconds()))
+        RunSpec.load, lambda spec, tell: to_json(replace(run(spec, tell), seconds=_seconds_since_start()))
     )
 
 

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator, Sequence
 
-from experiments.benchmarks.compared import records_of, seconds_of
+from experiments.benchmarks.compared import machine_of, records_of, seconds_of
 from experiments.benchmarks.registry import Request, Tell
 from experiments.benchmarks.rows import Row
 from experiments.runs.records import RunRecord, RunResult
@@ -26,12 +26,12 @@ def row(recipe: str, runs: Sequence[RunRecord], accuracy: float) -> Row:
     name = f"{recipe}: until {accuracy:.1%} of the validation images are right"
     best = max(epoch.val_accuracy for run in runs if run.result for epoch in run.result.history)
     if not reached:
-        return Row(name, None, "s", note=f"not reached by {_counted(runs)}: at most {best:.3%}")
+        return Row(name, None, "s", note=f"not reached by {_counted(runs)}: at most {best:.4%}")
     epochs = "/".join(str(epoch) for epoch, _, _ in reached)
     whole = statistics.median(whole for _, _, whole in reached)
     note = (
         f"in epoch {epochs}; {whole:,.0f} s from the start of the process; {len(reached)} of "
-        f"{_counted(runs)}, {runs[0].data.name}, {_machine(runs[0])}"
+        f"{_counted(runs)}, {runs[0].data.name}, {machine_of(runs[0])}"
     )
     return Row(name, statistics.median(s for _, s, _ in reached), "s", less_is_better=True, note=note)
 
@@ -52,7 +52,3 @@ def seconds_until(result: RunResult, accuracy: float) -> tuple[int, float, float
 
 def _counted(runs: Sequence[RunRecord]) -> str:
     return f"{len(runs)} run{'s' * (len(runs) != 1)}"
-
-
-def _machine(record: RunRecord) -> str:
-    return "{cores} cores of {processor}".format_map({"cores": "?", "processor": "?"} | record.environment)

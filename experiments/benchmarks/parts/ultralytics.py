@@ -14,7 +14,7 @@ from typing import Any
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError
 from cnnzoo.files import cache_dir
-from experiments.benchmarks.compared import records_of, seconds_of
+from experiments.benchmarks.compared import machine_of, records_of, seconds_of
 from experiments.benchmarks.images import link_images
 from experiments.benchmarks.registry import Request, Tell, unsaid
 from experiments.benchmarks.rivals import yolo_script
@@ -100,6 +100,7 @@ def rows(record: RunRecord, yolo: dict[str, Any], epochs: int, images: int) -> I
     result = record.result
     assert result is not None
     row = partial(Row, rival_name=f"yolo11n-cls, {epochs} epochs")
+    versions = ", ".join(f"{name} {version}" for name, version in yolo["versions"].items())
     training = seconds_of(result.history)
     yield row(
         f"{RECIPE}: {len(result.history)} epochs, from the start of the process",
@@ -107,7 +108,7 @@ def rows(record: RunRecord, yolo: dict[str, Any], epochs: int, images: int) -> I
         "s",
         rival=yolo["start_seconds"] + yolo["train_seconds"],
         less_is_better=True,
-        note=", ".join(f"{name} {version}" for name, version in yolo["versions"].items()),
+        note=f"{RECIPE} on {machine_of(record)}; {versions}",
     )
     yield row(
         f"{RECIPE}: training with validation",

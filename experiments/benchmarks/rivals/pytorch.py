@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -61,7 +61,8 @@ def process(python: Path | None, recipe: Recipe, phase: Phase) -> Iterator[Ask]:
 
 def _ask(child: subprocess.Popen[str], action: str, count: int) -> Lap:
     assert child.stdin and child.stdout and child.stderr
-    print(action, count, file=child.stdin, flush=True)
+    with suppress(BrokenPipeError):  # it has ended, and its stderr says why
+        print(action, count, file=child.stdin, flush=True)
     answer = child.stdout.readline().split()
     if len(answer) != 2:
         said = child.stderr.read().strip().rpartition("\n")[2]
