@@ -52,7 +52,7 @@ class ImageSet:
 
     def dataset(self, *, labels: bool = True) -> "tf.data.Dataset":
         """Every image once, in order, as it is: for validation, test and, without labels, prediction."""
-        batches = _as_dataset(self, range(self.steps), self._batch_in_order)
+        batches = batches_of(self.images, range(self.steps), self._batch_in_order)
         return batches if labels else batches.map(lambda images, _: (images,))
 
     def training_dataset(
@@ -81,7 +81,20 @@ class ImageSet:
             return images, self.labels[chosen]
 
         first = first_epoch * self.steps + first_batch
-        return _as_dataset(self, range(first, (first_epoch + epochs) * self.steps), batch)
+        return batches_of(self.images, range(first, (first_epoch + epochs) * self.steps), batch)
+
+    def view(self, *, epoch: int, seed: int, augmentation: Augmentation) -> "tf.data.Dataset":
+        """Every image once, in order, augmented as `training_dataset` does in that epoch."""
+        _, draws = _epoch_plan(len(self), self.images.shape[1], seed, augmentation, epoch)
+
+        def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+            images, labels = self._batch_in_order(step)
+            if draws is not None:
+                here = np.arange(len(self))[int(step) * self.batch_size :][: len(labels)]
+                images = augment(images, augmentation, draws[here])
+            return images, labels
+
+        return batches_of(self.images, range(self.steps), batch)
 
     def part(self, here: slice) -> "ImageSet":
         """Some of the images."""
@@ -103,18 +116,24 @@ class ImageSet:
 
 @lru_cache(maxsize=4)
 def _epoch_plan(count: int, size: int, seed: int, augmentation: Augmentation, epoch: int) -> tuple[Any, Any]:
-    order = np.random.default_rng([seed, epoch, _ORDER_STREAM]).permutation(count)
+    order = epoch_order(count, seed, epoch)
     if not augmentation.active:
         return order, None
     return order, draw(augmentation, count=count, size=size, seed=seed, epoch=epoch)
 
 
-def _as_dataset(images: ImageSet, steps: range, batch: Any) -> "tf.data.Dataset":
+def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.intp]:
+    """The order in which an epoch takes `count` images."""
+    return np.random.default_rng([seed, epoch, _ORDER_STREAM]).permutation(count)
+
+
+def batches_of(like: npt.NDArray, steps: range, batch: Any) -> "tf.data.Dataset":
+    """The batches, inputs and labels, that a function gives for each of `steps`; inputs are as `like`."""
     import tensorflow as tf
 
     def load(step: Any) -> Any:
-        x, y = tf.numpy_function(batch, [step], (tf.uint8, tf.int32), stateful=False)
-        return tf.ensure_shape(x, (None, *images.images.shape[1:])), tf.ensure_shape(y, (None,))
+        x, y = tf.numpy_function(batch, [step], (like.dtype, tf.int32), stateful=False)
+        return tf.ensure_shape(x, (None, *like.shape[1:])), tf.ensure_shape(y, (None,))
 
     dataset = tf.data.Dataset.range(steps.start, steps.stop)
     return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)

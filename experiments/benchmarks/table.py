@@ -25,9 +25,14 @@ _VERSIONS = ("cnnzoo", "python", "tensorflow", "keras", "backend", "git_commit")
 
 
 def amount(value: float | None, unit: str = "") -> str:
-    """Returns a number to three digits with its unit, as in `1,101 images/s`; empty where there is none."""
+    """Returns a number to three digits with its unit, as in `1,101 images/s`; empty where there is none.
+
+    An accuracy, which has no unit and is at most 1, has four.
+    """
     if value is None:
         return ""
+    if not unit and 0 < value <= 1:
+        return f"{value:.4f}"
     digits = max(0, 2 - floor(log10(abs(value)))) if value else 0
     return f"{value:,.{min(digits, 6)}f} {unit}".rstrip()
 
@@ -38,9 +43,10 @@ def row_line(row: Row) -> str:
         return f"{row.name}: {row.note}"
     parts = [f"{row.name}: {amount(row.value, row.unit)}"]
     if row.ratio is not None:
-        parts.append(f"{row.ratio:.2f} times as good as {row.rival_name} ({amount(row.rival)})")
+        beside = amount(row.rival, row.unit)
+        parts.append(f"{row.ratio:.2f} times as good as {row.rival_name} ({beside})")
     if row.share is not None:
-        parts.append(f"{row.share:.0%} of {row.limit_name} ({amount(row.limit)})")
+        parts.append(f"{row.share:.0%} of {row.limit_name} ({amount(row.limit, row.unit)})")
     return ", ".join(parts)
 
 
@@ -50,9 +56,9 @@ def _cells(row: Row, change: float | None) -> dict[str, str]:
         "measured": row.name,
         "cnnzoo": amount(row.value, row.unit),
         "ratio": "" if row.ratio is None else f"{row.ratio:.2f}",
-        "instead": f"{row.rival_name} {amount(row.rival)}".strip(),
+        "instead": f"{row.rival_name} {amount(row.rival, row.unit)}".strip(),
         "of the limit": "" if row.share is None else f"{row.share:.0%}",
-        "limit": f"{row.limit_name} {amount(row.limit)}".strip(),
+        "limit": f"{row.limit_name} {amount(row.limit, row.unit)}".strip(),
         "cores": "" if row.cores is None else f"{row.cores:.1f}",
         "± rounds": "" if row.noise is None else f"{row.noise:.0%}",
         "to baseline": "" if change is None else f"{change:.2f}",

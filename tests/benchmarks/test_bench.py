@@ -1,8 +1,8 @@
 """The command `bench`: its table, its records, its baseline, and what a part is asked."""
 
 import json
-import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from experiments.benchmarks import table
 from experiments.benchmarks.baseline import Baseline
 from experiments.benchmarks.clock import Lap, Timing, in_turns
 from experiments.benchmarks.images import first_images, linked
-from experiments.benchmarks.parts import time_to_accuracy, ultralytics
+from experiments.benchmarks.parts import pipeline, start, time_to_accuracy, ultralytics
 from experiments.benchmarks.registry import PARTS, Request, unsaid
 from experiments.benchmarks.rows import Measurement, Row, append_measurement, latest, read_measurements
 from experiments.benchmarks.run import measure_part
@@ -69,6 +69,10 @@ def test_amounts_have_three_digits(value, text):
     assert table.amount(value, "s") == text
 
 
+def test_an_accuracy_has_four_digits():
+    assert table.amount(0.9977) == "0.9977"
+
+
 def test_what_was_measured_is_appended_and_the_last_of_each_part_counts(tmp_path):
     first, other, again = measurement(row()), measurement(row(), part="start"), measurement(row(value=400.0))
     for one in (first, other, again):
@@ -88,7 +92,7 @@ def test_a_file_that_is_none_is_named(tmp_path):
 def test_the_table_has_machine_rows_and_reasons():
     failed = Row("resnet50", None, "", note="killed | by *signal* 9")
     text = table.markdown([measurement(row(rival=100.0, rival_name="plain Keras"), failed)])
-    assert "| fast | 300 images/s | 3.00 | plain Keras 100 |  |" in text
+    assert "| fast | 300 images/s | 3.00 | plain Keras 100 images/s |  |" in text
     assert r"killed \| by \*signal* 9" in text
     assert "CPU, one, 2 cores, 23.5 GiB" in text and "`cnnzoo bench`" in text
     assert "limit" not in text.partition("| measured")[2].partition("\n")[0]  # nobody has one
@@ -140,6 +144,36 @@ def test_seconds_until_an_accuracy_are_those_of_the_records(tmp_path):
     assert len(rows) == 4 and rows[3].value is None and "not reached" in rows[3].note
 
 
+def test_a_start_is_timed_by_what_its_process_tells():
+    timeline = start.Timeline(begun=time.perf_counter() - 5)
+    timeline.heard({"event": "stage", "text": "training"})
+    timeline.heard({"event": "progress", "phase": 0, "step": 0})
+    timeline.heard({"event": "progress", "phase": 0, "step": 1})
+    timeline.begun -= 10  # ten seconds later
+    for event in ({"phase": 0, "step": 2}, {"phase": 1, "step": 0}):
+        timeline.heard({"event": "progress", **event})
+    assert timeline.first_batch == {0: pytest.approx(5, abs=1)}
+    assert timeline.phases == {0: pytest.approx(5, abs=1), 1: pytest.approx(15, abs=1)}
+
+
+def test_a_command_has_seconds_and_memory_or_says_how_it_ended(tmp_path):
+    seconds, memory = start.command_rows("help", ["experiments.models", "--help"])
+    assert 0 < seconds.value < 60 and 5 < memory.value < 500
+    with pytest.raises(InputError, match="exit code 2"):
+        list(start.command_rows("models", ["experiments.models", "--no-such-option"]))
+
+
+@pytest.mark.slow
+def test_the_start_of_a_run_is_measured_beside_plain_keras(image_folder, tmp_path):
+    rows = {
+        row.name: row for row in start.measure(request(tmp_path, data=str(image_folder), limit=40), unsaid)
+    }
+    first, second = (rows[f"three_conv: process to its {nth} batch"] for nth in ("first", "second"))
+    assert 0 < first.value < second.value and 0 < first.rival < second.rival
+    assert rows["compare three_conv: again, with its run already made"].value > 0
+    assert rows["three_conv: peak memory"].value > 100
+
+
 def test_a_package_that_is_missing_is_a_row_with_the_way_out(tmp_path):
     with pytest.raises(InputError, match="can't import no_such_package: pip install"):
         ultralytics.check_importable(Path(sys.executable), "no_such_package")
@@ -148,16 +182,18 @@ def test_a_package_that_is_missing_is_a_row_with_the_way_out(tmp_path):
     assert only.value is None and "--python" in only.note and "No such file" in only.note
 
 
-def test_the_command_measures_writes_and_compares(image_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(os.environ, "COLUMNS", "200")
-    out = tmp_path / "out"
-    options = ["--data", str(image_folder), "--limit", "8", "--only", "pipeline", "--out", str(out)]
-    assert bench.main(options) == 0
-    assert bench.main([*options, "--baseline", str(out)]) == 0
-    assert len(read_measurements(out)) == 2
-    text = (out / "benchmarks.md").read_text()
-    assert "augmentation: noise" in text and "to baseline" in text
-    assert "in the baseline" in capsys.readouterr().out
+def test_the_command_measures_writes_and_compares(image_folder, tmp_path, capsys):
+    out, before = tmp_path / "out", tmp_path / "before"
+    before.mkdir()
+    append_measurement(before, measurement(row("augmentation: flip", 1e9), part="pipeline"))
+    options = ["--data", str(image_folder), "--limit", "8", "--only", "pipeline", "--baseline", str(before)]
+    assert bench.main([*options, "--out", str(out)]) == 0
+    (measured,) = read_measurements(out)
+    assert measured.environment["tensorflow"] and len(measured.rows) > len(pipeline.KINDS)
+    assert all(row.value > 0 for row in measured.rows)
+    assert "augmentation: noise" in (out / "benchmarks.md").read_text()
+    said = capsys.readouterr().out
+    assert "augmentation: noise" in said and "baseline" in said
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError, one_line
 from cnnzoo.files import cache_dir
+from experiments.benchmarks.compared import arguments_of
 from experiments.benchmarks.images import linked, manifest_of
 from experiments.benchmarks.registry import Request, Tell, unsaid
 from experiments.benchmarks.rivals.plain_start import MODULE as PLAIN_START
@@ -41,6 +42,8 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
         limit = min(IMAGES, request.few)
         plan = prepare_data(DataRequest(request.data, out, limit=limit), unsaid)
         for recipe in find_recipes(request.recipes):
+            if any(phase.views for phase in recipe.config.phases):
+                continue  # it starts as the recipe that it is a twin of
             tell(f"starting {recipe.name}")
             try:
                 yield from recipe_rows(recipe, request.weights.get(recipe.model, ""), plan, out)
@@ -48,6 +51,14 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
                 yield Row(recipe.name, None, "", note=one_line(error))
         tell("rendering the report")
         yield from command_rows("report of these runs", ["experiments.report", str(out)])
+    with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
+        first = find_recipes(request.recipes)[0]
+        tell(f"comparing {first.name}, then once more")
+        weights = {first.model: "random"} if first.pretrained else {}
+        small = replace(request, limit=limit, epochs=1, weights=weights)
+        command = ["experiments.compare", *arguments_of(small, [first.name]), "--out", name]
+        yield from command_rows(f"compare {first.name}: whole command, of an epoch", command)
+        yield from command_rows(f"compare {first.name}: again, with its run already made", command)
     with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
         tell(f"auditing {request.few} images per class")
         folder = str(manifest_of(request).root)
@@ -92,9 +103,8 @@ def recipe_rows(recipe: Recipe, given: str, plan: DataPlan, out: Path) -> Iterat
     plain_left = json.loads(plain_answer.record) if plain_answer.record else {}
     name = recipe.name
     yield _row(f"{name}: process to its first batch", ours.first_batch[0], theirs.first_batch.get(0))
-    yield _row(
-        f"{name}: process to its second batch", ours.first_batch[0] + seconds, plain_left.get("second")
-    )
+    second = ours.first_batch[0] + seconds
+    yield _row(f"{name}: process to its second batch", second, plain_left.get("second"))
     for phase in range(1, len(ours.phases)):
         taken = ours.first_batch[phase] - ours.phases[phase]
         yield _row(f"{name}: phase {phase + 1} to its first batch", taken)

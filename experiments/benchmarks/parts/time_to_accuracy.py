@@ -23,10 +23,10 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
 def row(recipe: str, runs: Sequence[RunRecord], accuracy: float) -> Row:
     """Returns the median over the runs that reach an accuracy, and says how many those are."""
     reached = [found for run in runs if run.result and (found := seconds_until(run.result, accuracy))]
-    name = f"{recipe}: training until {accuracy} of the validation images are right"
+    name = f"{recipe}: until {accuracy:.1%} of the validation images are right"
     best = max(epoch.val_accuracy for run in runs if run.result for epoch in run.result.history)
     if not reached:
-        return Row(name, None, "s", note=f"not reached by {_counted(runs)}: at most {best:.4f}")
+        return Row(name, None, "s", note=f"not reached by {_counted(runs)}: at most {best:.3%}")
     epochs = "/".join(str(epoch) for epoch, _, _ in reached)
     whole = statistics.median(whole for _, _, whole in reached)
     note = (
@@ -44,8 +44,9 @@ def seconds_until(result: RunResult, accuracy: float) -> tuple[int, float, float
     for count, epoch in enumerate(result.history, 1):
         if epoch.val_accuracy >= accuracy:
             until = result.history[:count]
-            start = result.start_seconds + result.decode_seconds
-            return count, sum(done.seconds for done in until), start + seconds_of(until)
+            training = result.frozen_seconds + sum(done.seconds for done in until)
+            before = result.start_seconds + result.decode_seconds + result.frozen_seconds
+            return count, training, before + seconds_of(until)
     return None
 
 

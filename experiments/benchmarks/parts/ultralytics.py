@@ -21,6 +21,7 @@ from experiments.benchmarks.rivals import yolo_script
 from experiments.benchmarks.rows import Row
 from experiments.runs.data_plan import DataRequest, prepare_data
 from experiments.runs.records import RunRecord
+from experiments.runs.spec import DataFacts
 
 RECIPE = "crack_net"
 EPOCHS, BATCH, PIXELS = 6, 64, 160
@@ -38,14 +39,18 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
     plan = prepare_data(DataRequest(request.data, folder, limit=request.limit), unsaid)
     manifest = Manifest.load(plan.manifest_file)
     split = json.loads(plan.parts[0].split_file.read_text(encoding="utf-8"))
-    epochs = min(EPOCHS, request.epochs or EPOCHS)
-    yolo = train_yolo(python, manifest, split, epochs, folder, tell)
-    same = manifest.fingerprint, plan.parts[0].data.split
     records = records_of(request, [RECIPE], tell)
-    ours = [record for record in records if (record.data.fingerprint, record.data.split) == same]
+    ours = [record for record in records if _split_of(record.data) == _split_of(plan.parts[0].data)]
     if not ours:
         raise InputError(f"--runs: {RECIPE} was trained on other images or another split there")
+    epochs = min(EPOCHS, request.epochs or EPOCHS)
+    yolo = train_yolo(python, manifest, split, epochs, folder, tell)
     yield from rows(ours[0], yolo, epochs, len(split["train"]))
+
+
+def _split_of(data: DataFacts) -> tuple[object, ...]:
+    split = data.split
+    return data.fingerprint, split.kind, split.groups, split.seed, split.fractions
 
 
 def check_importable(python: Path, package: str) -> None:
@@ -77,13 +82,13 @@ def train_yolo(
     with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
         for side, theirs in SIDES.items():
             images = tuple(manifest.images[i] for i in split[side])
-            link_images(replace(manifest, images=images), Path(name, theirs))
+            link_images(replace(manifest, images=images), Path(name, "images", theirs))
         tell(f"training yolo11n-cls for {epochs} epochs; for progress see {log}")
         command = [python, yolo_script.__file__, name, epochs, BATCH, PIXELS, answer]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         with log.open("wb") as file:
             done = subprocess.run(  # noqa: S603 - the interpreter that the user names
-                list(map(str, command)), stdout=file, stderr=file, cwd=folder, env=environment, check=False
+                list(map(str, command)), stdout=file, stderr=file, cwd=name, env=environment, check=False
             )
     if done.returncode or not answer.exists():
         raise InputError(f"ultralytics ended with exit code {done.returncode}; see {log}")

@@ -1,7 +1,8 @@
 """Trains ultralytics' yolo11n-cls: `python yolo_script.py FOLDER EPOCHS BATCH PIXELS OUT.json`.
 
 A program of its own, which needs ultralytics and nothing of cnnzoo: it runs in whatever interpreter has that.
-FOLDER has train, val and test with a folder per class. It fetches nothing and tells nobody.
+FOLDER/images has train, val and test with a folder per class; what else ultralytics writes goes to FOLDER.
+It fetches nothing and tells nobody.
 """
 
 import json
@@ -16,7 +17,7 @@ def main() -> None:
     begun = time.perf_counter()
     folder, epochs, batch, pixels, out = sys.argv[1:]
     os.environ["YOLO_OFFLINE"] = "true"
-    os.environ["YOLO_CONFIG_DIR"] = str(Path(out).parent)
+    os.environ["YOLO_CONFIG_DIR"] = folder
     import torch
     import ultralytics
 
@@ -24,19 +25,19 @@ def main() -> None:
     model = ultralytics.YOLO("yolo11n-cls.yaml")
     started = time.perf_counter()
     model.train(
-        data=folder,
+        data=str(Path(folder, "images")),
         epochs=int(epochs),
         batch=int(batch),
         imgsz=int(pixels),
         pretrained=False,
         device="cpu",
         plots=False,
-        project=str(Path(out).parent),
+        project=folder,
         name="yolo",
         exist_ok=True,
     )
     done = time.perf_counter()
-    files = sorted(Path(folder, "test").glob("*/*"))
+    files = sorted(Path(folder, "images", "test").glob("*/*"))
     results = model.predict(
         list(map(str, files)), imgsz=int(pixels), batch=int(batch), device="cpu", stream=True, verbose=False
     )
