@@ -174,11 +174,11 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("manifest", _listing, 2000),
-        Stage("manifest, saved and loaded", _saving, 4000),
+        Stage("manifest, saved and loaded", _saving, 2000),
         Stage("grouped split", _splitting, 2000),
-        Stage("decode", _decoding, 1000 + 3 * SMALL**2),
-        Stage("epoch", _epoch, 1000),
-        Stage("report: verdicts of a run", _verdicts, 4000),
+        Stage("decode", _decoding, 2000 + 3 * SMALL**2),
+        Stage("epoch", _epoch, 2000),
+        Stage("report: verdicts of a run", _verdicts, 2000),
         Stage("audit: search for twins", _looking_for_twins, 16_000),
     )
 }

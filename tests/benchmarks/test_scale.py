@@ -9,6 +9,7 @@ from experiments.benchmarks import stages
 from experiments.benchmarks.parts import scale
 from experiments.benchmarks.registry import PARTS, Request, unsaid
 from experiments.benchmarks.stages import STAGES, Cost, Stage, bytes_an_image, cost_of
+from experiments.cli.apart import apart
 
 COUNT = 120
 
@@ -98,3 +99,12 @@ def test_what_would_take_too_long_is_left_out_and_told(filling, monkeypatch, tmp
     assert (
         "not measured" in rows["fill, 100,000 images"].note and "33 min" in rows["fill, 100,000 images"].note
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STAGES)
+def test_memory_keeps_to_its_budget(name, record):
+    few, many = (apart(cost_of, name, count) for count in (10_000, 30_000))
+    bytes_ = bytes_an_image(few, many)
+    record(stage=name, images=many.images, bytes_per_image=bytes_, processor_seconds=many.cpu_seconds)
+    assert bytes_ < STAGES[name].budget
