@@ -5,7 +5,6 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +19,7 @@ from cnnzoo.bars import track
 from cnnzoo.data.formats import FORMATS
 from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.files import regular_file
-from cnnzoo.limits import Budget, free_memory, usable_cores
+from cnnzoo.limits import Budget, free_memory, in_threads
 
 OPENERS = [kind for kind in FORMATS if kind != "MPO"]  # Pillow opens an MPO as the JPEG that it begins with
 
@@ -381,10 +380,9 @@ def load_images(
         with reading(paths[index], expected[index]) as image:
             images[index] = resize_image(image, size)
 
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        done = pool.map(load, range(len(paths)))
-        for _ in track(done, len(paths), "reading images", unit="images", progress=progress):
-            pass
+    done = in_threads(load, range(len(paths)))
+    for _ in track(done, len(paths), "reading images", unit="images", progress=progress):
+        pass
     return images
 
 

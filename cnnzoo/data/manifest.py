@@ -1,7 +1,6 @@
 """A folder per class becomes a checked list of images: every file is opened once, none silently dropped."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ from cnnzoo.data.images import examine_image, reading
 from cnnzoo.data.layout import Member, read_layout
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import write_whole
-from cnnzoo.limits import usable_cores
+from cnnzoo.limits import in_threads
 
 LISTED = 50  # bad files named in an error message; more than that nobody mends by hand
 
@@ -176,10 +175,8 @@ def build_manifest(
         raise InputError(f"limit {limit}: it must be at least 1 image per class")
     layout = read_layout(Path(root))
     members = _limited(layout.members, limit)
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        checked = pool.map(lambda member: _check(layout.root, member), members)
-        shown = track(checked, len(members), "checking images", unit="images", progress=progress)
-        results = list(shown)
+    checked = in_threads(lambda member: _check(layout.root, member), members)
+    results = [*track(checked, len(members), "checking images", unit="images", progress=progress)]
     bad = [BadFile(_below(layout.root, path), reason) for path, reason in layout.bad]
     bad += [result for result in results if isinstance(result, BadFile)]
     if bad and not skip_bad:

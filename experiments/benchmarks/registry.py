@@ -79,6 +79,7 @@ PARTS = {
         Part("inference", "the network of each recipe, images in memory"),
         Part("start", "from the command to what it does"),
         Part("time_to_accuracy", "seconds until the validation images are told apart", on_request=True),
+        Part("scale", "time and memory of an image among a thousand to a million", on_request=True),
         Part("ultralytics", "yolo11n-cls beside crack_net on the same split", on_request=True),
         Part("networks", "training and inference by batch size and precision", device="gpu"),
         Part("recipes", "seconds and accuracy of each recipe", device="gpu"),

@@ -35,22 +35,32 @@ class Predictions:
 
 def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predictions | None:
     """Returns a run's test images, or those of another data set; None where the file is missing."""
-    names = record.data.class_names
     path = folder / "predictions" / record.predictions_file(other)
     try:
-        lines = read_own(path)
-        found = Predictions(
-            paths=tuple(line["path"] for line in lines),
-            groups=tuple(line["group"] for line in lines),
-            labels=np.array([names.index(line["actual"]) for line in lines]),
-            probabilities=np.array([[float(line[f"p_{name}"]) for name in names] for line in lines]),
-        )
+        found = read_verdicts(path, record.data.class_names)
     except (OSError, KeyError, ValueError):
         return None
     if record.result is None:
         return None
     images = record.result.others.get(other, {}).get("images") if other else record.result.test_images
-    return found if len(lines) == images else None
+    return found if len(found.paths) == images else None
+
+
+def read_verdicts(path: Path, class_names: Sequence[str]) -> Predictions:
+    """Reads what `write_predictions` wrote.
+
+    Raises:
+        OSError: it can't be read.
+        KeyError, ValueError: it is no such file.
+    """
+    lines = read_own(path)
+    labels = {name: label for label, name in enumerate(class_names)}
+    return Predictions(
+        paths=tuple(line["path"] for line in lines),
+        groups=tuple(line["group"] for line in lines),
+        labels=np.array([labels[line["actual"]] for line in lines]),
+        probabilities=np.array([[float(line[f"p_{name}"]) for name in class_names] for line in lines]),
+    )
 
 
 def batch_places(count: int) -> list[int]:

@@ -11,28 +11,9 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from experiments.benchmarks.stages import rough_tiles
+
 COUNTS = (5_000, 20_000, 100_000)
-SURFACE = 2016  # pixels: 21 x 21 tiles
-
-
-def surfaces():
-    """Rough gray surfaces without end, (SURFACE, SURFACE): noise of all scales, the finer the fainter."""
-    rng = np.random.default_rng(3)
-    rows, columns = np.fft.fftfreq(SURFACE), np.fft.rfftfreq(SURFACE)
-    fainter = 1 / np.maximum(np.hypot(rows[:, None], columns), 1 / SURFACE)
-    while True:
-        rough = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((SURFACE, SURFACE))) * fainter)
-        yield np.clip(128 + 25 * rough / rough.std(), 0, 255).astype(np.uint8)
-
-
-def thumbnails():
-    """Tiles of such surfaces, of which no two overlap."""
-    from cnnzoo.data.audit.twins import SIDE
-
-    for surface in surfaces():
-        for top in range(0, SURFACE - SIDE + 1, SIDE):
-            for left in range(0, SURFACE - SIDE + 1, SIDE):
-                yield surface[top : top + SIDE, left : left + SIDE]
 
 
 def measure(count):
@@ -52,7 +33,7 @@ def measure(count):
         seconds[i] = perf_counter() - start
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        tiles = enumerate(islice(thumbnails(), count))
+        tiles = enumerate(islice(rough_tiles(), count))
         while batch := list(islice(tiles, 1000)):
             list(pool.map(add, batch))
     start = perf_counter()

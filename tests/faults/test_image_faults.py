@@ -19,6 +19,7 @@ import pytest
 from hostile import SUFFIXES, encoded, hostile, picture
 from PIL import Image
 
+from cnnzoo import limits
 from cnnzoo.data import images, pipeline
 from cnnzoo.data.audit.examine import audit_manifest, twins_between
 from cnnzoo.data.audit.findings import Audit
@@ -345,7 +346,7 @@ def test_few_large_images_are_held_at_once(tmp_path, monkeypatch):
         Image.new("RGB", (300, 300), (i, i, i)).save(tmp_path / f"{i}.png")
         paths.append(tmp_path / f"{i}.png")
     monkeypatch.setattr(images, "_PIXELS", Budget(200_000))
-    monkeypatch.setattr(images, "usable_cores", lambda: 8)
+    monkeypatch.setattr(limits, "usable_cores", lambda: 8)
     held, most, lock = 0, 0, threading.Lock()
     resize = images.resize_image
 

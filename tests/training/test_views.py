@@ -43,7 +43,7 @@ def trained(data, wanted, **options):
 
 
 def assert_close(one, other):
-    """Up to what float16 rounds: a small part of what training changed; other draws would change all of it."""
+    """Up to what float16 rounds: a small part of what training changed; other draws change all of it."""
     start = network().get_weights()
     for before, a, b in zip(start, one.get_weights(), other.get_weights(), strict=True):
         assert np.linalg.norm(a - b) <= 0.15 * np.linalg.norm(a - before) + 1e-7

@@ -7,7 +7,6 @@ they were cut from photographs.
 
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
@@ -22,7 +21,7 @@ from cnnzoo.data.audit.texture import texture_features
 from cnnzoo.data.audit.twins import SIDE, Found, Twin, TwinIndex, same_file
 from cnnzoo.data.images import resize_image
 from cnnzoo.data.manifest import Manifest
-from cnnzoo.limits import usable_cores
+from cnnzoo.limits import in_threads
 
 FOLDS = 5
 OUTLIER = 5.0  # modified z-score (Iglewicz and Hoaglin 1993: 3.5)
@@ -85,10 +84,9 @@ def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True)
             index.add(position, _gray(resize_image(image, SIDE)), image.shape)
 
     cv2.setNumThreads(1)  # the parallelism is over images
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        done = pool.map(add, range(total))
-        for _ in track(done, total, "reading images", unit="images", progress=progress):
-            pass
+    done = in_threads(add, range(total))
+    for _ in track(done, total, "reading images", unit="images", progress=progress):
+        pass
     contents = [image.sha256 for m in (manifest, other) for image in m.images]
     found = index.find(range(count, total), progress=progress)
     twins = _merged([*found.twins, *same_file(contents)])
@@ -140,10 +138,9 @@ def _measure(manifest: Manifest, *, progress: bool) -> _Measured:
         sharpness[position] = cv2.Laplacian(detail, cv2.CV_32F).var()
 
     cv2.setNumThreads(1)  # the parallelism is over images
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        done = pool.map(measure, range(count))
-        for _ in track(done, count, "measuring images", unit="images", progress=progress):
-            pass
+    done = in_threads(measure, range(count))
+    for _ in track(done, count, "measuring images", unit="images", progress=progress):
+        pass
     return _Measured(index, np.stack(features), colours, sharpness)
 
 

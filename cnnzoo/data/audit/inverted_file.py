@@ -14,15 +14,6 @@ PROBES = 3  # lists looked through
 _ADDED = 100_000  # windows at a time
 
 
-def use_one_thread() -> None:
-    """Has FAISS search in the calling thread alone, for programs that run several searches side by side.
-
-    Its own threads wait for each other many times in a search, and beside other programs more than they
-    work.
-    """
-    faiss.omp_set_num_threads(1)
-
-
 def filled_index(spectra: npt.NDArray) -> Any:
     """Returns an inverted file of all windows."""
     index = _empty_index(spectra)
@@ -54,7 +45,12 @@ def _empty_index(spectra: npt.NDArray) -> Any:
 def nearest(
     index: Any, queries: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Cosines and positions of each query's neighbours, list by list: a list is read once from memory."""
+    """Cosines and positions of each query's neighbours, list by list: a list is read once from memory.
+
+    In the calling thread alone, so that several searches run side by side: FAISS's own threads wait for each
+    other many times in a search, and beside other programs more than they work.
+    """
+    faiss.omp_set_num_threads(1)  # of this thread
     distances, lists = index.quantizer.search(queries, PROBES)
     order = np.argsort(lists[:, 0], kind="stable")
     alike, near = np.empty((len(queries), NEIGHBOURS), np.float32), np.empty((len(queries), NEIGHBOURS), int)

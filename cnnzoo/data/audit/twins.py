@@ -8,7 +8,6 @@ normalised cross-correlation: concrete looks alike everywhere, its grain does no
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,9 +17,9 @@ import numpy.typing as npt
 
 from cnnzoo.bars import track
 from cnnzoo.data.audit.chance import raise_needed
-from cnnzoo.data.audit.inverted_file import filled_index, nearest, use_one_thread
+from cnnzoo.data.audit.inverted_file import filled_index, nearest
 from cnnzoo.data.audit.overlap import overlap_correlations
-from cnnzoo.limits import usable_cores
+from cnnzoo.limits import in_threads
 
 SIDE = 96  # pixels of the thumbnails that everything here works on
 WINDOW = 16  # pixels from a key point to the border of its window
@@ -118,9 +117,8 @@ class TwinIndex:
         if not len(places):
             return Found()
         chunks = [places[i : i + 2000] for i in range(0, len(places), 2000)]
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            compared = pool.map(partial(overlap_correlations, self._bands), chunks)
-            scores = [*track(compared, len(chunks), "comparing textures", unit="batches", progress=progress)]
+        compared = in_threads(partial(overlap_correlations, self._bands), chunks)
+        scores = [*track(compared, len(chunks), "comparing textures", unit="batches", progress=progress)]
         score = np.clip(np.concatenate(scores), -NOT_IDENTICAL, NOT_IDENTICAL)
         least = self._least(places)
         excess = np.arctanh(score) - np.arctanh(least)
@@ -170,9 +168,8 @@ class TwinIndex:
         # A turn by three quarters is left out where all are looked up: a pair is found from its other side.
         turns = (0, 1, 2, 3, 4, 5, 6, 7) if first else (0, 1, 2, 4, 5, 6, 7)
         jobs = [(turn, start) for turn in turns for start in range(first, len(spectra), _LOOKED_UP)]
-        with ThreadPoolExecutor(usable_cores(), initializer=use_one_thread) as pool:
-            done = pool.map(look_up, jobs)
-            found = [*track(done, len(jobs), "looking for twins", unit="batches", progress=progress)]
+        done = in_threads(look_up, jobs)
+        found = [*track(done, len(jobs), "looking for twins", unit="batches", progress=progress)]
         return _likeliest(np.concatenate(found))
 
 

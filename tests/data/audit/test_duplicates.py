@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cnnzoo import limits
 from cnnzoo.data.audit import twins as duplicates
 from cnnzoo.data.audit.twins import SIDE, TwinIndex, same_file
 from cnnzoo.data.sources.concrete import draw_tile
@@ -148,6 +149,6 @@ def test_small_tiles_are_told_apart_and_their_twins_found():
 
 def test_the_number_of_threads_does_not_matter(planted, found, monkeypatch):
     for cores in (1, 5):
-        monkeypatch.setattr(duplicates, "usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(limits, "usable_cores", lambda cores=cores: cores)
         monkeypatch.setattr(duplicates, "_LOOKED_UP", 500)
         assert indexed(planted[0]).find(progress=False).twins == found
