@@ -5,6 +5,8 @@ from time import perf_counter
 import keras
 import numpy as np
 
+REPEATS = 20  # of which the median counts
+
 
 def trace_prediction(model: keras.Model) -> None:
     """Has TensorFlow trace `predict` once for batches of any size, else it does so for each size anew."""
@@ -16,7 +18,7 @@ def trace_prediction(model: keras.Model) -> None:
     model.predict_function.get_concrete_function([(tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8),)])
 
 
-def milliseconds_per_image(model: keras.Model, *, batch_size: int, repeats: int = 20) -> float:
+def milliseconds_per_image(model: keras.Model, *, batch_size: int, repeats: int = REPEATS) -> float:
     """Returns the median time of one compiled prediction of `batch_size` images, per image.
 
     Input in host memory, output back in host memory, as an application would see it.

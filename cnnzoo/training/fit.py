@@ -14,7 +14,7 @@ from cnnzoo.models.folding import frozen_twin
 from cnnzoo.models.transfer import set_trainable
 from cnnzoo.training.checkpoint import Checkpoint, Position, State, key_of, put_back
 from cnnzoo.training.config import Epoch, Phase, TrainConfig
-from cnnzoo.training.fused import fused_kernels
+from cnnzoo.training.fused import fused_kernels, single_functions
 from cnnzoo.training.progress import Progress, Report, reporting
 from cnnzoo.training.recorder import Recorder, Watch
 
@@ -210,6 +210,7 @@ def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
     # Else TensorFlow traces the first batch once to create the optimiser's variables and once to train.
     # By way of the model, which may have wrapped it for mixed precision.
     model.optimizer.build(model.trainable_variables)
+    single_functions(model)
 
 
 def _jit() -> str | bool:
