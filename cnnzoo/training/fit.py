@@ -110,8 +110,7 @@ def fit(
         for number in range(position.phase if position else 0, len(config.phases)):
             start = perf_counter()
             recorder = _train_phase(watch, data, config, number, position, state, log_dir=log_dir)
-            if recorder.second_batch:
-                starts.append(recorder.second_batch - start)
+            starts += [recorder.second_batch - start] if recorder.second_batch else []
             epochs = _tracing_apart(recorder.epochs)
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
             best_epoch = len(recorder.earlier) + recorder.best_epoch

@@ -222,14 +222,14 @@ def test_links_and_what_is_in_the_cloud_are_named(tmp_path):
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     fill(tmp_path / "crack"), fill(tmp_path / "sound")
     closed = fill(tmp_path / "crack" / "closed")
-    listdir = os.listdir
+    scandir = os.scandir
 
     def refuse(path):
         if os.fspath(path) == os.fspath(closed):
             raise PermissionError(13, "Permission denied", str(path))
-        return listdir(path)
+        return scandir(path)
 
-    monkeypatch.setattr(os, "listdir", refuse)  # root may read everything
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
     (bad,) = build_manifest(tmp_path, skip_bad=True, progress=False).bad
     assert (bad.path, bad.reason) == ("crack/closed", "Permission denied")
 
