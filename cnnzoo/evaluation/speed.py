@@ -7,8 +7,10 @@ import numpy as np
 
 from cnnzoo.backend import trace_prediction
 
+REPEATS = 20  # of which the median counts
 
-def milliseconds_per_image(model: keras.Model, *, batch_size: int, repeats: int = 20) -> float:
+
+def milliseconds_per_image(model: keras.Model, *, batch_size: int, repeats: int = REPEATS) -> float:
     """Returns the median time of one compiled prediction of `batch_size` images, per image.
 
     Input in host memory, output back in host memory, as an application would see it.

@@ -13,7 +13,7 @@ from cnnzoo.errors import InputError, kind_of
 from cnnzoo.gpu import gpus, has_tensorflow
 from cnnzoo.training.checkpoint import Checkpoint, Position, State, key_of, put_back
 from cnnzoo.training.config import Epoch, Phase, TrainConfig
-from cnnzoo.training.fused import fused_kernels
+from cnnzoo.training.fused import fused_kernels, single_functions
 from cnnzoo.training.part import Part
 from cnnzoo.training.progress import Progress, Report, reporting
 from cnnzoo.training.recorder import Board, Callbacks, Recorder, Watch
@@ -115,8 +115,7 @@ def fit(
             start = perf_counter()
             part.prepare(number, len(position.earlier) if position else 0)
             recorder = _train_phase(part, position, state, log_dir=log_dir)
-            if recorder.second_batch:
-                starts.append(recorder.second_batch - start)
+            starts += [recorder.second_batch - start] if recorder.second_batch else []
             epochs = _tracing_apart(recorder.epochs)
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
             best_epoch = len(recorder.earlier) + recorder.best_epoch
@@ -212,6 +211,7 @@ def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
     # Else TensorFlow traces the first batch once to create the optimiser's variables and once to train.
     # By way of the model, which may have wrapped it for mixed precision.
     model.optimizer.build(model.trainable_variables)
+    single_functions(model)
 
 
 def _jit() -> str | bool:

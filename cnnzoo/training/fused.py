@@ -42,6 +42,25 @@ def fused_kernels(model: keras.Model) -> Iterator[None]:
             delattr(owner, name)
 
 
+def single_functions(model: keras.Model) -> None:
+    """Gives a compiled `model` one TensorFlow function for a batch of training and one for validation.
+
+    Keras makes two of each, one within the other, and TensorFlow traces the way of every variable into both.
+    """
+    if keras.backend.backend() != "tensorflow" or model.jit_compile or model.run_eagerly:
+        return
+    import tensorflow as tf
+
+    if tf.distribute.has_strategy() or model.steps_per_execution > 1:
+        return
+    for name, step in (("train_function", model.train_step), ("test_function", model.test_step)):
+        setattr(model, name, tf.function(_with_next(step), reduce_retracing=True, autograph=False))
+
+
+def _with_next(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda batches: step(next(batches))
+
+
 def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -117,8 +136,8 @@ def _batch_norm(norm: keras.layers.BatchNormalization) -> Callable[..., Any]:
         channels = inputs.shape[-1]
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=tf.cast(inputs, tf.float32),
-            scale=norm.gamma if norm.scale else tf.ones(channels),
-            offset=norm.beta if norm.center else tf.zeros(channels),
+            scale=norm.gamma.value if norm.scale else tf.ones(channels),
+            offset=norm.beta.value if norm.center else tf.zeros(channels),
             mean=[],
             variance=[],
             epsilon=norm.epsilon,
@@ -127,10 +146,10 @@ def _batch_norm(norm: keras.layers.BatchNormalization) -> Callable[..., Any]:
         # The kernel gives the unbiased variance; Keras averages the biased one.
         places = tf.cast(tf.size(inputs) // channels, tf.float32)
         for average, new in (
-            (norm.moving_mean, mean),
-            (norm.moving_variance, variance * (places - 1) / places),
+            (norm.moving_mean.value, mean),
+            (norm.moving_variance.value, variance * (places - 1) / places),
         ):
-            average.assign(average * norm.momentum + new * (1 - norm.momentum))
+            average.assign(average * norm.momentum + new * (1 - norm.momentum), read_value=False)
         return tf.cast(outputs, norm.compute_dtype)
 
     return call
@@ -140,13 +159,15 @@ def _adam(optimizer: keras.optimizers.Adam) -> dict[str, Callable[..., Any]]:
     """The methods of Adam and AdamW that write operations out, by name."""
     import tensorflow as tf
 
-    apply = optimizer.apply
+    apply, update_one_by_one = optimizer.apply, optimizer._backend_update_step
     now: dict[str, Any] = {}  # what all variables share in the step that is being traced
 
     def apply_once(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         step = tf.cast(optimizer.iterations + 1, tf.float32)
         now["rate"] = tf.convert_to_tensor(optimizer.learning_rate)
-        now["powers"] = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
+        now["betas"] = tf.constant(optimizer.beta_1), tf.constant(optimizer.beta_2)
+        now["powers"] = tuple(tf.pow(beta, step) for beta in now["betas"])
+        now["epsilon"] = tf.constant(optimizer.epsilon)
         apply(grads, trainable_variables)
 
     def decay(variables: Sequence[Any]) -> None:
@@ -155,7 +176,15 @@ def _adam(optimizer: keras.optimizers.Adam) -> dict[str, Callable[..., Any]]:
         share = optimizer.weight_decay * now["rate"]
         for variable in variables:
             if optimizer._use_weight_decay(variable):
-                variable.value.assign_sub(variable.value * share)
+                variable.value.assign_sub(variable.value * share, read_value=False)
+
+    def update_all(gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
+        if tf.distribute.has_strategy():
+            update_one_by_one(gradients, variables, learning_rate)
+            return
+        # On one device, the detour by way of a strategy takes longer to trace than the kernel itself.
+        for gradient, variable in zip(gradients, variables, strict=True):
+            update(gradient, variable.value, learning_rate)
 
     def update(gradient: Any, variable: Any, learning_rate: Any) -> None:
         place = optimizer._get_variable_index(variable)
@@ -166,10 +195,15 @@ def _adam(optimizer: keras.optimizers.Adam) -> dict[str, Callable[..., Any]]:
             beta1_power=now["powers"][0],
             beta2_power=now["powers"][1],
             lr=now["rate"],
-            beta1=optimizer.beta_1,
-            beta2=optimizer.beta_2,
-            epsilon=optimizer.epsilon,
+            beta1=now["betas"][0],
+            beta2=now["betas"][1],
+            epsilon=now["epsilon"],
             grad=gradient,
         )
 
-    return {"apply": apply_once, "_apply_weight_decay": decay, "update_step": update}
+    return {
+        "apply": apply_once,
+        "_apply_weight_decay": decay,
+        "_backend_update_step": update_all,
+        "update_step": update,
+    }

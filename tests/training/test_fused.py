@@ -154,6 +154,25 @@ def test_the_training_step_is_traced_once(data):
     assert len(traced) == 3, "once a phase"
 
 
+def test_one_function_a_batch_trains_and_validates_to_the_bit_as_the_two_of_keras(data, monkeypatch):
+    def history_and_weights():
+        keras.utils.set_random_seed(1)
+        model = network()
+        done = cnnzoo.fit(model, data, TrainConfig(phases=(ADAMW,)), progress=False)
+        losses = [(epoch.loss, epoch.val_loss, epoch.val_accuracy) for epoch in done.history]
+        return model, [done.val_loss_before, losses], model.get_weights()
+
+    model, losses, weights = history_and_weights()
+    assert model.train_function.experimental_get_tracing_count() == 1
+    assert model.test_function.experimental_get_tracing_count() == 1, "before training and after each epoch"
+    monkeypatch.setattr(training, "single_functions", lambda model: None)
+    keras_own, losses_there, weights_there = history_and_weights()
+    assert not hasattr(keras_own.train_function, "experimental_get_tracing_count"), "Keras' own is in the way"
+    assert losses == losses_there
+    for ours, theirs in zip(weights, weights_there, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_prediction_is_traced_once_whatever_the_sizes_of_batches(data):
     model = network()
     cnnzoo.evaluate(model, data.test)

@@ -66,6 +66,9 @@ def test_tracing_is_no_part_of_the_seconds_of_training(data):
     result = cnnzoo.fit(small_model(), data, config, progress=False)
     assert [epoch.tracing_seconds > 0 for epoch in result.history] == [True, False, False, True, False]
     assert result.tracing_seconds == pytest.approx(sum(epoch.tracing_seconds for epoch in result.history))
+    # What comes before the second batch of a phase holds its tracing.
+    traced = [epoch.tracing_seconds for epoch in result.history if epoch.tracing_seconds]
+    assert all(start > tracing for start, tracing in zip(result.phase_start_seconds, traced, strict=True))
     whole = replace(data, train=replace(data.train, batch_size=len(data.train)))
     one_batch = cnnzoo.fit(small_model(), whole, config, progress=False).history
     assert [epoch.tracing_seconds > 0 for epoch in one_batch] == [True, False, False, True, False]
