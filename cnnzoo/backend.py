@@ -68,6 +68,22 @@ def use_own_settings() -> None:
             keras.config.set_dtype_policy("float32")
 
 
+def trace_prediction(model: Any, dtype: str = "uint8") -> None:
+    """Has TensorFlow trace a Keras model's `predict` once for batches of any size, else it does so for each.
+
+    Args:
+        model: takes a single array.
+        dtype: of what it will be given.
+    """
+    if sys.modules["keras"].backend.backend() != "tensorflow" or model.run_eagerly:
+        return
+    import tensorflow as tf
+
+    model.make_predict_function()
+    spec = tf.TensorSpec((None, *model.input_shape[1:]), dtype)
+    model.predict_function.get_concrete_function([(spec,)])
+
+
 def _configuration(file: Path) -> dict[str, Any]:
     """What Keras' configuration file says; nothing where there is none."""
     if not file.exists():

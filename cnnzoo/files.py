@@ -87,6 +87,24 @@ def remove_temporary_cache() -> None:
         shutil.rmtree(_temporary.pop(), ignore_errors=True)
 
 
+def allocate(file: IO[bytes], size: int, folder: Path) -> None:
+    """Gives a file its blocks on the disk: were one missing, writing through a map of it would be fatal.
+
+    Raises:
+        InputError: there is no place for it in `folder`.
+    """
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        free = shutil.disk_usage(folder).free
+        raise InputError(
+            f"{printable(folder)}: {size / 1e9:.1f} GB of images or layers' outputs fit neither in RAM nor "
+            f"here ({error.strerror}, {free / 1e9:.1f} GB free); choose fewer images ({{limit}}) or another "
+            "place (CNNZOO_CACHE)",
+            limit="limit",
+        ) from error
+
+
 @contextmanager
 def regular_file(path: str | Path) -> Iterator[BufferedReader]:
     """Opens a file for reading, and nothing else: a pipe would be waited for, a device never ends.

@@ -23,7 +23,7 @@ from experiments.cli.arguments import (
 from experiments.cli.process import called, exit_code, quoted
 from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
-from experiments.recipes.published import RECIPES
+from experiments.recipes.published import FAST, RECIPES, USUAL
 from experiments.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add_data_options(parser)
     parser.add_argument(
         "--recipes",
-        default=",".join(RECIPES),
-        help="by commas: recipes (default: all of them), names of models, or recipe files (.json) such as "
-        f"cnnzoo tune writes. Recipes: {', '.join(RECIPES)}",
+        default=",".join(USUAL),
+        help="by commas: recipes, names of models, or recipe files (.json) such as cnnzoo tune writes. "
+        f"Recipes: {', '.join(USUAL)} (default: these); with frozen layers computed once: {', '.join(FAST)}",
     )
     parser.add_argument("--seeds", default="0", help="whole numbers, by commas; a run for each (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")

@@ -68,10 +68,8 @@ class ImageSet:
     def dataset(self, *, labels: bool = True) -> "tf.data.Dataset | keras.utils.PyDataset":
         """Every image once, in order, as it is: for validation, test and, without labels, prediction."""
         if self.on_device:
-            from cnnzoo.data.device.batches import Batches
-
-            return Batches(self, range(self.steps), lambda _: (np.arange(len(self)), None), labels=labels)
-        batches = _as_dataset(self, range(self.steps), self._batch_in_order)
+            return self._batches_on_device(range(self.steps), self._in_order, with_labels=labels)
+        batches = batches_of(self.images, range(self.steps), self._batch_in_order)
         return batches if labels else batches.map(lambda images, _: (images,))
 
     def training_dataset(
@@ -92,9 +90,7 @@ class ImageSet:
         first = first_epoch * self.steps + first_batch
         steps = range(first, (first_epoch + epochs) * self.steps)
         if self.on_device:
-            from cnnzoo.data.device.batches import Batches
-
-            return Batches(self, steps, partial(_epoch_plan, *shape), augmentation=augmentation)
+            return self._batches_on_device(steps, partial(_epoch_plan, *shape), augmentation=augmentation)
 
         def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
             epoch, position = divmod(int(step), self.steps)
@@ -105,7 +101,25 @@ class ImageSet:
                 images = augment(images, augmentation, draws[chosen])
             return images, self.labels[chosen]
 
-        return _as_dataset(self, steps, batch)
+        return batches_of(self.images, steps, batch)
+
+    def view(
+        self, *, epoch: int, seed: int, augmentation: Augmentation
+    ) -> "tf.data.Dataset | keras.utils.PyDataset":
+        """Every image once, in order, augmented as `training_dataset` does in that epoch."""
+        _, draws = _epoch_plan(len(self), self.images.shape[1], seed, augmentation, epoch)
+        if self.on_device:
+            plan = np.arange(len(self)), draws
+            return self._batches_on_device(range(self.steps), lambda _: plan, augmentation=augmentation)
+
+        def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+            images, labels = self._batch_in_order(step)
+            if draws is not None:
+                here = np.arange(len(self))[int(step) * self.batch_size :][: len(labels)]
+                images = augment(images, augmentation, draws[here])
+            return images, labels
+
+        return batches_of(self.images, range(self.steps), batch)
 
     def part(self, here: slice) -> "ImageSet":
         """Some of the images."""
@@ -120,6 +134,14 @@ class ImageSet:
             self.batch_size,
         )
 
+    def _batches_on_device(self, steps: range, plan: Any, **how: Any) -> "keras.utils.PyDataset":
+        from cnnzoo.data.device.batches import Batches
+
+        return Batches(*self.resident, self.batch_size, steps, plan, count=len(self), **how)
+
+    def _in_order(self, epoch: int) -> tuple[npt.NDArray[np.intp], None]:
+        return np.arange(len(self)), None
+
     def _batch_in_order(self, step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
         here = slice(int(step) * self.batch_size, (int(step) + 1) * self.batch_size)
         return np.ascontiguousarray(self.images[here]), self.labels[here]
@@ -127,18 +149,24 @@ class ImageSet:
 
 @lru_cache(maxsize=4)
 def _epoch_plan(count: int, size: int, seed: int, augmentation: Augmentation, epoch: int) -> tuple[Any, Any]:
-    order = np.random.default_rng([seed, epoch, _ORDER_STREAM]).permutation(count)
+    order = epoch_order(count, seed, epoch)
     if not augmentation.active:
         return order, None
     return order, draw(augmentation, count=count, size=size, seed=seed, epoch=epoch)
 
 
-def _as_dataset(images: ImageSet, steps: range, batch: Any) -> "tf.data.Dataset":
+def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.intp]:
+    """The order in which an epoch takes `count` images."""
+    return np.random.default_rng([seed, epoch, _ORDER_STREAM]).permutation(count)
+
+
+def batches_of(like: npt.NDArray, steps: range, batch: Any) -> "tf.data.Dataset":
+    """The batches, inputs and labels, that a function gives for each of `steps`; inputs are as `like`."""
     import tensorflow as tf
 
     def load(step: Any) -> Any:
-        x, y = tf.numpy_function(batch, [step], (tf.uint8, tf.int32), stateful=False)
-        return tf.ensure_shape(x, (None, *images.images.shape[1:])), tf.ensure_shape(y, (None,))
+        x, y = tf.numpy_function(batch, [step], (like.dtype, tf.int32), stateful=False)
+        return tf.ensure_shape(x, (None, *like.shape[1:])), tf.ensure_shape(y, (None,))
 
     dataset = tf.data.Dataset.range(steps.start, steps.stop)
     return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.data.images import load_images
-from cnnzoo.errors import InputError, printable
-from cnnzoo.files import cache_dir, discard, regular_file, replaced_whole
+from cnnzoo.errors import InputError
+from cnnzoo.files import allocate, cache_dir, discard, regular_file, replaced_whole
 
 VERSION = 1  # of how images are read and resized, and of the file: the pixels, then their hash
 _HASH_BYTES = 32
@@ -72,7 +71,8 @@ def _write(
 ) -> None:
     count = math.prod(shape)
     with replaced_whole(file) as unfinished:
-        _allocate(unfinished, count + _HASH_BYTES)
+        with unfinished.open("wb") as opened:
+            allocate(opened, count + _HASH_BYTES, file.parent)
         images = np.memmap(unfinished, np.uint8, mode="r+", shape=shape)
         load_images(paths, shape[1], digests=digests, progress=progress, out=images)
         images.flush()
@@ -80,22 +80,3 @@ def _write(
             digest = _digest(opened, file.name, count)
             opened.seek(count)
             opened.write(digest)
-
-
-def _allocate(file: Path, size: int) -> None:
-    """Makes a file whose blocks are on the disk: were one missing, writing through a map would be fatal.
-
-    Raises:
-        InputError: there is no place for it.
-    """
-    try:
-        with file.open("wb") as opened:
-            os.posix_fallocate(opened.fileno(), 0, size)
-    except OSError as error:
-        free = shutil.disk_usage(file.parent).free
-        raise InputError(
-            f"{printable(file.parent)}: {size / 1e9:.1f} GB of resized images fit neither in RAM nor here "
-            f"({error.strerror}, {free / 1e9:.1f} GB free); choose fewer images ({{limit}}) or another place "
-            "(CNNZOO_CACHE)",
-            limit="limit",
-        ) from error

@@ -15,9 +15,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from cnnzoo.backend import trace_prediction
 from cnnzoo.data.pipeline import ImageSet
 from cnnzoo.errors import InputError, kind_of
-from cnnzoo.evaluation.speed import trace_prediction
 from cnnzoo.evaluation.statistics import wilson_interval
 
 

@@ -5,15 +5,7 @@ from time import perf_counter
 import keras
 import numpy as np
 
-
-def trace_prediction(model: keras.Model) -> None:
-    """Has TensorFlow trace `predict` once for batches of any size, else it does so for each size anew."""
-    if keras.backend.backend() != "tensorflow" or model.run_eagerly:
-        return
-    import tensorflow as tf
-
-    model.make_predict_function()
-    model.predict_function.get_concrete_function([(tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8),)])
+from cnnzoo.backend import trace_prediction
 
 
 def milliseconds_per_image(model: keras.Model, *, batch_size: int, repeats: int = 20) -> float:

@@ -110,13 +110,13 @@ def set_trainable(model: keras.Model, trainable: str | float) -> None:
         layer.trainable = True
     for layer in frozen:
         layer.trainable = False
-    if backbone is not None and _called_for_inference(model, backbone):
+    if backbone is not None and called_for_inference(model, backbone):
         for layer in backbone.layers:
             if isinstance(layer, layers.BatchNormalization):
                 _keep_statistics(layer)
 
 
-def _called_for_inference(model: keras.Model, backbone: keras.Model) -> bool:
+def called_for_inference(model: keras.Model, backbone: keras.Model) -> bool:
     """Says whether the model calls its backbone with `training=False`; a saved model still does."""
     entry = next(entry for entry in model.get_config()["layers"] if entry["name"] == backbone.name)
     return any(node["kwargs"].get("training") is False for node in entry["inbound_nodes"])

@@ -26,6 +26,10 @@ class Phase:
         schedule: "constant"; or "cosine", which rises over the first twentieth of the steps and then falls
             to 0 along half a cosine (Loshchilov & Hutter 2016), so that stopping early cuts it short.
         weight_decay: of AdamW (Loshchilov & Hutter 2017), a share of each weight times the learning rate.
+        views: how many augmented views of each training image to send through the frozen layers, once: the
+            rest trains on what they gave, epoch after epoch in turn. 0 computes them in every epoch, with
+            other draws each time. The first `views` epochs are the same either way but for rounding to
+            float16.
     """
 
     epochs: int
@@ -35,6 +39,7 @@ class Phase:
     patience: int | None = None
     schedule: Schedule = "constant"
     weight_decay: float = 0.0
+    views: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -49,6 +54,12 @@ class Phase:
             raise InputError(f"unknown schedule {self.schedule!r}; known: {', '.join(get_args(Schedule))}")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0")
+        if self.views < 0:
+            raise InputError(f"views is {self.views}; it must be at least 0")
+        if self.views and self.trainable == "all":
+            raise InputError(
+                "views are of frozen layers, of which trainable='all' leaves none; choose views=0"
+            )
         if self.weight_decay and self.optimizer != "adamw":
             raise InputError(f"weight_decay is adamw's; {self.optimizer} has none: choose optimizer='adamw'")
 

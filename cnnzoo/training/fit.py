@@ -10,11 +10,10 @@ import numpy as np
 from cnnzoo.data.pipeline import Datasets
 from cnnzoo.errors import InputError, kind_of
 from cnnzoo.gpu import gpus, has_tensorflow
-from cnnzoo.models.folding import frozen_twin
-from cnnzoo.models.transfer import set_trainable
 from cnnzoo.training.checkpoint import Checkpoint, Position, State, key_of, put_back
 from cnnzoo.training.config import Epoch, Phase, TrainConfig
 from cnnzoo.training.fused import fused_kernels
+from cnnzoo.training.part import Part
 from cnnzoo.training.progress import Progress, Report, reporting
 from cnnzoo.training.recorder import Board, Callbacks, Recorder, Watch
 
@@ -31,9 +30,10 @@ class FitResult:
         history: the epochs in order, counted from 0 over all phases.
         seconds: training alone, without what it took to trace the graph.
         tracing_seconds: what that took, in the first batch of each phase.
+        frozen_seconds: of `seconds`, what it took to compute frozen layers once, where a phase has `views`.
         val_accuracy_before: on the validation images, before the first batch; so is `val_loss_before`.
         best_epoch: index in `history` of the weights that the model has now.
-        images_per_second: of the median epoch.
+        images_per_second: of the median epoch; with `views`, of the training as a whole.
         trainable_params: trainable parameters in the last phase.
     """
 
@@ -45,6 +45,7 @@ class FitResult:
     best_epoch: int
     images_per_second: float
     trainable_params: int
+    frozen_seconds: float = 0.0
 
 
 def loss_for(model: keras.Model) -> keras.losses.Loss:
@@ -105,50 +106,45 @@ def fit(
     position = state.position if state else None
     with reporting(progress) as report:
         watch = Watch(data.train, config.phases, report, saving, model)
+        part = Part(watch, data, config)
         for number in range(position.phase if position else 0, len(config.phases)):
-            recorder = _train_phase(watch, data, config, number, position, state, log_dir=log_dir)
+            part.prepare(number, len(position.earlier) if position else 0)
+            recorder = _train_phase(part, position, state, log_dir=log_dir)
             epochs = _tracing_apart(recorder.epochs)
             # The weights that a phase ends with are its own best, whatever an earlier phase had reached.
             best_epoch = len(recorder.earlier) + recorder.best_epoch
             history = (*recorder.earlier, *epochs)
             position, state = Position(number + 1, history, (), recorder.before), None
+    seconds = sum(epoch.seconds for epoch in history) + part.frozen_seconds
+    median = float(np.median([epoch.seconds for epoch in history]))
     return FitResult(
         history=history,
-        seconds=sum(epoch.seconds for epoch in history),
+        seconds=seconds,
         tracing_seconds=sum(epoch.tracing_seconds for epoch in history),
         val_accuracy_before=recorder.before["accuracy"],
         val_loss_before=recorder.before["loss"],
         best_epoch=best_epoch,
-        images_per_second=len(data.train) / float(np.median([epoch.seconds for epoch in history])),
+        images_per_second=len(data.train) / (seconds / len(history) if part.frozen_seconds else median),
         trainable_params=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        frozen_seconds=part.frozen_seconds,
     )
 
 
 def _train_phase(
-    watch: Watch,
-    data: Datasets,
-    config: TrainConfig,
-    number: int,
-    position: Position | None,
-    state: State | None,
-    *,
-    log_dir: str | Path | None,
+    part: Part, position: Position | None, state: State | None, *, log_dir: str | Path | None
 ) -> Recorder:
     """Trains a phase from its start, or from `state`, and leaves the model with the phase's best weights."""
-    model, phase = watch.whole, config.phases[number]
-    set_trainable(model, phase.trainable)
-    # The head is trained on an equal backbone that computes faster.
-    trained = frozen_twin(model) if phase.trainable == "head" else model
-    compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
+    trained, phase = part.model, part.phase
+    compile_phase(trained, phase, steps=phase.epochs * part.watch.images.steps)
     if position is None:
-        before = trained.evaluate(data.validation.dataset(), verbose=0, return_dict=True)
-        position = Position(number, (), (), {name: float(value) for name, value in before.items()})
+        before = trained.evaluate(part.validation(), verbose=0, return_dict=True)
+        position = Position(part.number, (), (), {name: float(value) for name, value in before.items()})
     if state:
         put_back(trained.optimizer.variables, state.optimizer)
-    recorder = Recorder(watch, position, state)
+    recorder = Recorder(part.watch, position, state)
     if state and recorder.epochs and recorder.best is None:
         recorder.best = trained.get_weights()
-    _fit_phase(trained, data, config, recorder, log_dir=log_dir)
+    _fit_phase(part, recorder, log_dir=log_dir)
     trained.set_weights(recorder.best)
     return recorder
 
@@ -215,31 +211,23 @@ def _jit() -> str | bool:
     return "auto" if keras.backend.backend() != "tensorflow" or gpus() else False
 
 
-def _fit_phase(
-    model: keras.Model, data: Datasets, config: TrainConfig, recorder: Recorder, *, log_dir: str | Path | None
-) -> None:
+def _fit_phase(part: Part, recorder: Recorder, *, log_dir: str | Path | None) -> None:
     """Trains what is left of a phase, first the rest of an epoch that was stopped within it."""
-    with fused_kernels(model):
+    with fused_kernels(part.model):
         while not recorder.done:
             batch = recorder.going_on.batch
             first = len(recorder.earlier) + len(recorder.epochs)
-            left = 1 if batch else config.phases[recorder.phase].epochs - len(recorder.epochs)
+            left = 1 if batch else part.phase.epochs - len(recorder.epochs)
             callbacks = [recorder]
             if log_dir is not None:
                 callbacks.append(Board(Path(log_dir), write_graph=False))
-            model.fit(
-                data.train.training_dataset(
-                    epochs=left,
-                    seed=config.seed,
-                    augmentation=config.augmentation,
-                    first_epoch=first,
-                    first_batch=batch,
-                ),
+            part.model.fit(
+                part.training(epochs=left, first_epoch=first, first_batch=batch),
                 initial_epoch=first,
                 epochs=first + left,
-                steps_per_epoch=data.train.steps - batch,
-                validation_data=data.validation.dataset(),
-                callbacks=Callbacks(model, callbacks),
+                steps_per_epoch=part.watch.images.steps - batch,
+                validation_data=part.validation(),
+                callbacks=Callbacks(part.model, callbacks),
                 shuffle=False,  # the pipeline has done it
                 verbose=0,
             )

@@ -22,6 +22,7 @@ class Progress:
         loss: over this epoch's batches so far; None before the first.
         best_val_accuracy: the highest so far; None before the first epoch's end.
         result: the epoch, once it has ended.
+        frozen: whether frozen layers are being computed, once for the phase; `step` of `steps` is of that.
     """
 
     phase: int
@@ -35,11 +36,19 @@ class Progress:
     loss: float | None = None
     best_val_accuracy: float | None = None
     result: Epoch | None = None
+    frozen: bool = False
 
     @property
     def share(self) -> float:
         """The share of all planned batches that are done."""
-        return (self.epoch + self.step / self.steps) / self.epochs
+        return (self.epoch + (0 if self.frozen else self.step / self.steps)) / self.epochs
+
+    @property
+    def place(self) -> str:
+        """`epoch 3/10`, or how far the frozen layers are."""
+        if self.frozen:
+            return f"frozen layers {self.step / self.steps:.0%}"
+        return f"epoch {self.epoch + 1}/{self.epochs}"
 
     @property
     def phase_title(self) -> str:
@@ -96,7 +105,7 @@ def _on_terminal() -> Iterator[Report]:
     def show(now: Progress) -> None:
         if now.result is not None:
             console.print(now.line(), highlight=False, soft_wrap=True)
-        title = f"{now.phase_title}epoch {now.epoch + 1}/{now.epochs}"
+        title = f"{now.phase_title}{now.place}"
         bar.update(task, completed=now.share, description=title, numbers=_numbers(now))
 
     with bar:

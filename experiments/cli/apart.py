@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Callable
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
 from cnnzoo.errors import InputError
@@ -21,8 +20,9 @@ def apart(function: Callable[Given, Result], *arguments: Given.args, **named: Gi
         InputError: that was ended from outside, perhaps for want of memory.
     """
     context = get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(theirs, os.getpid(), function, arguments, named))
+    ours, theirs = context.Pipe()
+    # What it works on follows once it runs: `start` waits for ever to hand over much to a process that died.
+    process = context.Process(target=_answer, args=(theirs, os.getpid()))
     # The process is born deaf to Ctrl-C, which is for the parent, who ends its children.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
@@ -31,8 +31,9 @@ def apart(function: Callable[Given, Result], *arguments: Given.args, **named: Gi
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     try:
+        ours.send((function, arguments, named))
         fine, answer = ours.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         process.join()
         raise InputError(
             f"a process of this command was {how_it_ended(process.exitcode or 0)}; if there is too little "
@@ -56,10 +57,9 @@ def how_it_ended(code: int) -> str:
     return f"killed by signal {-code}, perhaps out of memory" if code < 0 else f"exit code {code}"
 
 
-def _answer(
-    channel: Connection, parent: int, function: Callable[..., Any], arguments: Any, named: Any
-) -> None:
+def _answer(channel: Any, parent: int) -> None:
     end_with(parent)
+    function, arguments, named = channel.recv()
     try:
         answer = True, function(*arguments, **named)
     except Exception as error:

@@ -100,8 +100,7 @@ class Live(People):
         line = self._line(job)
         if now is None:
             return [line.append(f"{job.stage}, {rough_time(self.clock() - job.started)}")]
-        place = f"epoch {now.epoch + 1}/{now.epochs}"
-        line.append(f"{job.stage}, {now.phase_title.strip()}{', ' if now.phases > 1 else ''}{place}")
+        line.append(f"{job.stage}, {now.phase_title.strip()}{', ' if now.phases > 1 else ''}{now.place}")
         bar = Table.grid(padding=(0, 1))
         for _ in range(3):
             bar.add_column(no_wrap=True)

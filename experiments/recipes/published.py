@@ -8,6 +8,8 @@ from cnnzoo.data.augment import Augmentation
 from cnnzoo.training.config import Phase, TrainConfig
 from experiments.recipes.recipe import Recipe
 
+VIEWS = 3  # of each training image, where frozen layers are computed once
+
 FLIP_AND_ROTATION = Augmentation(horizontal_flip=True, rotation=0.2)
 
 
@@ -124,7 +126,7 @@ def crack_net() -> Recipe:
     )
 
 
-RECIPES = {
+USUAL = {
     recipe.name: recipe
     for recipe in (
         three_conv(),
@@ -135,3 +137,8 @@ RECIPES = {
         resnet50_128(),
     )
 }
+
+# Twins of those that freeze layers: a few views of each image are sent through these once.
+FAST = {twin.name: twin for recipe in USUAL.values() if (twin := recipe.with_views(VIEWS)) is not None}
+
+RECIPES = USUAL | FAST

@@ -63,6 +63,15 @@ class Recipe:
         batch_size = min(self.batch_size, RANDOM_WEIGHTS_BATCH)
         return replace(self, batch_size=batch_size, config=replace(self.config, phases=(phase,)))
 
+    def with_views(self, views: int) -> "Recipe | None":
+        """Returns the twin NAME_fast, which computes frozen layers once; None where no phase freezes any."""
+        phases = tuple(
+            phase if phase.trainable == "all" else replace(phase, views=views) for phase in self.config.phases
+        )
+        if phases == self.config.phases:
+            return None
+        return replace(self, name=f"{self.name}_fast", config=replace(self.config, phases=phases))
+
     def for_tiles(self, size: int) -> "Recipe":
         """Returns the recipe for tiles of `size` pixels: smaller images in the proportion of the recipes."""
         return replace(self, image_size=max(SMALLEST, round(self.image_size * size / USUAL_SIZE)))

@@ -33,6 +33,8 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     usual = _usual_epochs(row)
     if usual and planned_epochs(row) != usual and not schedule:
         notes.append(f"trained for up to {planned_epochs(row)} epochs (recipe default: {usual})")
+    if views := _views(row):
+        notes.append(f"frozen layers computed once, for {views} augmented views of each image")
     wanted = row.operating("wanted_recall")
     if wanted is not None:
         notes.append(
@@ -102,6 +104,12 @@ def _usual_epochs(row: Row) -> str:
     """The epochs of the recipe that the row is named by, as in `10 + 10`; empty where it is none of ours."""
     recipe = RECIPES.get(row.first.recipe)
     return " + ".join(str(phase.epochs) for phase in recipe.config.phases) if recipe else ""
+
+
+def _views(row: Row) -> int:
+    """How many augmented views of an image went through frozen layers, once; 0 where each epoch did so."""
+    phases = row.first.config.get("config", {}).get("phases", [])
+    return max((phase.get("views", 0) for phase in phases), default=0)  # not in older records
 
 
 def planned_epochs(row: Row) -> str:

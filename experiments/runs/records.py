@@ -74,7 +74,7 @@ class RunResult:
     `others` has accuracy, AUROC and so on for each other data set, `robustness` the test accuracy at five
     strengths of each corruption, and at none ("none"). `tracing_seconds`, of building TensorFlow's graph in
     the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it
-    and `val_loss_before`.
+    and `val_loss_before`. `frozen_seconds`, of computing frozen layers once, are part of `train_seconds`.
     """
 
     total_params: Count
@@ -105,6 +105,7 @@ class RunResult:
     ms_per_image_32: Amount
     tracing_seconds: Amount | None = None
     val_loss_before: Amount | None = None
+    frozen_seconds: Amount = 0.0
     auroc: Share | None = None
     average_precision: Share | None = None
     temperature: Annotated[float, Meta(gt=0, le=LARGEST)] = 1.0

@@ -161,6 +161,7 @@ def _training_part(
         "best_epoch": fitted.best_epoch,
         "train_seconds": fitted.seconds,
         "tracing_seconds": fitted.tracing_seconds,
+        "frozen_seconds": fitted.frozen_seconds,
         "first_epoch_seconds": epochs[0].seconds,
         "seconds_per_epoch": len(data.train) / fitted.images_per_second,
         "images_per_second": fitted.images_per_second,
