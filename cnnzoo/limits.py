@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,15 @@ def free_memory() -> int:
 def total_memory() -> int:
     """Returns the bytes of memory that the machine has, or the cgroups of this process allow."""
     return min([psutil.virtual_memory().total, *(limit for limit, _ in _memory_limits())])
+
+
+def peak_memory() -> int:
+    """Returns the most bytes that this process has had in memory.
+
+    Not what `getrusage` says of it, which on Linux counts what its parent held when it started this one.
+    """
+    found = re.search(r"^VmHWM:\s*(\d+) kB", _text(Path("/proc/self/status")), re.MULTILINE)
+    return 1024 * (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def usable_cores() -> int:

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Timing:
             cores=sum(lap.cpu_seconds for lap in laps) / sum(walls),
             noise=(max(walls) - min(walls)) / median,
         )
+
+    def for_one_of(self, count: int) -> "Timing":
+        """Returns the time for one of the `count` things that a lap did."""
+        return replace(self, seconds=self.seconds / count)
 
 
 def lap(action: Callable[[], object]) -> Lap:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.benchmarks.rows import Row
 
-FEW = 450  # images per class: enough for steady times
+FEW = 300  # images per class: enough for steady times
 
 Tell = Callable[[str], None]
 

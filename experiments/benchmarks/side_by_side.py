@@ -1,7 +1,7 @@
 """A phase of a recipe, trained by cnnzoo and by rivals in turns, an epoch each."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import cnnzoo
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 from cnnzoo.models.transfer import backbone_of, set_trainable
-from cnnzoo.training.config import Phase
+from cnnzoo.training.config import Phase, TrainConfig
 from cnnzoo.training.progress import Progress
 from experiments.benchmarks import arithmetic
 from experiments.benchmarks.clock import Lap, Timing, lap
@@ -25,12 +25,19 @@ Epoch = Callable[[], Lap]
 
 @dataclass(frozen=True)
 class Speeds:
-    """Times of an epoch of `images` images by cnnzoo and by each rival, and of the arithmetic alone."""
+    """Seconds of an epoch for one image.
 
-    images: int
+    Attributes:
+        ours: by cnnzoo.
+        rivals: by each rival.
+        limit: of its multiply-adds, at the rate of a matrix product.
+        once: seconds for an image before the first epoch, where frozen layers are computed once.
+    """
+
     ours: Timing
     rivals: Mapping[str, Timing]
-    limit: float
+    limit: float | None
+    once: float = 0.0
 
 
 def train_in_turns(
@@ -58,12 +65,65 @@ def train_in_turns(
         products.append(lap(arithmetic.multiply_matrices))
         cpu = time.process_time()
 
-    config = replace(recipe.config, phases=(replace(phase, epochs=1 + rounds, patience=None),))
-    cnnzoo.fit(model, _all_to_train(manifest, recipe), config, progress=turn)
-    times = {name: Timing.of(done[1:]) for name, done in laps.items()}
+    cnnzoo.fit(model, _all_to_train(manifest, recipe), _short(recipe, [phase], rounds), progress=turn)
+    count = len(manifest.images)
+    times = {name: Timing.of(done[1:]).for_one_of(count) for name, done in laps.items()}
     rate = arithmetic.FLOPS / Timing.of(products[1:]).seconds
-    seconds = len(manifest.images) * arithmetic.training_flops(model) / rate
-    return Speeds(len(manifest.images), times.pop("ours"), times, limit=seconds)
+    return Speeds(times.pop("ours"), times, limit=arithmetic.training_flops(model) / rate)
+
+
+def train_on_views(
+    recipe: Recipe, phases: Sequence[Phase], manifest: Manifest, *, weights: str, rounds: int
+) -> list[Speeds]:
+    """Trains phases whose frozen layers are computed once, all in one training as they share what is kept.
+
+    The first one's `once` is that of all.
+    """
+    laps: list[list[Lap]] = [[] for _ in phases]
+    frozen = Frozen()
+    model = recipe.build_model(num_classes=len(manifest.class_names), weights_file=weights)
+    cpu = time.process_time()
+
+    def heard(now: Progress) -> None:
+        nonlocal cpu
+        if now.frozen:
+            frozen.heard(now)
+        elif now.result is not None:
+            laps[now.phase].append(Lap(now.result.seconds, time.process_time() - cpu))
+        cpu = time.process_time()
+
+    cnnzoo.fit(model, _all_to_train(manifest, recipe), _short(recipe, phases, rounds), progress=heard)
+    count = len(manifest.images)
+    times = [Timing.of(done[1:]).for_one_of(count) for done in laps]
+    once = [frozen.seconds / count, *(0.0 for _ in times[1:])]
+    return [Speeds(timing, {}, limit=None, once=first) for timing, first in zip(times, once, strict=True)]
+
+
+class Frozen:
+    """What it takes to compute frozen layers once: by how fast that goes, which leaves tracing them out."""
+
+    def __init__(self) -> None:
+        self.passes: list[list[tuple[int, int, float]]] = []
+
+    def heard(self, now: Progress) -> None:
+        """Notes how many images have gone through, and of how many."""
+        if not self.passes or now.step < self.passes[-1][-1][0]:
+            self.passes.append([])
+        self.passes[-1].append((now.step, now.steps, time.perf_counter()))
+
+    @property
+    def seconds(self) -> float:
+        """Of all images through each pass over frozen layers."""
+        return sum(
+            done[-1][1] * (done[-1][2] - done[0][2]) / (done[-1][0] - done[0][0])
+            for done in self.passes
+            if len(done) > 1
+        )
+
+
+def _short(recipe: Recipe, phases: Sequence[Phase], rounds: int) -> TrainConfig:
+    short = tuple(replace(phase, epochs=1 + rounds, patience=None) for phase in phases)
+    return replace(recipe.config, phases=short)
 
 
 def _all_to_train(manifest: Manifest, recipe: Recipe) -> "cnnzoo.data.pipeline.Datasets":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnzoo.errors import Diverged, one_line
 from cnnzoo.gpu import has_tensorflow
+from cnnzoo.limits import peak_memory
 from experiments.cli.process import exit_code
 from experiments.recipes.recipe import Recipe
 from experiments.runs import child
@@ -215,7 +216,7 @@ def _test_part(
 
 def _usage() -> dict[str, Any]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": usage.ru_maxrss / 1024}
+    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": peak_memory() / 2**20}
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from experiments.benchmarks import table
 from experiments.benchmarks.baseline import Baseline
 from experiments.benchmarks.clock import Lap, Timing, in_turns
 from experiments.benchmarks.images import first_images, linked
-from experiments.benchmarks.parts import pipeline, time_to_accuracy, ultralytics
+from experiments.benchmarks.parts import pipeline, start, time_to_accuracy, ultralytics
 from experiments.benchmarks.registry import PARTS, Request, unsaid
 from experiments.benchmarks.rows import Measurement, Row, append_measurement, latest, read_measurements
 from experiments.benchmarks.run import measure_part
@@ -141,6 +142,36 @@ def test_seconds_until_an_accuracy_are_those_of_the_records(tmp_path):
         expected.append(sum(epoch["seconds"] for epoch in result["history"][: until + 1]))
     assert rows[0].value == pytest.approx(sorted(expected)[len(expected) // 2])
     assert len(rows) == 4 and rows[3].value is None and "not reached" in rows[3].note
+
+
+def test_a_start_is_timed_by_what_its_process_tells():
+    timeline = start.Timeline(begun=time.perf_counter() - 5)
+    timeline.heard({"event": "stage", "text": "training"})
+    timeline.heard({"event": "progress", "phase": 0, "step": 0})
+    timeline.heard({"event": "progress", "phase": 0, "step": 1})
+    timeline.begun -= 10  # ten seconds later
+    for event in ({"phase": 0, "step": 2}, {"phase": 1, "step": 0}):
+        timeline.heard({"event": "progress", **event})
+    assert timeline.first_batch == {0: pytest.approx(5, abs=1)}
+    assert timeline.phases == {0: pytest.approx(5, abs=1), 1: pytest.approx(15, abs=1)}
+
+
+def test_a_command_has_seconds_and_memory_or_says_how_it_ended(tmp_path):
+    seconds, memory = start.command_rows("help", ["experiments.models", "--help"])
+    assert 0 < seconds.value < 60 and 5 < memory.value < 500
+    with pytest.raises(InputError, match="exit code 2"):
+        list(start.command_rows("models", ["experiments.models", "--no-such-option"]))
+
+
+@pytest.mark.slow
+def test_the_start_of_a_run_is_measured_beside_plain_keras(image_folder, tmp_path):
+    rows = {
+        row.name: row for row in start.measure(request(tmp_path, data=str(image_folder), limit=40), unsaid)
+    }
+    first, second = (rows[f"three_conv: process to its {nth} batch"] for nth in ("first", "second"))
+    assert 0 < first.value < second.value and 0 < first.rival < second.rival
+    assert rows["compare three_conv: again, with its run already made"].value > 0
+    assert rows["three_conv: peak memory"].value > 100
 
 
 def test_a_package_that_is_missing_is_a_row_with_the_way_out(tmp_path):

@@ -1,17 +1,21 @@
 """How long it takes before anything is trained, and what is neither training nor start: report and audit."""
 
 import json
-import os
+import resource
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError, one_line
 from cnnzoo.files import cache_dir
+from experiments.benchmarks.compared import arguments_of
 from experiments.benchmarks.images import linked, manifest_of
 from experiments.benchmarks.registry import Request, Tell, unsaid
 from experiments.benchmarks.rivals.plain_start import MODULE as PLAIN_START
@@ -29,6 +33,7 @@ from experiments.runs.spec import RunSpec
 IMAGES = 96  # per class: a few batches
 FOLDERS = ("models", "figures", "predictions", "logs")
 PLAIN_KERAS = "plain Keras"
+LOOK_SECONDS = 0.1  # between two looks at the memory of a command
 
 
 def measure(request: Request, tell: Tell) -> Iterator[Row]:
@@ -41,6 +46,8 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
         limit = min(IMAGES, request.few)
         plan = prepare_data(DataRequest(request.data, out, limit=limit), unsaid)
         for recipe in find_recipes(request.recipes):
+            if any(phase.views for phase in recipe.config.phases):
+                continue  # it starts as the recipe that it is a twin of
             tell(f"starting {recipe.name}")
             try:
                 yield from recipe_rows(recipe, request.weights.get(recipe.model, ""), plan, out)
@@ -48,6 +55,14 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
                 yield Row(recipe.name, None, "", note=one_line(error))
         tell("rendering the report")
         yield from command_rows("report of these runs", ["experiments.report", str(out)])
+    with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
+        first = find_recipes(request.recipes)[0]
+        tell(f"comparing {first.name}, then once more")
+        weights = {first.model: "random"} if first.pretrained else {}
+        small = replace(request, limit=limit, epochs=1, weights=weights)
+        command = ["experiments.compare", *arguments_of(small, [first.name]), "--out", name]
+        yield from command_rows(f"compare {first.name}: whole command, of an epoch", command)
+        yield from command_rows(f"compare {first.name}: again, with its run already made", command)
     with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
         tell(f"auditing {request.few} images per class")
         folder = str(manifest_of(request).root)
@@ -92,9 +107,8 @@ def recipe_rows(recipe: Recipe, given: str, plan: DataPlan, out: Path) -> Iterat
     plain_left = json.loads(plain_answer.record) if plain_answer.record else {}
     name = recipe.name
     yield _row(f"{name}: process to its first batch", ours.first_batch[0], theirs.first_batch.get(0))
-    yield _row(
-        f"{name}: process to its second batch", ours.first_batch[0] + seconds, plain_left.get("second")
-    )
+    second = ours.first_batch[0] + seconds
+    yield _row(f"{name}: process to its second batch", second, plain_left.get("second"))
     for phase in range(1, len(ours.phases)):
         taken = ours.first_batch[phase] - ours.phases[phase]
         yield _row(f"{name}: phase {phase + 1} to its first batch", taken)
@@ -134,18 +148,34 @@ def _record(answer: child.Answer) -> RunRecord:
 def command_rows(name: str, command: list[str], cache: Path | None = None) -> Iterator[Row]:
     """Yields seconds and peak memory of a command, in a cache of its own if one is given."""
     environment = own_environment() | ({"CNNZOO_CACHE": str(cache)} if cache else {})
-    start = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 - a command of ours, without a shell
+    start, cpu = time.perf_counter(), _cpu_of_children()
+    process = psutil.Popen(
         own_module(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
-    _, status, usage = os.wait4(process.pid, 0)
+    memory = _memory_until_end(process)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)  # Popen knows of its own wait alone
     if process.returncode:
         raise InputError(f"{' '.join(command)}: exit code {process.returncode}")
-    cores = (usage.ru_utime + usage.ru_stime) / seconds
+    cores = (_cpu_of_children() - cpu) / seconds
     yield Row(name, seconds, "s", less_is_better=True, cores=cores)
-    yield Row(f"{name}: peak memory", usage.ru_maxrss / 1024, "MB", less_is_better=True)
+    yield Row(f"{name}: peak memory", memory / 2**20, "MB", less_is_better=True)
+
+
+def _memory_until_end(process: psutil.Popen) -> int:
+    """Waits for a process; returns the most bytes that it and what it started had at a time."""
+    peak = 0
+    while process.poll() is None:
+        with suppress(psutil.Error):  # one of them has just ended
+            family = [process, *process.children(recursive=True)]
+            peak = max(peak, sum(member.memory_info().rss for member in family))
+        with suppress(psutil.TimeoutExpired):
+            process.wait(LOOK_SECONDS)
+    return peak
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _row(name: str, value: float, plain: float | None = None, *, unit: str = "s", note: str = "") -> Row:

@@ -44,8 +44,9 @@ def seconds_until(result: RunResult, accuracy: float) -> tuple[int, float, float
     for count, epoch in enumerate(result.history, 1):
         if epoch.val_accuracy >= accuracy:
             until = result.history[:count]
-            start = result.start_seconds + result.decode_seconds
-            return count, sum(done.seconds for done in until), start + seconds_of(until)
+            training = result.frozen_seconds + sum(done.seconds for done in until)
+            before = result.start_seconds + result.decode_seconds + result.frozen_seconds
+            return count, training, before + seconds_of(until)
     return None
 
 

@@ -1,7 +1,6 @@
 """An epoch in plain Keras in a process of its own, which tells when its first batch has ended."""
 
 import json
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from cnnzoo.limits import peak_memory
 from experiments.cli.process import exit_code
 from experiments.recipes.recipe import Recipe
 from experiments.runs import child
@@ -52,7 +52,7 @@ def train(spec: PlainSpec, tell: child.Tell) -> str:
         spec.recipe, phase, num_classes=spec.num_classes, weights_file=spec.weights_file
     )
     model.fit(images, epochs=1, shuffle=False, verbose=0, callbacks=[Batches()])
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = peak_memory() / 2**20
     return json.dumps({"peak_memory_mb": memory, "second": seconds[1] if len(seconds) > 1 else None})
 
 
