@@ -1,7 +1,7 @@
 """The one way from a folder of images to batches that every model shares: by tf.data, or on the GPU."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import pairwise
@@ -68,9 +68,7 @@ class ImageSet:
     def dataset(self, *, labels: bool = True) -> "tf.data.Dataset | keras.utils.PyDataset":
         """Every image once, in order, as it is: for validation, test and, without labels, prediction."""
         if self.on_device:
-            from cnnzoo.data.device.batches import Batches
-
-            return Batches(self, range(self.steps), lambda _: (np.arange(len(self)), None), labels=labels)
+            return self._batches_on_device(range(self.steps), self._in_order, with_labels=labels)
         batches = batches_of(self.images, range(self.steps), self._batch_in_order)
         return batches if labels else batches.map(lambda images, _: (images,))
 
@@ -92,9 +90,7 @@ class ImageSet:
         first = first_epoch * self.steps + first_batch
         steps = range(first, (first_epoch + epochs) * self.steps)
         if self.on_device:
-            from cnnzoo.data.device.batches import Batches
-
-            return Batches(self, steps, partial(_epoch_plan, *shape), augmentation=augmentation)
+            return self._batches_on_device(steps, partial(_epoch_plan, *shape), augmentation=augmentation)
 
         def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
             epoch, position = divmod(int(step), self.steps)
@@ -107,14 +103,14 @@ class ImageSet:
 
         return batches_of(self.images, steps, batch)
 
-    def view(self, *, epoch: int, seed: int, augmentation: Augmentation) -> "Iterable[tuple[Any, Any]]":
+    def view(
+        self, *, epoch: int, seed: int, augmentation: Augmentation
+    ) -> "tf.data.Dataset | keras.utils.PyDataset":
         """Every image once, in order, augmented as `training_dataset` does in that epoch."""
         _, draws = _epoch_plan(len(self), self.images.shape[1], seed, augmentation, epoch)
         if self.on_device:
-            from cnnzoo.data.device.batches import Batches
-
-            in_order = np.arange(len(self)), draws
-            return Batches(self, range(self.steps), lambda _: in_order, augmentation=augmentation)
+            plan = np.arange(len(self)), draws
+            return self._batches_on_device(range(self.steps), lambda _: plan, augmentation=augmentation)
 
         def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
             images, labels = self._batch_in_order(step)
@@ -137,6 +133,14 @@ class ImageSet:
             self.paths * times,
             self.batch_size,
         )
+
+    def _batches_on_device(self, steps: range, plan: Any, **how: Any) -> "keras.utils.PyDataset":
+        from cnnzoo.data.device.batches import Batches
+
+        return Batches(*self.resident, self.batch_size, steps, plan, count=len(self), **how)
+
+    def _in_order(self, epoch: int) -> tuple[npt.NDArray[np.intp], None]:
+        return np.arange(len(self)), None
 
     def _batch_in_order(self, step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
         here = slice(int(step) * self.batch_size, (int(step) + 1) * self.batch_size)

@@ -87,19 +87,16 @@ def fit(
         model: takes RGB in [0, 255], gives one sigmoid unit or a softmax over the classes.
         data: from `load_datasets`; `data.test` is not touched.
         config: the phases, the augmentation, the seed.
-        log_dir: folder for TensorBoard, if wanted.
-        checkpoint: a file (.npz) that gets the whole state of the training every two minutes, and after each
-            epoch as long as that costs about a hundredth of the time. Where it holds the state of a training
-            on the same images by the same `config`, whatever weights `model` has now, that goes on from there
-            and, on the same machine, ends with the same bits as if it had not been stopped. It is left there
-            in the end: another training needs another file.
-        progress: True shows images/s, the losses and the time left, a line per epoch without a terminal;
-            False shows nothing; a function gets a `Progress` as a phase starts, at each epoch's end and at
-            most a few times a second between.
+        log_dir: folder for TensorBoard, if wanted; TensorFlow writes it.
+        checkpoint: a file (.npz) that gets the whole state every two minutes, and after each epoch as long as
+            that costs about a hundredth of the time. If it holds that of a training on the same images by the
+            same `config`, whatever weights `model` has now, that goes on from there and, on the same machine,
+            ends with the same bits as if never stopped. It is left there: another training needs another.
+        progress: True shows images/s, losses and the time left, a line per epoch without a terminal; a
+            function gets a `Progress` as a phase starts, at each epoch's end and a few times a second.
 
     Raises:
-        InputError: a phase names a layer that the model has not, the classes don't fit the output, or
-            `log_dir` is given without TensorFlow, which writes it.
+        InputError: a phase names a layer that the model has not, or another argument can't be used.
         Diverged: the loss is no number any more.
     """
     _check_arguments(model, data, config, log_dir)

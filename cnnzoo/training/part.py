@@ -71,7 +71,9 @@ class Part:
         self.model = self.given.rest
         self.frozen_seconds += perf_counter() - started
 
-    def training(self, *, epochs: int, first_epoch: int, first_batch: int) -> "tf.data.Dataset":
+    def training(
+        self, *, epochs: int, first_epoch: int, first_batch: int
+    ) -> "tf.data.Dataset | keras.utils.PyDataset":
         """The batches of some epochs, from one on."""
         images, seed = self.data.train, self.config.seed
         place = {"epochs": epochs, "seed": seed, "first_epoch": first_epoch, "first_batch": first_batch}
@@ -79,7 +81,7 @@ class Part:
             return views.shuffled(self.given.train, images, **place)
         return images.training_dataset(augmentation=self.config.augmentation, **place)
 
-    def validation(self) -> "tf.data.Dataset":
+    def validation(self) -> "tf.data.Dataset | keras.utils.PyDataset":
         """The validation images once, in order."""
         if self.given is not None:
             return views.in_order(self.given.validation, self.data.validation)

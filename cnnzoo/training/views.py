@@ -19,7 +19,7 @@ from cnnzoo.backend import trace_prediction
 from cnnzoo.data.pipeline import Datasets, ImageSet, batches_of, epoch_order
 from cnnzoo.errors import InputError
 from cnnzoo.files import allocate, cache_dir
-from cnnzoo.gpu import has_tensorflow
+from cnnzoo.gpu import room_on_device
 from cnnzoo.limits import free_memory
 from cnnzoo.models.folding import frozen_and_trained
 from cnnzoo.models.transfer import set_trainable
@@ -160,26 +160,10 @@ def _predicted(frozen: keras.Model, batches: Iterable[Any]) -> Iterator[tuple[sl
         yield slice(start, stop), np.asarray(frozen.predict_on_batch(batch))
 
 
-class _Batches(keras.utils.PyDataset):
-    """What a function gives for each of some steps, where there is no tf.data."""
-
-    def __init__(self, steps: range, batch: Callable[[int], tuple[Maps, npt.NDArray[np.int32]]]) -> None:
-        super().__init__()
-        self.steps, self.batch = steps, batch
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __getitem__(self, index: int) -> tuple[Maps, npt.NDArray[np.int32]]:
-        return self.batch(self.steps[index])
-
-
-def _batches(maps: Maps, steps: range, batch: Any) -> "tf.data.Dataset | keras.utils.PyDataset":
-    return batches_of(maps[0], steps, batch) if has_tensorflow() else _Batches(steps, batch)
-
-
 def in_order(maps: Maps, images: ImageSet) -> "tf.data.Dataset | keras.utils.PyDataset":
     """Batches of the first view of every image once, in order, as `ImageSet.dataset` gives the images."""
+    if room_on_device(maps[:1].nbytes):
+        return _on_device(maps[:1], images, range(images.steps), lambda _: np.arange(len(images)))
 
     def batch(step: int) -> tuple[Maps, npt.NDArray[np.int32]]:
         here = slice(int(step) * images.batch_size, (int(step) + 1) * images.batch_size)
@@ -192,6 +176,14 @@ def shuffled(
     maps: Maps, images: ImageSet, *, epochs: int, seed: int, first_epoch: int, first_batch: int
 ) -> "tf.data.Dataset | keras.utils.PyDataset":
     """Batches in the order of `ImageSet.training_dataset`, with the next view in each epoch."""
+    first = first_epoch * images.steps + first_batch
+    steps = range(first, (first_epoch + epochs) * images.steps)
+    if room_on_device(maps.nbytes):
+
+        def order_of(epoch: int) -> npt.NDArray[np.intp]:
+            return epoch_order(len(images), seed, epoch) + epoch % len(maps) * len(images)
+
+        return _on_device(maps, images, steps, order_of)
 
     def batch(step: int) -> tuple[Maps, npt.NDArray[np.int32]]:
         epoch, position = divmod(int(step), images.steps)
@@ -199,5 +191,22 @@ def shuffled(
         chosen = order[position * images.batch_size : (position + 1) * images.batch_size]
         return maps[epoch % len(maps)][chosen], images.labels[chosen]
 
-    first = first_epoch * images.steps + first_batch
-    return _batches(maps, range(first, (first_epoch + epochs) * images.steps), batch)
+    return batches_of(maps[0], steps, batch)
+
+
+def _on_device(
+    maps: Maps, images: ImageSet, steps: range, order_of: Callable[[int], npt.NDArray[np.intp]]
+) -> keras.utils.PyDataset:
+    """Batches of maps that are on the device, one view behind the other."""
+    from cnnzoo.data.device.batches import Batches
+
+    one_behind_the_other = maps.reshape(-1, *maps.shape[2:])
+    labels = np.tile(images.labels, len(maps))
+    return Batches(
+        keras.ops.convert_to_tensor(one_behind_the_other),
+        keras.ops.convert_to_tensor(labels),
+        images.batch_size,
+        steps,
+        lambda epoch: (order_of(epoch), None),
+        count=len(images),
+    )

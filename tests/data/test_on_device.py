@@ -87,7 +87,9 @@ def as_arrays(batches):
     return [tuple(keras.ops.convert_to_numpy(part) for part in batch) for batch in batches]
 
 
-@pytest.mark.parametrize("kept", ["training", "training from the middle", "in order", "for prediction"])
+@pytest.mark.parametrize(
+    "kept", ["training", "training from the middle", "a view", "in order", "for prediction"]
+)
 def test_batches_from_the_device_are_those_of_tf_data(pictures, kept):
     augmentation = Augmentation(horizontal_flip=True, quarter_turns=True)
     make = {
@@ -95,6 +97,7 @@ def test_batches_from_the_device_are_those_of_tf_data(pictures, kept):
         "training from the middle": lambda images: images.training_dataset(
             epochs=1, seed=4, augmentation=augmentation, first_epoch=1, first_batch=2
         ),
+        "a view": lambda images: images.view(epoch=2, seed=4, augmentation=augmentation),
         "in order": lambda images: images.dataset(),
         "for prediction": lambda images: images.dataset(labels=False),
     }[kept]

@@ -13,6 +13,7 @@ from cnnzoo.errors import InputError
 from cnnzoo.gpu import keep_compiled
 from cnnzoo.training import checkpoint as checkpoints
 from cnnzoo.training import fit as fitting
+from cnnzoo.training import views
 from cnnzoo.training.recorder import Board, Callbacks
 
 CONFIG = TrainConfig((Phase(epochs=2),), Augmentation(horizontal_flip=True, quarter_turns=True), seed=3)
@@ -78,6 +79,25 @@ def test_a_stopped_training_goes_on_to_the_same_weights(on_device, tmp_path, mon
         weights_after(on_device, checkpoint=tmp_path / "state.npz")
     assert saves[-1].batch == 3
     assert equal(weights_after(on_device, checkpoint=tmp_path / "state.npz"), wanted)
+
+
+def test_what_frozen_layers_gave_comes_from_the_device_as_by_tf_data(on_device, monkeypatch):
+    count = len(on_device.train)
+    maps = np.random.default_rng(0).normal(size=(3, count, 2, 2, 5)).astype(np.float16)
+
+    def batches():
+        shuffled = views.shuffled(maps, on_device.train, epochs=3, seed=1, first_epoch=1, first_batch=2)
+        return [
+            tuple(map(keras.ops.convert_to_numpy, batch))
+            for part in (shuffled, views.in_order(maps, on_device.train))
+            for batch in part
+        ]
+
+    wanted = batches()
+    monkeypatch.setattr(views, "room_on_device", lambda needed: True)
+    found = batches()
+    assert len(found) == len(wanted) == 4 * on_device.train.steps - 2
+    assert all(equal(batch, other) for batch, other in zip(found, wanted, strict=True))
 
 
 def test_no_batch_waits_for_its_numbers(on_device):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,35 +12,37 @@ from keras import ops
 from cnnzoo.data.augment import Augmentation, Draws
 from cnnzoo.data.device.augment import Tensor, augment, of_images, to_device
 
-if TYPE_CHECKING:
-    from cnnzoo.data.pipeline import ImageSet
-
 Plan = tuple[npt.NDArray[np.int64], Draws | None]  # the order of an epoch's images and what happens to them
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of an `ImageSet` as `keras.Model.fit`, `evaluate` and `predict` take them.
+    """Batches of what is on the device, as `keras.Model.fit`, `evaluate` and `predict` take them.
 
     Args:
-        images: on the device already.
+        inputs: images or what a network made of them, on the device, as are `labels`.
+        batch_size: inputs a step; the last batch of an epoch may be smaller.
+        count: inputs in an epoch.
         steps: the batches wanted, counted over all epochs.
-        plan: gives each epoch's.
+        plan: gives the order of an epoch's inputs and what happens to them.
         augmentation: of training images.
-        labels: whether they come with the images.
+        with_labels: whether they come with the inputs.
     """
 
     def __init__(
         self,
-        images: "ImageSet",
+        inputs: Tensor,
+        labels: Tensor,
+        batch_size: int,
         steps: range,
         plan: Callable[[int], Plan],
         *,
+        count: int,
         augmentation: Augmentation = Augmentation(),
-        labels: bool = True,
+        with_labels: bool = True,
     ) -> None:
         super().__init__()
-        self.images, self.steps, self.plan = images, steps, plan
-        self.augmentation, self.labels = augmentation, labels
+        self.resident, self.batch_size, self.steps, self.plan = (inputs, labels), batch_size, steps, plan
+        self.count, self.augmentation, self.with_labels = count, augmentation, with_labels
         self.epoch = -1
         self.planned: tuple[Tensor, dict[str, Tensor]] = (None, {})
 
@@ -48,20 +50,18 @@ class Batches(keras.utils.PyDataset):
         return len(self.steps)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        epoch, position = divmod(self.steps[index], self.images.steps)
+        epoch, position = divmod(self.steps[index], -(-self.count // self.batch_size))
         if epoch != self.epoch:
             self.epoch, self.planned = epoch, self._to_device(*self.plan(epoch))
-        order, draws = self.planned
-        start = position * self.images.batch_size
+        start = position * self.batch_size
         batch = _cut()(
-            *self.images.resident,
-            order,
-            draws,
+            *self.resident,
+            *self.planned,
             np.int32(start),
-            count=min(self.images.batch_size, len(self.images) - start),
+            count=min(self.batch_size, self.count - start),
             augmentation=self.augmentation,
         )
-        return batch if self.labels else batch[:1]
+        return batch if self.with_labels else batch[:1]
 
     def _to_device(
         self, order: npt.NDArray[np.int64], draws: Draws | None
