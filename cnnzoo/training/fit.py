@@ -13,6 +13,7 @@ from cnnzoo.models.folding import frozen_twin
 from cnnzoo.models.transfer import set_trainable
 from cnnzoo.training.checkpoint import Checkpoint, Position, State, key_of, put_back
 from cnnzoo.training.config import Epoch, Phase, TrainConfig
+from cnnzoo.training.devices import on_all_devices, shared_out, sharing
 from cnnzoo.training.fused import fused_kernels
 from cnnzoo.training.progress import Progress, Report, reporting
 from cnnzoo.training.recorder import Recorder, Watch
@@ -75,7 +76,7 @@ def fit(
     """Trains `model` in place and leaves it with the weights of the last phase's lowest validation loss.
 
     Each phase sets what is trainable, compiles and calls `keras.Model.fit`; the best weights of a phase are
-    what the next one starts from.
+    what the next one starts from. Where several GPUs are visible, each takes its share of every batch.
 
     Args:
         model: takes RGB in [0, 255], gives one sigmoid unit or a softmax over the classes.
@@ -96,6 +97,22 @@ def fit(
         Diverged: the loss is no number any more.
     """
     _check_arguments(model, data, config)
+    with on_all_devices(model) as trained:
+        result = _fit(trained, data, config, log_dir=log_dir, checkpoint=checkpoint, progress=progress)
+    if trained is not model:
+        set_trainable(model, config.phases[-1].trainable)
+    return result
+
+
+def _fit(
+    model: keras.Model,
+    data: Datasets,
+    config: TrainConfig,
+    *,
+    log_dir: str | Path | None,
+    checkpoint: str | Path | None,
+    progress: bool | Report,
+) -> FitResult:
     saving = None if checkpoint is None else Checkpoint(Path(checkpoint), key_of(model, data, config))
     state = saving.load() if saving else None
     if state:
@@ -139,7 +156,8 @@ def _train_phase(
     trained = frozen_twin(model) if phase.trainable == "head" else model
     compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
     if position is None:
-        before = trained.evaluate(data.validation.dataset(), verbose=0, return_dict=True)
+        validation = shared_out(data.validation.dataset(), len(data.validation))
+        before = trained.evaluate(validation, verbose=0, return_dict=True)
         position = Position(number, (), (), {name: float(value) for name, value in before.items()})
     if state:
         put_back(trained.optimizer.variables, state.optimizer)
@@ -197,7 +215,10 @@ def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
             "sgd": keras.optimizers.SGD,
         }[phase.optimizer](learning_rate=rate)
     model.compile(
-        optimizer=optimizer, loss=loss_for(model), metrics=[accuracy_for(model)], jit_compile=_jit()
+        optimizer=optimizer,
+        loss=loss_for(model),
+        weighted_metrics=[accuracy_for(model)],  # where several devices share a batch, it has weights
+        jit_compile=_jit(),
     )
     # Else TensorFlow traces the first batch once to create the optimiser's variables and once to train.
     # By way of the model, which may have wrapped it for mixed precision.
@@ -209,6 +230,9 @@ def _jit() -> str | bool:
     if keras.backend.backend() != "tensorflow":
         return "auto"
     import tensorflow as tf
+
+    if sharing() > 1:
+        return False  # what several devices exchange is beyond it
 
     return "auto" if tf.config.list_physical_devices("GPU") else False
 
@@ -226,17 +250,19 @@ def _fit_phase(
             if log_dir is not None:
                 callbacks.append(keras.callbacks.TensorBoard(Path(log_dir), write_graph=False))
             model.fit(
-                data.train.training_dataset(
-                    epochs=left,
-                    seed=config.seed,
-                    augmentation=config.augmentation,
-                    first_epoch=first,
-                    first_batch=batch,
+                shared_out(
+                    data.train.training_dataset(
+                        epochs=left,
+                        seed=config.seed,
+                        augmentation=config.augmentation,
+                        first_epoch=first,
+                        first_batch=batch,
+                    )
                 ),
                 initial_epoch=first,
                 epochs=first + left,
                 steps_per_epoch=data.train.steps - batch,
-                validation_data=data.validation.dataset(),
+                validation_data=shared_out(data.validation.dataset(), len(data.validation)),
                 callbacks=callbacks,
                 shuffle=False,  # the pipeline has done it
                 verbose=0,
