@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from experiments.cli.alone import alone_in
 from experiments.cli.arguments import (
     Parser,
     add_data_options,
+    add_ray_option,
     check_at_least_one,
     check_groups,
     data_values,
@@ -65,6 +67,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
     )
+    add_ray_option(parser, "runs")
     quieter = parser.add_mutually_exclusive_group()
     quieter.add_argument("--quiet", action="store_true", help="print errors alone: no progress, no table")
     quieter.add_argument(
@@ -142,9 +145,10 @@ def _compare(options: argparse.Namespace, held: ExitStack) -> int:
 
 def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[RunSpec]":
     """Makes the runs that are missing, the folder for itself, which `held` keeps; returns all asked for."""
+    from experiments.cluster.driver import cluster_at
     from experiments.live.jobs import Job
     from experiments.runs.data_plan import prepare_data
-    from experiments.runs.dispatch import records_in, run_missing, still_whole
+    from experiments.runs.dispatch import make, records_in, run_missing, still_whole
     from experiments.runs.spec import with_hashes
     from experiments.runs.starting_weights import given_weights, starting_weights
 
@@ -155,6 +159,9 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
     given = given_weights(options.weights, recipes)
     make_folders(options.out, FOLDERS)
     held.enter_context(alone_in(options.out, "compare"))
+    cluster = held.enter_context(cluster_at(options.ray)) if options.ray else None
+    if cluster:
+        view.say(f"Ray: {cluster}")
     plan = prepare_data(request, view.say)
     weights = starting_weights(recipes, given, view.say)
     specs = with_hashes(
@@ -166,7 +173,14 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
     records = still_whole(records_in(options.out), specs, options.out, view.say)
     jobs = [Job(spec, f"[{n}/{len(specs)}] {spec.run_name}") for n, spec in enumerate(specs, 1)]
     with view.running(jobs, records, options.out):
-        run_missing(jobs, records, options.out, view)
+        run_missing(
+            jobs,
+            records,
+            options.out,
+            view,
+            at_once=cluster.at_once if cluster else 1,
+            make=partial(make, ask=cluster.ask) if cluster else make,
+        )
     return specs
 
 
