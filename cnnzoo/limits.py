@@ -20,6 +20,20 @@ _MEMORY = (
 )
 
 
+_sharing = 1
+
+
+def share_memory(processes: int) -> None:
+    """Leaves this process one part of the memory in as many as there are processes like it at a time."""
+    global _sharing
+    _sharing = processes
+
+
+def memory_is_shared() -> bool:
+    """Whether other processes do the same as this one at the same time."""
+    return _sharing > 1
+
+
 def free_memory() -> int:
     """Returns the bytes that this process may still take: of the machine, its cgroups and `ulimit -v`."""
     free = [psutil.virtual_memory().available]
@@ -27,7 +41,7 @@ def free_memory() -> int:
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY:
         free.append(most - psutil.Process().memory_info().vms)
-    return max(0, min(free))
+    return max(0, min(free)) // _sharing
 
 
 def total_memory() -> int:
@@ -39,6 +53,13 @@ def usable_cores() -> int:
     """Returns the cores that this process may keep busy: by its affinity and the quota of its cgroups."""
     quotas = [quota for folder in _own_folders("cpu") if (quota := _core_quota(folder))]
     return min([len(os.sched_getaffinity(0)), *(math.ceil(quota) for quota in quotas)])
+
+
+def core_shares(parts: int) -> list[set[int]]:
+    """Returns equal shares of the usable cores, none of them empty, as `os.sched_setaffinity` takes them."""
+    cores = sorted(os.sched_getaffinity(0))[: usable_cores()]
+    each = max(1, len(cores) // parts)
+    return [{cores[core % len(cores)] for core in range(i * each, (i + 1) * each)} for i in range(parts)]
 
 
 def _memory_limits() -> Iterator[tuple[int, int]]:

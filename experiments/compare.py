@@ -1,6 +1,7 @@
 """`python -m experiments.compare`: train recipes on a folder of images and tabulate what came of it."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -29,8 +30,10 @@ from experiments.recipes.published import RECIPES
 from experiments.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from experiments.cluster.driver import Cluster
     from experiments.live.view import View
     from experiments.runs.data_plan import DataPlan, DataRequest, Part
+    from experiments.runs.records import RunRecord
     from experiments.runs.spec import RunSpec
 
 # A phase of the large networks; the small ones train as long as their recipes say.
@@ -61,6 +64,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     _add_test_options(parser)
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs per phase, at most")
     parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores (default: 1)"
+    )
+    parser.add_argument(
         "--weights",
         action="append",
         default=[],
@@ -68,6 +74,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
     )
     add_ray_option(parser, "runs")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="MINUTES",
+        help="train for so long in all: in rounds of equal time for every recipe, the better half goes on",
+    )
     quieter = parser.add_mutually_exclusive_group()
     quieter.add_argument("--quiet", action="store_true", help="print errors alone: no progress, no table")
     quieter.add_argument(
@@ -126,7 +138,7 @@ def _compare(options: argparse.Namespace, held: ExitStack) -> int:
     from experiments.live.choose import view_for
     from experiments.live.json_lines import emit
     from experiments.runs.dispatch import records_in
-    from experiments.runs.records import latest_records
+    from experiments.runs.records import settled
 
     with view_for(quiet=options.quiet, as_json=options.json) as view:
         specs = _run(options, view, held)
@@ -139,16 +151,13 @@ def _compare(options: argparse.Namespace, held: ExitStack) -> int:
     elif not options.quiet:
         print_table(comparison, options.out)
     wanted = {spec.identity for spec in specs}
-    finished = {record.identity for record in latest_records(records_in(options.out)) if record.ok}
-    return 0 if wanted <= finished else 1
+    return 0 if wanted <= settled(records_in(options.out)).keys() else 1
 
 
 def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[RunSpec]":
     """Makes the runs that are missing, the folder for itself, which `held` keeps; returns all asked for."""
     from experiments.cluster.driver import cluster_at
-    from experiments.live.jobs import Job
     from experiments.runs.data_plan import prepare_data
-    from experiments.runs.dispatch import make, records_in, run_missing, still_whole
     from experiments.runs.spec import with_hashes
     from experiments.runs.starting_weights import given_weights, starting_weights
 
@@ -170,18 +179,35 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
         for seed in seeds
         for recipe in recipes
     )
+    if options.budget is None:
+        _make(specs, options, view, cluster)
+        return specs
+    from experiments.search.halving import run_rounds
+
+    def run_round(specs: "list[RunSpec]", title: str) -> "list[RunRecord]":
+        view.say(title)
+        return _make(specs, options, view, cluster)
+
+    return run_rounds(specs, options.budget, cluster.at_once if cluster else options.jobs, run_round)
+
+
+def _make(
+    specs: "list[RunSpec]", options: argparse.Namespace, view: "View", cluster: "Cluster | None"
+) -> "list[RunRecord]":
+    """Makes those of the runs that are missing, and returns the record of each."""
+    from experiments.live.jobs import Job
+    from experiments.runs.dispatch import make, records_in, run_missing, still_whole
+
     records = still_whole(records_in(options.out), specs, options.out, view.say)
     jobs = [Job(spec, f"[{n}/{len(specs)}] {spec.run_name}") for n, spec in enumerate(specs, 1)]
     with view.running(jobs, records, options.out):
-        run_missing(
-            jobs,
-            records,
-            options.out,
-            view,
-            at_once=cluster.at_once if cluster else 1,
-            make=partial(make, ask=cluster.ask) if cluster else make,
-        )
-    return specs
+        if cluster:
+            ours = partial(make, ask=cluster.ask)
+            run_missing(jobs, records, options.out, view, at_once=cluster.at_once, make=ours)
+        else:
+            run_missing(jobs, records, options.out, view, at_once=options.jobs)
+    last = {record.identity: record for record in records_in(options.out)}
+    return [last[spec.identity] for spec in specs]
 
 
 def _recipes(options: argparse.Namespace) -> list[Recipe]:
@@ -210,7 +236,17 @@ def _request(options: argparse.Namespace) -> "DataRequest":
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    check_at_least_one(options, "limit", "epochs")
+    from cnnzoo.limits import usable_cores
+
+    check_at_least_one(options, "limit", "epochs", "jobs")
+    if options.ray and options.jobs > 1:
+        raise InputError("--jobs shares out this machine, --ray a cluster: leave one of them out")
+    if options.jobs > (cores := usable_cores()):
+        raise InputError(f"--jobs {options.jobs}: there are {cores} cores to share; give at most {cores}")
+    if options.budget is not None and not 0 < options.budget < math.inf:
+        raise InputError(f"--budget {options.budget:g}: give a number of minutes above 0, as in 30")
+    if options.budget is not None and options.train_sizes != "all":
+        raise InputError("--budget compares recipes on all training images: leave --train-sizes out")
     if options.recall is not None and not 0 < options.recall <= 1:
         raise InputError(f"--recall {options.recall}: give a share above 0 and at most 1, as in 0.99")
     check_groups(options)
@@ -241,6 +277,7 @@ def _spec(
         command=f"{called('compare')} {quoted(*sys.argv[1:])}".strip(),
         demonstration=_demonstration(options),
         data=part.data,
+        at_once=options.jobs,
     )
 
 

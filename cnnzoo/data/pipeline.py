@@ -18,7 +18,7 @@ from cnnzoo.data.manifest import ImageRecord, Manifest, build_manifest
 from cnnzoo.data.resized import resized_images
 from cnnzoo.data.splits import DEFAULT_FRACTIONS, Split, split_manifest
 from cnnzoo.errors import InputError
-from cnnzoo.limits import free_memory
+from cnnzoo.limits import free_memory, memory_is_shared
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -214,11 +214,15 @@ def _image_set(images: npt.NDArray[np.uint8], records: Sequence[ImageRecord], ba
 def _decode(
     manifest: Manifest, records: Sequence[ImageRecord], size: int, *, progress: bool
 ) -> tuple[npt.NDArray[np.uint8], str]:
-    """Returns the images at `size`, in RAM if they take at most half of what is free, else from a file."""
+    """Returns the images at `size`, in RAM if they take at most half of what is free, else from a file.
+
+    Processes that share the memory read one file, each of them all that it needs.
+    """
     needed = math.prod((len(records), size, size, 3))
     paths = [manifest.root / record.path for record in records]
     digests = [record.sha256 for record in records]
-    if needed <= free_memory() // 2:
+    if not memory_is_shared() and needed <= free_memory() // 2:
         return load_images(paths, size, digests=digests, progress=progress), f"{needed / 1e6:,.0f} MB in RAM"
     images, file = resized_images(paths, digests, size, progress=progress)
-    return images, f"{needed / 1e6:,.0f} MB in {file}: too large for RAM"
+    why = "shared by the runs" if memory_is_shared() else "too large for RAM"
+    return images, f"{needed / 1e6:,.0f} MB in {file}: {why}"

@@ -1,4 +1,7 @@
-"""Resized images in a file of the cache, where memory is too small for them; checked before every use."""
+"""Resized images in a file of the cache, which processes share, or which memory is too small for.
+
+Checked before every use.
+"""
 
 import math
 import os
@@ -13,7 +16,7 @@ import numpy.typing as npt
 
 from cnnzoo.data.images import load_images
 from cnnzoo.errors import InputError, printable
-from cnnzoo.files import cache_dir, discard, regular_file, replaced_whole
+from cnnzoo.files import cache_dir, discard, lock, regular_file, replaced_whole
 
 VERSION = 1  # of how images are read and resized, and of the file: the pixels, then their hash
 _HASH_BYTES = 32
@@ -25,16 +28,20 @@ def resized_images(
 ) -> tuple[npt.NDArray[np.uint8], Path]:
     """Returns the images at `size`, mapped from a file, and the file; it is made where it isn't yet.
 
+    Of processes that ask for the same images at a time one makes it, and the others wait.
+
     Raises:
         InputError: an image can't be read or is not what it was, or the disk has no place for them.
     """
     shape = (len(paths), size, size, 3)
     content = sha256("".join(digests).encode()).hexdigest()[:16]
     file = cache_dir("resized") / f"{content}-{size}-v{VERSION}.rgb"
-    images = _mapped(file, shape)
-    if images is None:
-        _write(file, paths, digests, shape, progress=progress)
+    with (cache_dir("locks") / file.name).open("wb") as locked:
+        lock(locked)
         images = _mapped(file, shape)
+        if images is None:
+            _write(file, paths, digests, shape, progress=progress)
+            images = _mapped(file, shape)
     if images is None:
         raise InputError(f"{file}: it is not what was just written; choose another place (CNNZOO_CACHE)")
     return images, file
@@ -94,8 +101,8 @@ def _allocate(file: Path, size: int) -> None:
     except OSError as error:
         free = shutil.disk_usage(file.parent).free
         raise InputError(
-            f"{printable(file.parent)}: {size / 1e9:.1f} GB of resized images fit neither in RAM nor here "
-            f"({error.strerror}, {free / 1e9:.1f} GB free); choose fewer images ({{limit}}) or another place "
-            "(CNNZOO_CACHE)",
+            f"{printable(file.parent)}: no room for {size / 1e9:.1f} GB of resized images, which don't fit "
+            f"in RAM or are shared ({error.strerror}, {free / 1e9:.1f} GB free); choose fewer images "
+            "({limit}) or another place (CNNZOO_CACHE)",
             limit="limit",
         ) from error

@@ -47,7 +47,7 @@ class Job:
     def kind(self) -> str:
         """What runs of about the same length share: all but the seed."""
         recipe = self.spec.resolved_recipe()
-        return _kind(recipe.name, recipe.as_dict(), self.spec.data)
+        return _kind(recipe.name, recipe.as_dict(), self.spec.data, self.spec.at_once)
 
     def training_left(self, now: float) -> float | None:
         """Seconds of training left, by its own estimate; None while it has none."""
@@ -63,7 +63,8 @@ def usual_seconds(records: Iterable[RunRecord]) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {}
     for record in records:
         if (took := seconds_of(record)) is not None:
-            seconds.setdefault(_kind(record.recipe, record.config, record.data), []).append(took)
+            kind = _kind(record.recipe, record.config, record.data, record.at_once)
+            seconds.setdefault(kind, []).append(took)
     return seconds
 
 
@@ -80,7 +81,7 @@ def time_left(jobs: Sequence[Job], before: Mapping[str, Sequence[float]], now: f
     """Returns the seconds until all runs are done, about; None while nothing is known to judge by.
 
     A run takes as long as the others of its kind did, in this session or `before`, else as long as the one of
-    its kind that trains now says, else as the mean of the kinds that are known.
+    its kind that trains now says, else as the mean of the kinds that are known. As many go at a time as now.
     """
     took = {kind: list(seconds) for kind, seconds in before.items()}
     for job in jobs:
@@ -91,16 +92,19 @@ def time_left(jobs: Sequence[Job], before: Mapping[str, Sequence[float]], now: f
             took.setdefault(job.kind, [now - job.started + own])
     usual = {kind: fmean(seconds) for kind, seconds in took.items()}
     mean = fmean(usual.values()) if usual else None
-    left = 0.0
-    for job in jobs:
-        if job.state in ("waiting", "running"):
-            seconds = usual.get(job.kind, mean)
-            if seconds is None:
-                return None
-            elapsed = now - job.started if job.state == "running" else 0.0
-            left += max(job.training_left(now) or 0.0, seconds - elapsed)
-    return left
+    running = [job for job in jobs if job.state == "running"]
+    waiting = [job for job in jobs if job.state == "waiting"]
+    if mean is None:
+        return None if running or waiting else 0.0
+    # When each place among the running is free.
+    free = [
+        max(job.training_left(now) or 0.0, usual.get(job.kind, mean) - (now - job.started)) for job in running
+    ] or [0.0]
+    for job in waiting:
+        first = free.index(min(free))
+        free[first] += usual.get(job.kind, mean)
+    return max(free)
 
 
-def _kind(recipe: str, config: object, data: DataFacts) -> str:
-    return json.dumps([recipe, config, data.images], sort_keys=True)
+def _kind(recipe: str, config: object, data: DataFacts, at_once: int) -> str:
+    return json.dumps([recipe, config, data.images, at_once], sort_keys=True)

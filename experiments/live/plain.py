@@ -20,14 +20,18 @@ class Lines(People):
         super().started(job)
         self.say(f"{job.title}: starting from {start_of(job.spec.weights)}")
 
-    def read(self, event: child.Event) -> None:
-        self.say(child.data_line(event))
+    def read(self, job: Job, event: child.Event) -> None:
+        self.say(self._whose(job) + child.data_line(event))
 
     def epoch(self, job: Job) -> None:
         assert job.progress is not None
-        print(job.progress.line(), file=sys.stderr, flush=True)
+        print(self._whose(job) + job.progress.line(), file=sys.stderr, flush=True)
 
     def ended(self, job: Job, record: RunRecord) -> None:
         super().ended(job, record)
-        if record.result is not None:
+        if job.state == "done":
             self.say(f"{job.title}: {record.accuracy_line}")
+
+    def _whose(self, job: Job) -> str:
+        """What tells the lines of runs apart that go at the same time."""
+        return f"{job.title}: " if self.side_by_side else ""

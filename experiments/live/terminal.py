@@ -146,7 +146,7 @@ def _cut(what: str, count: int) -> list[Text]:
 def _outcome(job: Job) -> str:
     if job.state == "failed" and job.record is not None:
         return printable(job.record.status)
-    if job.record is None or job.record.result is None:
+    if job.record is None:
         return "" if job.state in ("waiting", "running") else job.state
     took = "done before" if job.state == "already done" else rough_time(job.seconds or 0)
     return f"{job.record.accuracy_line}, {took}"

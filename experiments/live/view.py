@@ -19,6 +19,7 @@ class View:
         self.clock = clock
         self.jobs: list[Job] = []
         self.before: dict[str, list[float]] = {}
+        self.side_by_side = False  # whether several runs have gone at a time
         self.began = clock()
 
     def say(self, text: str, *, warning: bool = False) -> None:
@@ -44,6 +45,7 @@ class View:
         """This run's process is started."""
         job.started = self.clock()
         job.state = "running"
+        self.side_by_side |= sum(other.state == "running" for other in self.jobs) > 1
 
     def heard(self, job: Job, event: child.Event) -> None:
         """A run says how far it is."""
@@ -52,7 +54,7 @@ class View:
         elif event["event"] == "note":
             self.note(job, event["text"])
         elif event["event"] == "data":
-            self.read(event)
+            self.read(job, event)
         elif event["event"] == "progress":
             job.heard = self.clock()
             job.progress = child.read_progress(event)
@@ -62,11 +64,11 @@ class View:
     def ended(self, job: Job, record: RunRecord) -> None:
         """A run left this record."""
         job.record, job.seconds = record, self.clock() - job.started
-        job.state = "done" if record.ok else "failed"
-        if not record.ok:
+        job.state = "done" if record.ok or record.ended_early else "failed"
+        if job.state == "failed":
             self.failed(job, record)
 
-    def read(self, event: child.Event) -> None:
+    def read(self, job: Job, event: child.Event) -> None:
         """A run has its images."""
 
     def note(self, job: Job, text: str) -> None:

@@ -6,7 +6,7 @@ from cnnzoo.errors import printable
 from experiments.recipes.published import RECIPES
 from experiments.reporting.rows import Row
 from experiments.runs import left
-from experiments.style.text import few_listed
+from experiments.style.text import few_listed, listed
 
 OPTIMIZER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
@@ -42,8 +42,13 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
     if not usual and any(planned_epochs(other) != planned_epochs(row) for other in twins):
         notes.append(f"trained for up to {planned_epochs(row)} epochs")
+    if row.at_once not in ([], [1]):
+        numbers = listed([f"{count} at a time" if count > 1 else "one alone" for count in row.at_once])
+        notes.append(f"runs went {numbers} (--jobs): compare its times with those of such rows alone")
     if row.not_as_recorded:
         notes.append(f"not as its runs left it, and not used: {left.listed(row.not_as_recorded)}")
+    if row.budget and not row.ended_early:
+        notes.append(f"within --budget {row.budget:g}")
     if row.status != "ok":
         notes.append(row.status)
     return notes

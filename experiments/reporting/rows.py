@@ -14,7 +14,7 @@ from cnnzoo.errors import printable
 from cnnzoo.files import file_stem
 from experiments.runs import left
 from experiments.runs.predictions import Predictions, read_predictions
-from experiments.runs.records import RunRecord, RunResult
+from experiments.runs.records import ENDED_EARLY, RunRecord, RunResult, epochs_text, kept_epoch
 from experiments.style.text import interval_of
 
 # Machines are noisy: what another program did during one seed should not show.
@@ -56,13 +56,33 @@ class Row:
 
     @property
     def status(self) -> str:
-        """`ok`, `failed: REASON` or `1 of 3 failed: REASON`; different reasons are joined."""
-        failed = [record for record in self.records if not record.ok]
+        """`ok`, `failed: REASON` or `1 of 3 failed: REASON`, different reasons joined, or `ended early …`."""
+        failed = [record for record in self.records if not record.ok and not record.ended_early]
         if not failed:
-            return "ok"
+            return self._end if self.ended_early else "ok"
         reasons = dict.fromkeys(printable(record.status.removeprefix("failed: ")) for record in failed)
         share = "" if len(failed) == len(self.records) else f"{len(failed)} of {len(self.records)} "
         return f"{share}failed: {'; '.join(reasons)}"
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether a budget has ended its runs."""
+        return any(record.ended_early for record in self.records)
+
+    @property
+    def _end(self) -> str:
+        """How a budget ended it."""
+        histories = [record.history for record in self.records if record.history]
+        by = f"ended early by --budget {self.budget:g}"
+        if not histories:
+            return f"{by}: {printable(self.first.status.removeprefix(ENDED_EARLY))}"
+        accuracy = fmean(kept_epoch(history).val_accuracy for history in histories)
+        return f"{by} after {epochs_text(fmean(map(len, histories)))}: validation accuracy {accuracy:.4f}"
+
+    @property
+    def budget(self) -> float | None:
+        """The minutes that all recipes had together; None without `--budget`."""
+        return self.first.round.minutes if self.first.round else None
 
     def average(self, field: str) -> float | None:
         """The mean over the finished seeds of a number of `RunResult`, of a time the median; or None."""
@@ -92,6 +112,11 @@ class Row:
         """The classes that have test images, and that no seed names once."""
         found = [record.never_predicted for record in self.finished]
         return [name for name in self.class_names if found and all(name in each for each in found)]
+
+    @property
+    def at_once(self) -> list[int]:
+        """How many runs shared the machine while its own were made, where they differ all numbers."""
+        return sorted({record.at_once for record in self.finished})
 
     @property
     def collapsed_seeds(self) -> list[int]:
@@ -266,6 +291,7 @@ def _group(record: RunRecord) -> str:
         record.data.positive,
         record.config,
         record.weights,
+        record.round and record.round.minutes,
     ]
     return json.dumps(shared, sort_keys=True)
 

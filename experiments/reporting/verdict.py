@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -100,6 +100,7 @@ class Verdict:
         chosen: the one to take, the cheapest of these; None where none works, or the images decide nothing.
         too_few: why they decide nothing, else None.
         difference: what `chosen` is from the next best, or from the best where that is another.
+        ended: the rows that a budget ended before their test, of the same data.
     """
 
     rows: tuple[Row, ...]
@@ -109,6 +110,7 @@ class Verdict:
     chosen: Row | None
     too_few: TooFew | None
     difference: Pair | None
+    ended: tuple[Row, ...] = ()
 
     @property
     def best(self) -> Row:
@@ -153,8 +155,20 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     found = []
     for together in sets.values():
         most = max(row.images("train") for row in together)
-        found.append(_verdict([row for row in together if row.images("train") == most]))
+        verdict = _verdict([row for row in together if row.images("train") == most])
+        budgets = {row.budget for row in verdict.rows}
+        ended = [
+            row for row in rows if row.ended_early and _same_data(row, together[0]) and row.budget in budgets
+        ]
+        found.append(replace(verdict, ended=tuple(ended)))
     return found
+
+
+def _same_data(row: Row, other: Row) -> bool:
+    return (
+        row.first.data.fingerprint == other.first.data.fingerprint
+        and row.first.data.split == other.first.data.split
+    )
 
 
 def _verdict(rows: Sequence[Row]) -> Verdict:
@@ -265,6 +279,7 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
     yield from _beside_the_best(verdict)
     yield from _worse(verdict)
     yield from _warnings(verdict)
+    yield from _within_budget(verdict)
     if len(verdict.rows) > 1 and any(len(row.results) == 1 for row in verdict.rows):
         yield "One seed can't show run-to-run variation; --seeds 0,1,2 can."
 
@@ -314,11 +329,25 @@ def _worse(verdict: Verdict) -> Iterator[str]:
         yield f"Significantly worse than {name}: {listed(others)}."
 
 
+def _within_budget(verdict: Verdict) -> Iterator[str]:
+    """What the verdict rests on, where the recipes had a budget."""
+    budgets = sorted({row.budget for row in verdict.rows if row.budget})
+    if not budgets:
+        return
+    minutes = listed([f"{budget:g}" for budget in budgets])
+    said = f"This holds within a budget of {minutes} minutes for all recipes together (--budget)"
+    ended = listed([row.name for row in verdict.ended])
+    were = "were" if len(verdict.ended) > 1 else "was"
+    yield f"{said}; {ended} {were} ended early, by validation loss, and not tested." if ended else f"{said}."
+
+
 def _warnings(verdict: Verdict) -> Iterator[str]:
-    """That a recipe never predicts a class, or that the best one is no better than a constant answer."""
+    """That a recipe never predicts a class, that times don't compare, that a constant answer is as good."""
     broken = verdict.broken
     if broken and verdict.working:
         yield f"{'Note that' if set(broken) & set(verdict.working) else 'Not usable:'} {_broken(verdict)}."
+    if len({tuple(row.at_once) for row in verdict.working}) > 1:
+        yield "Their times were measured with different numbers of runs at a time (--jobs) and don't compare."
     name, share = verdict.best.majority
     if verdict.working and (verdict.best.average("test_accuracy") or 0) <= share:
         constant = "That is" if broken else f"Always answering {printable(name)} would score {share:.4f},"

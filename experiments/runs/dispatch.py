@@ -1,5 +1,6 @@
 """Which runs are missing, and making them, each in a process of its own."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +12,12 @@ from queue import SimpleQueue
 from typing import Generic, Protocol, Self, TypeVar
 
 from cnnzoo.errors import one_line, printable
+from cnnzoo.limits import core_shares
 from experiments.cli.say import Say
 from experiments.runs import left
 from experiments.runs.child import WAITING, Ask, Event, Tell, ask
 from experiments.runs.records import (
+    ENDED_EARLY,
     RUNS_FILE,
     RunRecord,
     append_record,
@@ -22,6 +25,7 @@ from experiments.runs.records import (
     latest_records,
     read_records,
     record_for,
+    settled,
 )
 from experiments.runs.spec import RunSpec
 
@@ -75,7 +79,17 @@ def make(spec: RunSpec, heard: Tell, ask: Ask = ask) -> RunRecord:
     """Makes one run in a process of its own, which `ask` starts; a failure is a record that says why."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     file = Path(spec.out, "logs", f"{spec.stem}.json")
-    answer = ask("experiments.runs.train", spec, file, heard=heard, waiting=lambda: heard(WAITING))
+    answer = ask(
+        "experiments.runs.train",
+        spec,
+        file,
+        heard=heard,
+        waiting=lambda: heard(WAITING),
+        seconds=spec.seconds,
+    )
+    if answer.too_long and spec.seconds:
+        status = f"{ENDED_EARLY}no epoch in {spec.seconds:.0f} s"
+        return record_for(spec, status=status, started=started, seconds=spec.seconds)
     if not answer.record:
         return record_for(spec, status=f"failed: {answer.ended}", started=started)
     try:
@@ -104,8 +118,7 @@ def run_missing(
         make: makes a run, in a thread of its own. What takes its events raises `Cancelled` when the run is to
             end, so it gives one a second, be it `WAITING`.
     """
-    done = {record.identity: record for record in latest_records(records) if record.ok}
-    waiting = deque(jobs)
+    done, waiting = settled(records), deque(jobs)
     with _Going[Job](make, at_once) as going:
         while waiting or going.count:
             while waiting and going.count < at_once:
@@ -121,9 +134,15 @@ def run_missing(
                     continue
                 record = news.result()
                 append_record(out, record)
-                if record.ok:
+                if record.ok or record.ended_early:
                     job.spec.checkpoint.unlink(missing_ok=True)
                 watcher.ended(job, record)
+
+
+def _keep_to(cores: set[int]) -> None:
+    """Has this thread, and what it starts, use these cores alone; none stand for all."""
+    if cores:
+        os.sched_setaffinity(0, cores)
 
 
 class _Going(Generic[Job]):
@@ -132,7 +151,10 @@ class _Going(Generic[Job]):
     def __init__(self, make: Make, at_once: int) -> None:
         self.make, self.count = make, 0
         self.queue = SimpleQueue[tuple[Job, Event | Future[RunRecord]]]()
-        self.pool, self.ending = ThreadPoolExecutor(at_once), threading.Event()
+        self.ending, shares = threading.Event(), iter(core_shares(at_once) if at_once > 1 else ())
+        # A process has the cores of the thread that starts it, and all in it goes by them: TensorFlow, JAX,
+        # PyTorch, OpenCV and `usable_cores`.
+        self.pool = ThreadPoolExecutor(at_once, initializer=lambda: _keep_to(next(shares, set())))
 
     def __enter__(self) -> Self:
         return self

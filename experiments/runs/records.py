@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from cnnzoo.errors import InputError, one_line
+from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.files import append_line
 from cnnzoo.training.config import Epoch
 from experiments.cli.process import to_type
 from experiments.runs import left
-from experiments.runs.spec import DataFacts, RunSpec, usual_name
+from experiments.runs.spec import DataFacts, Round, RunSpec, usual_name
 from experiments.style.text import few_listed
 
 RUNS_FILE = "runs.jsonl"
@@ -23,6 +23,7 @@ VERSION = 1  # of the records that are written, and the newest that is read
 
 MOST_BYTES = 16_000_000  # of a line; a record takes some ten thousand
 LARGEST = 1e15
+ENDED_EARLY = "ended early: "
 
 # What a number may be: a file that was edited or damaged must not reach the report.
 Count = Annotated[int, Meta(ge=0, le=int(LARGEST))]
@@ -128,12 +129,13 @@ class RunResult:
 class RunRecord:
     """A run of one recipe with one seed.
 
-    `status` is "ok" or "failed: REASON"; `result` is None for a failure. `weights` says what the model
-    started from: "random", "imagenet" or the name and hash of a file. `config` is the TrainConfig as a dict
-    and the input size; `environment` has versions, device, machine and git commit. `name` begins the names of
-    its files, and `files` says what was in them, by path below the output folder; records of earlier versions
-    lack both. `history` has the epochs before a training that diverged did. `version` counts the changes
-    after which an older program would misread a record.
+    `status` is "ok", "failed: REASON" or, within a budget, "ended early: REASON"; only "ok" has a `result`.
+    `weights` says what the model started from: "random", "imagenet" or the name and hash of a file. `config`
+    is the TrainConfig as a dict and the input size; `environment` has versions, device, machine and git
+    commit. `name` begins the names of its files, and `files` says what was in them, by path below the output
+    folder; records of earlier versions lack both. `history` has the epochs of a run without a result.
+    `at_once` is how many runs shared the machine, `seconds` what the process took in all, `round` is None
+    without a budget. `version` counts the changes after which an older program would misread a record.
     """
 
     identity: str
@@ -152,6 +154,9 @@ class RunRecord:
     name: str = ""
     history: list[Epoch] = field(default_factory=list)
     files: dict[str, left.FileFacts] = field(default_factory=dict)
+    at_once: Annotated[int, Meta(ge=1, le=int(LARGEST))] = 1
+    seconds: Amount = 0.0
+    round: Round | None = None
     version: int = VERSION
 
     @property
@@ -180,15 +185,20 @@ class RunRecord:
         return self.status == "ok"
 
     @property
+    def ended_early(self) -> bool:
+        """Whether it lost in a round of a budget, and is no failure."""
+        return self.status.startswith(ENDED_EARLY)
+
+    @property
     def never_predicted(self) -> list[str]:
         """The classes that it names for no test image, though there are some of them."""
         return self.result.never_predicted(self.data.class_names) if self.result else []
 
     @property
     def accuracy_line(self) -> str:
-        """`test accuracy 0.9962`, and what a reader must know of it."""
+        """`test accuracy 0.9962`, and what a reader must know of it; without a result, why."""
         if self.result is None:
-            return ""
+            return printable(self.status.removeprefix(ENDED_EARLY))
         never = f", never predicts {few_listed(self.never_predicted)}" if self.never_predicted else ""
         return f"test accuracy {self.result.test_accuracy:.4f}{never}"
 
@@ -202,6 +212,7 @@ def record_for(
     result: RunResult | None = None,
     history: Sequence[Epoch] = (),
     files: dict[str, left.FileFacts] | None = None,
+    seconds: float = 0.0,
 ) -> RunRecord:
     """Puts a run's outcome beside what was asked for."""
     recipe = spec.resolved_recipe()
@@ -222,6 +233,9 @@ def record_for(
         result=result,
         history=list(history),
         files=files or {},
+        at_once=spec.at_once,
+        seconds=seconds,
+        round=spec.round,
     )
 
 
@@ -327,5 +341,32 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def latest_records(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Keeps the last record of each identity: a retried failure is replaced by what came of it."""
-    return list({record.identity: record for record in records}.values())
+    """Keeps the last record of each run: it replaces a failure that was retried, and an earlier round."""
+    return list({_run_of(record): record for record in records}.values())
+
+
+def _run_of(record: RunRecord) -> Hashable:
+    return (record.round.run, record.round.minutes) if record.round else record.identity
+
+
+def settled(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """Returns the last record of each identity that need not be made again."""
+    last = {record.identity: record for record in records}
+    return {identity: record for identity, record in last.items() if record.ok or record.ended_early}
+
+
+def kept_epoch(history: Sequence[Epoch]) -> Epoch:
+    """The epoch whose weights a training ends with: the lowest validation loss of its last phase."""
+    last = [epoch for epoch in history if epoch.phase == history[-1].phase]
+    return min(last, key=lambda epoch: epoch.val_loss)
+
+
+def ended_early(history: Sequence[Epoch]) -> str:
+    """Returns the status of a run that a budget ends untested."""
+    accuracy = kept_epoch(history).val_accuracy
+    return f"{ENDED_EARLY}validation accuracy {accuracy:.4f} after {epochs_text(len(history))}"
+
+
+def epochs_text(count: float) -> str:
+    """`1 epoch`, `2.5 epochs`."""
+    return f"{count:g} epoch{'s' * (count != 1)}"

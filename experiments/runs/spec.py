@@ -83,12 +83,27 @@ class Other:
 
 
 @dataclass(frozen=True)
+class Round:
+    """A round of a comparison within a budget (`search.halving`).
+
+    `minutes` is the budget, `number` counts from 0; `last` is the one that tests. `run` is the identity that
+    the run would have without a budget, which its later rounds share.
+    """
+
+    minutes: float
+    number: int
+    last: bool
+    run: str
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """What one run needs to know; a JSON file between `compare` and `runs.train`.
 
     `weights_file` is empty for random weights, `weights` is how the record names them. `split` is a file with
     the indices of each side and the group of every image of the manifest. `inputs` has the SHA-256 of each
-    file that it reads besides images.
+    file that it reads besides images. `at_once` is how many runs share the machine, which is no part of its
+    identity, and neither are the `seconds` after which it is ended. `round` is None without a budget.
     """
 
     recipe: Recipe
@@ -106,6 +121,9 @@ class RunSpec:
     demonstration: bool
     data: DataFacts
     inputs: dict[str, str] = field(default_factory=dict)
+    at_once: int = 1
+    round: Round | None = None
+    seconds: float | None = None
 
     @property
     def reads(self) -> list[str]:
@@ -158,7 +176,7 @@ class RunSpec:
     @cached_property
     def identity(self) -> str:
         """A hash of all that decides a run's outcome; two runs that share it need not both be made."""
-        parts = {
+        parts: dict[str, Any] = {
             "recipe": self.resolved_recipe().as_dict(),
             "name": self.recipe.name,
             "seed": self.seed,
@@ -170,6 +188,8 @@ class RunSpec:
             "recall": self.recall,
             "robustness": self.robustness and _corruptions(),
         }
+        if self.round:
+            parts["round"] = asdict(self.round)
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @staticmethod

@@ -4,15 +4,19 @@
 """
 
 import json
+import os
 import resource
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from cnnzoo.errors import Diverged, one_line
+from cnnzoo.limits import share_memory
 from experiments.cli.process import exit_code
 from experiments.recipes.recipe import Recipe
 from experiments.runs import child
@@ -20,7 +24,7 @@ from experiments.runs.environment import start_backend
 from experiments.runs.evidence import save_evidence
 from experiments.runs.left import facts_of, model_file, predictions_file
 from experiments.runs.predictions import write_predictions
-from experiments.runs.records import RunRecord, RunResult, record_for, to_json
+from experiments.runs.records import RunRecord, RunResult, ended_early, record_for, to_json
 from experiments.runs.spec import RunSpec, check_unchanged
 
 if TYPE_CHECKING:
@@ -40,9 +44,17 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
     environment: dict[str, Any] = {}
     try:
         clock = time.perf_counter()
+        _share_machine(spec.at_once)
         environment = start_backend()
         check_unchanged(spec.inputs)
-        result = _train_and_test(spec, start_seconds=time.perf_counter() - clock, tell=tell)
+        start_seconds = time.perf_counter() - clock
+        trained = _train(spec, tell)
+        if spec.round and not spec.round.last:
+            history = trained.fitted.history
+            return record_for(
+                spec, status=ended_early(history), started=started, environment=environment, history=history
+            )
+        result = _test(spec, trained, start_seconds=start_seconds, tell=tell)
         files = facts_of(Path(spec.out), spec.files)
         return record_for(
             spec, status="ok", started=started, environment=environment, result=result, files=files
@@ -81,15 +93,35 @@ def _load_data(spec: RunSpec, recipe: Recipe, tell: child.Tell) -> tuple["Datase
     return data, groups
 
 
-def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) -> RunResult:
+def _share_machine(runs: int) -> None:
+    """Leaves room for the other runs, and has TensorFlow add up as it does without them.
+
+    It cuts sums into as many parts as it has threads, which decides their last digits: so it gets as many as
+    there are cores for all runs together, on those that this one may use.
+    """
+    share_memory(runs)
+    if runs > 1:
+        cores = len(os.sched_getaffinity(os.getppid()))
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(cores))
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """A model with its images, the group of each by path, and what its training gave."""
+
+    model: "keras.Model"
+    data: "Datasets"
+    groups: dict[str, int]
+    fitted: "FitResult"
+
+
+def _train(spec: RunSpec, tell: child.Tell) -> _Trained:
     import keras
 
     import cnnzoo
-    from cnnzoo.evaluation.scores import evaluate
     from cnnzoo.training.checkpoint import Checkpoint, key_of
-    from experiments.runs import measure
 
-    recipe, out = spec.resolved_recipe(), Path(spec.out)
+    recipe = spec.resolved_recipe()
     tell(child.stage("reading images"))
     data, groups = _load_data(spec, recipe, tell)
     data = _long_epochs(data, spec)
@@ -104,10 +136,19 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
         model,
         data,
         config,
-        log_dir=out / "logs" / spec.stem,
+        log_dir=Path(spec.out, "logs", spec.stem),
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )
+    return _Trained(model, data, groups, fitted)
+
+
+def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child.Tell) -> RunResult:
+    import cnnzoo
+    from cnnzoo.evaluation.scores import evaluate
+    from experiments.runs import measure
+
+    model, data, out = trained.model, trained.data, Path(spec.out)
     tell(child.stage("testing"))
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
     decision = measure.fit_decision(validation, data.class_names, spec.data.positive, spec.recall)
@@ -121,11 +162,10 @@ def _train_and_test(spec: RunSpec, *, start_seconds: float, tell: child.Tell) ->
     )
     write_predictions(
         out / "predictions" / predictions_file(spec.run_name, spec.identity),
-        data.test, test, data.class_names, [groups[path] for path in data.test.paths],
+        data.test, test, data.class_names, [trained.groups[path] for path in data.test.paths],
     )  # fmt: skip
-    trained = _training_part(model, fitted, data, validation)
     result = RunResult(
-        **trained,
+        **_training_part(model, trained.fitted, data, validation),
         **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
         start_seconds=start_seconds,
         model_bytes=saved.stat().st_size,
@@ -216,9 +256,16 @@ def _usage() -> dict[str, Any]:
     return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": usage.ru_maxrss / 1024}
 
 
+def _process_seconds() -> float:
+    """What this process has taken since it was started."""
+    return max(0.0, time.time() - psutil.Process().create_time())
+
+
 def main() -> int:
     """Serves `runs.dispatch`. Returns the exit code."""
-    return child.serve(RunSpec.load, lambda spec, tell: to_json(run(spec, tell)))
+    return child.serve(
+        RunSpec.load, lambda spec, tell: to_json(replace(run(spec, tell), seconds=_process_seconds()))
+    )
 
 
 if __name__ == "__main__":

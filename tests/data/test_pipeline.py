@@ -1,12 +1,21 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import cnnzoo
+from cnnzoo import limits
 from cnnzoo.data import pipeline
 from cnnzoo.data.augment import Augmentation
-from cnnzoo.data.images import read_image, resize_image
+from cnnzoo.data.images import load_images, read_image, resize_image
+from cnnzoo.data.manifest import build_manifest
 from cnnzoo.errors import InputError
 from cnnzoo.training.config import Phase, TrainConfig
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +74,44 @@ def test_a_stopped_run_goes_on_in_mid_epoch_with_the_batches_it_has_not_seen(dat
     whole = batches(data.train, epochs=3, **arguments)
     rest = batches(data.train, epochs=2, first_epoch=1, first_batch=4, **arguments)
     assert same(rest, whole[data.train.steps + 4 :])
+
+
+READ = """
+import sys
+from cnnzoo import limits
+from cnnzoo.data import pipeline, resized
+from cnnzoo.data.manifest import build_manifest
+limits.share_memory(3)
+made = resized.load_images
+resized.load_images = lambda *given, **named: print("made", flush=True) or made(*given, **named)
+data = pipeline.load_image_set(build_manifest(sys.argv[1], limit=8, progress=False), image_size=12)
+print(type(data.images).__name__, data.images.sum())
+"""
+
+
+def test_processes_side_by_side_share_one_file_that_one_of_them_makes(tmp_path, image_folder):
+    environment = {**os.environ, "CNNZOO_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", READ, str(image_folder)]
+    started = [
+        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=60)[0].splitlines() for process in started]
+    assert sorted(map(len, said)) == [1, 1, 2]
+    manifest = build_manifest(image_folder, limit=8, progress=False)
+    pixels = load_images([manifest.root / image.path for image in manifest.images], 12, progress=False)
+    assert {lines[-1] for lines in said} == {f"memmap {pixels.sum()}"}
+
+
+def test_processes_side_by_side_share_cores_and_memory(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4, 11)))
+    monkeypatch.setattr(limits, "_own_folders", lambda controller: ())
+    assert limits.core_shares(2) == [{4, 5, 6}, {7, 8, 9}]
+    assert limits.core_shares(7) == [{core} for core in range(4, 11)]
+    assert limits.core_shares(9) == [{core} for core in (*range(4, 11), 4, 5)]
+    whole = limits.free_memory()
+    monkeypatch.setattr(limits, "_sharing", 4)
+    assert limits.free_memory() == pytest.approx(whole / 4, rel=0.3)
 
 
 def test_images_too_large_for_ram_come_from_a_file_alike(data, image_folder, monkeypatch, tmp_path):

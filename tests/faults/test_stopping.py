@@ -18,10 +18,14 @@ COMMANDS = {
         *("compare", "--recipes", "three_conv,crack_net", "--limit", 150, "--seeds", "0,1,2,3,4,5,6,7"),
         *("--out", "out"),
     ),
+    "compare --jobs": (
+        *("compare", "--recipes", "three_conv,crack_net", "--limit", 150, "--seeds", "0,1,2,3,4,5,6,7"),
+        *("--jobs", 2, "--out", "out"),
+    ),
     "tune": ("tune", "--model", "crack_net", "--limit", 150, "--trials", 30, "--out", "out"),
     "audit": ("audit", "images"),
 }
-SECONDS = {"compare": 16, "tune": 16, "audit": 4}  # that each surely takes
+SECONDS = {"compare": 16, "compare --jobs": 16, "tune": 16, "audit": 4}  # that each surely takes
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 

@@ -214,6 +214,9 @@ def test_time_left_by_hand():
     # Its training alone needs 80 s more than now, of which 5 have passed since it said so.
     a1.stage, a1.progress, a1.heard = "training", replace(NOW, seconds_left=80.0), 115.0
     assert time_left(jobs, before, now=120.0) == 75 + 60 + 20 + 40
+    # Beside it b has run since 110: 10 of its 20 s are left. a2 and c follow on it.
+    b0.state, b0.started = "running", 110.0
+    assert time_left(jobs, before, now=120.0) == max(75, 10 + 60 + 40)
     for job in jobs:
         job.state, job.seconds = "done", 1.0
     assert time_left(jobs, before, now=120.0) == 0
@@ -297,6 +300,36 @@ def test_lines_without_a_terminal(capsys):
         "1,234 images/s",
         "[2/2] three_conv-seed1: failed: x",
     ]
+
+
+def test_lines_of_runs_side_by_side_say_whose_they_are(capsys):
+    first, second = jobs = jobs_for(spec(), spec(seed=1))
+    view = Lines(Clock())
+    with view.running(jobs, [], None):
+        view.started(first)
+        view.started(second)
+        view.heard(second, events.data(1400, "6 MB in RAM", 0.25))
+        view.ended(first, record_of(first))
+        view.heard(second, events.progress(replace(NOW, result=EPOCH)))
+    printed = capsys.readouterr()
+    assert "[2/2] three_conv-seed1: 1,400 training images" in printed.out
+    assert printed.err.startswith("[2/2] three_conv-seed1: phase 1/2 epoch 1: ")
+
+
+def test_the_view_shows_runs_side_by_side():
+    screen = Screen(jobs_for(spec("a"), spec("b"), spec("c")))
+    for job in screen.jobs[:2]:
+        screen.view.started(job)
+        screen.view.heard(job, events.stage("training"))
+        screen.view.heard(job, events.progress(replace(NOW, seconds_left=60.0)))
+    lines = screen.lines()
+    assert lines[0] == "0 of 3 runs done, 2 running, 1 waiting"
+    assert [line for line in lines if "training, phase 1/2, epoch 3/15" in line] == [
+        "▶ a-seed0  training, phase 1/2, epoch 3/15",
+        "▶ b-seed0  training, phase 1/2, epoch 3/15",
+    ]
+    # c takes the place of the first to end, and as long as the others do.
+    assert lines[-1] == "elapsed 0 s, about 2 min 00 s left"
 
 
 def test_what_a_run_prints_goes_to_its_log_and_events_come_through(tmp_path):

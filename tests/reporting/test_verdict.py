@@ -23,9 +23,10 @@ from experiments.reporting.tables.markdown import markdown
 from experiments.reporting.tables.terminal import print_table
 from experiments.reporting.verdict import verdicts, working
 from experiments.reporting.write import summary, write_report
-from experiments.runs.records import append_record
-from experiments.runs.spec import OtherFacts
+from experiments.runs.records import append_record, ended_early, latest_records
+from experiments.runs.spec import OtherFacts, Round
 from tests.reporting.test_report import record
+from tests.runs.test_records import EPOCH
 
 NAMES = ["Negative", "Positive"]
 IMAGES = 1000
@@ -414,3 +415,64 @@ def test_test_images_of_few_groups_are_said_to_be_that_wherever_the_data_are_nam
         assert counted in text
     assert "No recipe is recommended; to try the most accurate so far, a: " in said
     assert "No recipe is recommended; to try this one:" in page
+
+
+def test_times_that_were_measured_beside_other_runs_say_so(tmp_path):
+    alone = run(tmp_path, "alone", with_mistakes(1, 2, 3))
+    beside = replace(run(tmp_path, "beside", with_mistakes(4, 5, 6)), at_once=2)
+    comparison = compared(tmp_path, alone, beside)
+    (said,) = [note for note in comparison.notes["beside"] if "--jobs" in note]
+    assert said.startswith("runs went 2 at a time")
+    assert not any("--jobs" in note for note in comparison.notes["alone"])
+    different = "measured with different numbers of runs at a time"
+    assert different in comparison.verdicts[0].sentence
+    together = judged(tmp_path, replace(alone, at_once=2), beside)
+    assert different not in together[0].sentence
+
+
+def round_of(record, number, *, last):
+    return replace(record, round=Round(30.0, number, last, run=record.identity))
+
+
+def lost_in(folder, recipe, *histories):
+    """A recipe that a budget ended, with a seed for each training, given by its validation accuracies."""
+    found = []
+    for seed, accuracies in enumerate(histories):
+        made = run(folder, recipe, with_mistakes(1), seed=seed)
+        epochs = [
+            replace(EPOCH, epoch=i, val_accuracy=one, val_loss=1 - one) for i, one in enumerate(accuracies)
+        ]
+        lost = replace(made, status=ended_early(epochs), result=None, history=epochs)
+        found.append(round_of(lost, 1, last=False))
+    return found
+
+
+def test_the_verdict_says_that_it_rests_on_a_budget_and_who_was_ended_early(tmp_path):
+    finals = [
+        round_of(run(tmp_path, name, with_mistakes(*range(wrong))), 2, last=True)
+        for name, wrong in (("good", 5), ("other", 60))
+    ]
+    # What the two of them were in the round before is no row.
+    before = [
+        replace(each, identity="1", status="ended early: x", result=None, round=replace(each.round, number=1))
+        for each in finals
+    ]
+    lost = lost_in(tmp_path, "lost", (0.5, 0.7, 0.6), (0.9,))
+    comparison = compared(tmp_path, *latest_records([*before, *lost, *finals]))
+    assert sorted(row.name for row in comparison.rows) == ["good", "lost", "other"]
+    (verdict,) = comparison.verdicts
+    assert verdict.sentence.endswith(
+        "This holds within a budget of 30 minutes for all recipes together (--budget); lost was ended early, "
+        "by validation loss, and not tested. One seed can't show run-to-run variation; --seeds 0,1,2 can."
+    )
+    said = "ended early by --budget 30 after 2 epochs: validation accuracy 0.8000"
+    assert comparison.notes["lost"][-1] == said
+    assert {row.name: row.status for row in comparison.rows} == {"good": "ok", "other": "ok", "lost": said}
+    assert "within --budget 30" in comparison.notes["good"]
+    assert not any("failed" in note for notes in comparison.notes.values() for note in notes)
+
+
+def test_rows_without_a_budget_say_nothing_of_it(tmp_path):
+    alone = run(tmp_path, "alone", with_mistakes(1))
+    comparison = compared(tmp_path, alone, *lost_in(tmp_path, "lost", (0.5,)))
+    assert "--budget" not in comparison.verdicts[0].sentence

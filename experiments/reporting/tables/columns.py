@@ -73,7 +73,7 @@ _TRACING = Column(_time("tracing_seconds"), terminal="tracing", markdown="tracin
 
 
 def _status(row: Row) -> str:
-    return "ok" if row.status == "ok" else "failed"
+    return "ok" if row.status == "ok" else "ended early" if row.ended_early else "failed"
 
 
 def _short_weights(comparison: Comparison) -> dict[str, str]:
