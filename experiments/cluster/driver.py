@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.errors import InputError, one_line, printable
@@ -55,7 +55,11 @@ def cluster_at(address: str) -> Iterator["Cluster"]:
     finally:
         signal.signal(signal.SIGTERM, handler)
     try:
-        yield Cluster(address)
+        cluster = Cluster(address)
+        try:
+            yield cluster
+        finally:
+            cluster.closing.set()
     finally:
         ray.shutdown()
 
@@ -84,10 +88,12 @@ class Cluster:
 
     Attributes:
         at_once: how many runs it has room for.
+        closing: set once nobody waits for what its runs bring.
     """
 
     def __init__(self, address: str) -> None:
-        nodes = [node for node in _nodes() if _has_our_versions(node, address)]
+        asked = [(node, _asked_versions(node)) for node in _nodes()]
+        nodes = [node for node, theirs in asked if _has_our_versions(node, theirs, address)]
         if not nodes:
             raise InputError(f"--ray {address}: no node has a core; ray start --address={address} adds one")
         self.needs = _needs(nodes)
@@ -95,7 +101,7 @@ class Cluster:
         self._work = _task(self.needs)
         self._sent: dict[str, ray.ObjectRef] = {}
         self._images: dict[str, list[ray.ObjectRef]] = {}
-        self._lock = Lock()
+        self._lock, self.closing = Lock(), Event()
 
     def __str__(self) -> str:
         cores = self.needs["num_cpus"]
@@ -126,10 +132,14 @@ class Cluster:
             try:
                 check_unchanged(spec.inputs)
                 return self._asked(module, spec, file, heard, waiting, seconds)
-            except lost as error:
+            except errors.RayError as error:
+                if self.closing.is_set():  # no fault of the run, and no reason to record one
+                    raise
+                if not isinstance(error, lost):
+                    return Answer("", one_line(getattr(error, "cause", None) or error))
                 heard(note(f"its node was lost ({type(error).__name__}); it runs again"))
-            except (errors.RayError, InputError) as error:
-                return Answer("", one_line(getattr(error, "cause", None) or error))
+            except InputError as error:
+                return Answer("", one_line(error))
         return Answer("", f"lost with its node {ATTEMPTS} times, perhaps for want of memory")
 
     def _asked(
@@ -266,20 +276,25 @@ def _task(needs: dict[str, float]) -> Any:
     return ray.remote(work).options(max_retries=0, **needs)
 
 
-def _has_our_versions(node: dict[str, Any], address: str) -> bool:
+def _asked_versions(node: dict[str, Any]) -> "ray.ObjectRef":
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    return ray.remote(versions).options(num_cpus=0, scheduling_strategy=there).remote()
+
+
+def _has_our_versions(node: dict[str, Any], asked: "ray.ObjectRef", address: str) -> bool:
     """Says whether a node is still there, and checks that it computes with what is installed here.
 
     Raises:
         InputError: it does not.
     """
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     name = f"--ray {address}: node {node['NodeManagerAddress']}"
-    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    probe = ray.remote(versions).options(num_cpus=0, scheduling_strategy=there)
     try:
-        theirs = ray.get(probe.remote(), timeout=PROBE_SECONDS)
+        theirs = ray.get(asked, timeout=PROBE_SECONDS)
     except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
         return False  # it has just died
     except ray.exceptions.RayError as error:
