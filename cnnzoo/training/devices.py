@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from cnnzoo.data.pipeline import ImageSet
 from cnnzoo.training.checkpoint import put_back, values_of
 
 if TYPE_CHECKING:
@@ -43,16 +44,16 @@ def sharing() -> int:
     return 1
 
 
-def shared_out(batches: "tf.data.Dataset", images: int | None = None) -> "tf.data.Dataset":
+def shared_out(batches: "tf.data.Dataset", images: ImageSet | None = None) -> "tf.data.Dataset":
     """Fills up batches that can't be shared out evenly, with images that weigh nothing.
 
     Args:
         batches: of images and labels.
-        images: in all batches together, where their mean is asked for; None where that of each is.
+        images: that are in all batches together, where their mean is asked for; None where that of each is.
 
     Returns:
         The batches, and where several devices share them, weights of their images, with which the mean over
-        a filled-up batch is that of the images in it.
+        what is filled up is that of the images in it.
     """
     import tensorflow as tf
 
@@ -66,11 +67,17 @@ def shared_out(batches: "tf.data.Dataset", images: int | None = None) -> "tf.dat
         places = tf.concat([tf.range(count), tf.zeros([more], tf.int32)], 0)
         whole = tf.cast(count + more, tf.float32) / tf.cast(count, tf.float32)
         if images is not None:
-            whole = (images + -images % devices) / images
+            whole = _places(images, devices) / len(images)
         weights = tf.concat([tf.fill([count], whole), tf.zeros([more])], 0)
         return tf.gather(x, places), tf.gather(y, places), weights
 
     return batches.map(filled)
+
+
+def _places(images: ImageSet, devices: int) -> int:
+    """How many images there are with those that fill up batches."""
+    whole, rest = divmod(len(images), images.batch_size)
+    return sum(size + -size % devices for size in [images.batch_size] * whole + [rest])
 
 
 def _visible() -> int:

@@ -156,7 +156,7 @@ def _train_phase(
     trained = frozen_twin(model) if phase.trainable == "head" else model
     compile_phase(trained, phase, steps=phase.epochs * data.train.steps)
     if position is None:
-        validation = shared_out(data.validation.dataset(), len(data.validation))
+        validation = shared_out(data.validation.dataset(), data.validation)
         before = trained.evaluate(validation, verbose=0, return_dict=True)
         position = Position(number, (), (), {name: float(value) for name, value in before.items()})
     if state:
@@ -262,7 +262,7 @@ def _fit_phase(
                 initial_epoch=first,
                 epochs=first + left,
                 steps_per_epoch=data.train.steps - batch,
-                validation_data=shared_out(data.validation.dataset(), len(data.validation)),
+                validation_data=shared_out(data.validation.dataset(), data.validation),
                 callbacks=callbacks,
                 shuffle=False,  # the pipeline has done it
                 verbose=0,

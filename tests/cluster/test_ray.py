@@ -207,11 +207,11 @@ def command(*arguments, folder):
 def test_compare_gives_the_same_table_though_a_node_is_killed_in_the_middle(cluster, image_folder, tmp_path):
     options = ["--data", image_folder]
     process = command(*options, "--out", "far", "--ray", cluster.address, folder=tmp_path)
-    wait_for(lambda: process.poll() or "epoch 1" in (tmp_path / "stderr.txt").read_text(), 200)
+    wait_for(lambda: process.poll() or "epoch 1" in (tmp_path / "stderr.txt").read_text(), 500)
     cluster.remove_node(min(cluster.worker_nodes, key=_raylet), allow_graceful=False)
-    assert process.wait(300) == 0
+    assert process.wait(600) == 0
     assert "its node was lost" in (tmp_path / "stdout.txt").read_text()
-    assert command(*options, "--out", "near", folder=tmp_path).wait(300) == 0
+    assert command(*options, "--out", "near", folder=tmp_path).wait(600) == 0
     near, far = tmp_path / "near", tmp_path / "far"
     assert records(near) == records(far)
     models = sorted(path.name for path in (near / "models").iterdir())
@@ -227,11 +227,11 @@ def test_compare_gives_the_same_table_though_a_node_is_killed_in_the_middle(clus
 def test_ctrl_c_ends_what_runs_on_the_nodes_and_the_same_command_goes_on(cluster, image_folder, tmp_path):
     options = ["--data", image_folder, "--out", "far", "--ray", cluster.address]
     process = command(*options, folder=tmp_path)
-    wait_for(lambda: process.poll() or "epoch 1" in (tmp_path / "stderr.txt").read_text(), 200)
+    wait_for(lambda: process.poll() or "epoch 1" in (tmp_path / "stderr.txt").read_text(), 500)
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
+    assert process.wait(30) == 130
     wait_for(lambda: not trainings(), 20)
-    assert command(*options, folder=tmp_path).wait(300) == 0
+    assert command(*options, folder=tmp_path).wait(600) == 0
     assert len(records(tmp_path / "far")) == 2
 
 

