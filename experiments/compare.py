@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from experiments.cli.alone import alone_in
 from experiments.cli.arguments import (
     Parser,
     add_data_options,
+    add_ray_option,
     check_at_least_one,
     check_groups,
     data_values,
@@ -28,6 +30,7 @@ from experiments.recipes.published import FAST, RECIPES, USUAL
 from experiments.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from experiments.cluster.driver import Cluster
     from experiments.live.view import View
     from experiments.runs.data_plan import DataPlan, DataRequest, Part
     from experiments.runs.records import RunRecord
@@ -70,6 +73,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of a model's backbone, or MODEL=random; may be repeated",
     )
+    add_ray_option(parser, "runs")
     parser.add_argument(
         "--budget",
         type=float,
@@ -152,6 +156,7 @@ def _compare(options: argparse.Namespace, held: ExitStack) -> int:
 
 def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[RunSpec]":
     """Makes the runs that are missing, the folder for itself, which `held` keeps; returns all asked for."""
+    from experiments.cluster.driver import cluster_at
     from experiments.runs.data_plan import prepare_data
     from experiments.runs.spec import with_hashes
     from experiments.runs.starting_weights import given_weights, starting_weights
@@ -163,6 +168,9 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
     given = given_weights(options.weights, recipes)
     make_folders(options.out, FOLDERS)
     held.enter_context(alone_in(options.out, "compare"))
+    cluster = held.enter_context(cluster_at(options.ray)) if options.ray else None
+    if cluster:
+        view.say(f"Ray: {cluster}")
     plan = prepare_data(request, view.say)
     weights = starting_weights(recipes, given, view.say)
     specs = with_hashes(
@@ -172,26 +180,32 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
         for recipe in recipes
     )
     if options.budget is None:
-        _make(specs, options, view)
+        _make(specs, options, view, cluster)
         return specs
     from experiments.search.halving import run_rounds
 
     def run_round(specs: "list[RunSpec]", title: str) -> "list[RunRecord]":
         view.say(title)
-        return _make(specs, options, view)
+        return _make(specs, options, view, cluster)
 
-    return run_rounds(specs, options.budget, options.jobs, run_round)
+    return run_rounds(specs, options.budget, cluster.at_once if cluster else options.jobs, run_round)
 
 
-def _make(specs: "list[RunSpec]", options: argparse.Namespace, view: "View") -> "list[RunRecord]":
+def _make(
+    specs: "list[RunSpec]", options: argparse.Namespace, view: "View", cluster: "Cluster | None"
+) -> "list[RunRecord]":
     """Makes those of the runs that are missing, and returns the record of each."""
     from experiments.live.jobs import Job
-    from experiments.runs.dispatch import records_in, run_missing, still_whole
+    from experiments.runs.dispatch import make, records_in, run_missing, still_whole
 
     records = still_whole(records_in(options.out), specs, options.out, view.say)
     jobs = [Job(spec, f"[{n}/{len(specs)}] {spec.run_name}") for n, spec in enumerate(specs, 1)]
     with view.running(jobs, records, options.out):
-        run_missing(jobs, records, options.out, view, at_once=options.jobs)
+        if cluster:
+            ours = partial(make, ask=cluster.ask)
+            run_missing(jobs, records, options.out, view, at_once=cluster.at_once, make=ours)
+        else:
+            run_missing(jobs, records, options.out, view, at_once=options.jobs)
     last = {record.identity: record for record in records_in(options.out)}
     return [last[spec.identity] for spec in specs]
 
@@ -225,6 +239,8 @@ def _check_numbers(options: argparse.Namespace) -> None:
     from cnnzoo.limits import usable_cores
 
     check_at_least_one(options, "limit", "epochs", "jobs")
+    if options.ray and options.jobs > 1:
+        raise InputError("--jobs shares out this machine, --ray a cluster: leave one of them out")
     if options.jobs > (cores := usable_cores()):
         raise InputError(f"--jobs {options.jobs}: each run needs a core; give at most {cores}")
     if options.budget is not None and not 0 < options.budget < math.inf:

@@ -13,6 +13,7 @@ from experiments.cli.alone import alone_in
 from experiments.cli.arguments import (
     Parser,
     add_data_options,
+    add_ray_option,
     check_at_least_one,
     check_groups,
     data_values,
@@ -34,9 +35,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description="Search the arguments of a model and of its training with keras-tuner, on training and "
         "validation images alone: the test images stay for compare. The lowest validation loss wins, for "
         "accuracy is soon the same for all. The same command again goes on where it stopped.",
-        epilog="Over several machines: give each the same command and data, and set KERASTUNER_ORACLE_IP, "
-        "KERASTUNER_ORACLE_PORT and KERASTUNER_TUNER_ID (chief, worker1, …). Exit code: 0 every trial "
-        "finished, 1 some failed (the table says why), 2 an argument or the data can't be used.",
+        epilog="Exit code: 0 every trial finished, 1 some failed (the table says why), 2 an argument or the "
+        "data can't be used.",
     )
     parser.add_argument("--model", required=True, help="the name of a model, as in cnnzoo.list_models()")
     add_data_options(parser)
@@ -71,6 +71,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="MODEL=FILE",
         help="file (.h5) with pretrained weights of the model's backbone, or MODEL=random",
     )
+    add_ray_option(parser, "trials")
     return parser.parse_args(arguments)
 
 
@@ -85,15 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = _request(options)
     make_folders(options.out, FOLDERS)
     with quiet_stderr():
-        from experiments.search.workers import role
+        from experiments.search.tuner import role
+    if options.ray and role() != "alone":
+        raise InputError("--ray: hands out the trials itself; unset KERASTUNER_ORACLE_IP and the like")
     # A worker may share the folder of its chief, which alone writes records and state.
     with nullcontext() if role() == "worker" else alone_in(options.out, "tune"):
-        complete = run_search(request)
+        run_search(request)
         if role() == "worker":
             return 0
         from experiments.search.report import report
 
-        return report(request, complete=complete)
+        return report(request)
 
 
 def _request(options: argparse.Namespace) -> "SearchRequest":
@@ -109,6 +112,7 @@ def _request(options: argparse.Namespace) -> "SearchRequest":
         seed=options.seed,
         minutes=options.trial_minutes,
         weights=tuple(options.weights),
+        ray=options.ray,
     )
 
 

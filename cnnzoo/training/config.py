@@ -29,7 +29,7 @@ class Phase:
         views: how many augmented views of each training image to send through the frozen layers, once: the
             rest trains on what they gave, epoch after epoch in turn. 0 computes them in every epoch, with
             other draws each time. The first `views` epochs are the same either way but for rounding to
-            float16.
+            float16. On one device alone.
     """
 
     epochs: int

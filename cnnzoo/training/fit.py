@@ -11,8 +11,10 @@ import numpy as np
 from cnnzoo.data.pipeline import Datasets
 from cnnzoo.errors import InputError, kind_of
 from cnnzoo.gpu import gpus, has_tensorflow
+from cnnzoo.models.transfer import set_trainable
 from cnnzoo.training.checkpoint import Checkpoint, Position, State, key_of, put_back
 from cnnzoo.training.config import Epoch, Phase, TrainConfig
+from cnnzoo.training.devices import on_all_devices, sharing
 from cnnzoo.training.fused import fused_kernels, single_functions
 from cnnzoo.training.part import Part
 from cnnzoo.training.progress import Progress, Report, reporting
@@ -81,7 +83,7 @@ def fit(
     """Trains `model` in place and leaves it with the weights of the last phase's lowest validation loss.
 
     Each phase sets what is trainable, compiles and calls `keras.Model.fit`; the best weights of a phase are
-    what the next one starts from.
+    what the next one starts from. Where several GPUs are visible, each takes its share of every batch.
 
     Args:
         model: takes RGB in [0, 255], gives one sigmoid unit or a softmax over the classes.
@@ -100,6 +102,22 @@ def fit(
         Diverged: the loss is no number any more.
     """
     _check_arguments(model, data, config, log_dir)
+    with on_all_devices(model) as trained:
+        result = _fit(trained, data, config, log_dir=log_dir, checkpoint=checkpoint, progress=progress)
+    if trained is not model:
+        set_trainable(model, config.phases[-1].trainable)
+    return result
+
+
+def _fit(
+    model: keras.Model,
+    data: Datasets,
+    config: TrainConfig,
+    *,
+    log_dir: str | Path | None,
+    checkpoint: str | Path | None,
+    progress: bool | Report,
+) -> FitResult:
     saving = None if checkpoint is None else Checkpoint(Path(checkpoint), key_of(model, data, config))
     state = saving.load() if saving else None
     if state:
@@ -203,7 +221,10 @@ def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
             "sgd": keras.optimizers.SGD,
         }[phase.optimizer](learning_rate=rate)
     model.compile(
-        optimizer=optimizer, loss=loss_for(model), metrics=[accuracy_for(model)], jit_compile=_jit()
+        optimizer=optimizer,
+        loss=loss_for(model),
+        weighted_metrics=[accuracy_for(model)],  # where several devices share a batch, it has weights
+        jit_compile=_jit(),
     )
     # Else TensorFlow traces the first batch once to create the optimiser's variables and once to train.
     # By way of the model, which may have wrapped it for mixed precision.
@@ -213,7 +234,10 @@ def compile_phase(model: keras.Model, phase: Phase, *, steps: int) -> None:
 
 def _jit() -> str | bool:
     """XLA on a CPU is many times slower than TensorFlow's own kernels; elsewhere Keras decides."""
-    return "auto" if keras.backend.backend() != "tensorflow" or gpus() else False
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    # What several devices exchange is beyond it.
+    return "auto" if gpus() and sharing() == 1 else False
 
 
 def _fit_phase(part: Part, recorder: Recorder, *, log_dir: str | Path | None) -> None:

@@ -16,17 +16,23 @@ from typing import Any
 import keras
 
 from cnnzoo.models.folding import foldable_pairs
+from cnnzoo.training.devices import sharing
 
 
 @contextmanager
 def fused_kernels(model: keras.Model) -> Iterator[None]:
     """Has a compiled `model` train with fused kernels where the backend is TensorFlow.
 
-    The methods of its batch norms and of its optimiser are replaced on these very objects and put back at the
+    Where several devices share a batch, Keras' own operations stay, and batch norms look at all of it. Else
+    the methods of its batch norms and of its optimiser are replaced on these very objects and put back at the
     end: what is saved, or traced later, is Keras' own.
     """
     if keras.backend.backend() != "tensorflow":
         yield
+        return
+    if sharing() > 1:
+        with _synchronized([norm for norm in _batch_norms(model) if norm.trainable]):
+            yield
         return
     replaced = [(norm, "call", _batch_norm(norm)) for norm in _batch_norms(model) if _can_be_fused(norm)]
     for convolution, norm in _fixed_pairs(model):
@@ -59,6 +65,18 @@ def single_functions(model: keras.Model) -> None:
 
 def _with_next(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda batches: step(next(batches))
+
+
+@contextmanager
+def _synchronized(norms: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
+    before = [norm.synchronized for norm in norms]
+    for norm in norms:
+        norm.synchronized = True
+    try:
+        yield
+    finally:
+        for norm, own in zip(norms, before, strict=True):
+            norm.synchronized = own
 
 
 def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:

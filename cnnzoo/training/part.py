@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import keras
 
 from cnnzoo.data.pipeline import Datasets
+from cnnzoo.errors import InputError
 from cnnzoo.models.folding import frozen_and_trained, joined
 from cnnzoo.models.transfer import set_trainable
 from cnnzoo.training import views
 from cnnzoo.training.config import Phase, TrainConfig
+from cnnzoo.training.devices import shared_out, sharing
 from cnnzoo.training.progress import Progress
 from cnnzoo.training.recorder import REPORT_SECONDS, Watch
 
@@ -50,10 +52,15 @@ class Part:
         """Sets trainable what a phase trains, after so many epochs, and gets ready what goes into that.
 
         Raises:
-            InputError: the phase has views of frozen layers, and freezes none.
+            InputError: the phase has views of frozen layers, and freezes none or is for several devices.
         """
         self.number, self.epochs, whole = number, epochs, self.watch.whole
         if self.phase.views:
+            if sharing() > 1:
+                raise InputError(
+                    f"views={self.phase.views}: what frozen layers give is kept on one device alone; choose "
+                    "views=0, or let one be seen (CUDA_VISIBLE_DEVICES=0)"
+                )
             self._compute_frozen()
             return
         self.kept = self.given = None
@@ -79,13 +86,13 @@ class Part:
         place = {"epochs": epochs, "seed": seed, "first_epoch": first_epoch, "first_batch": first_batch}
         if self.given is not None:
             return views.shuffled(self.given.train, images, **place)
-        return images.training_dataset(augmentation=self.config.augmentation, **place)
+        return shared_out(images.training_dataset(augmentation=self.config.augmentation, **place))
 
     def validation(self) -> "tf.data.Dataset | keras.utils.PyDataset":
         """The validation images once, in order."""
         if self.given is not None:
             return views.in_order(self.given.validation, self.data.validation)
-        return self.data.validation.dataset()
+        return shared_out(self.data.validation.dataset(), self.data.validation)
 
     def _tell(self, done: int, total: int) -> None:
         now = perf_counter()

@@ -169,7 +169,7 @@ def in_order(maps: Maps, images: ImageSet) -> "tf.data.Dataset | keras.utils.PyD
         here = slice(int(step) * images.batch_size, (int(step) + 1) * images.batch_size)
         return np.ascontiguousarray(maps[0, here]), images.labels[here]
 
-    return _batches(maps, range(images.steps), batch)
+    return batches_of(maps[0], range(images.steps), batch)
 
 
 def shuffled(

@@ -50,6 +50,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-bad", action="store_true", help="leave unreadable files out, and list them")
 
 
+def add_ray_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds the option that has a cluster do the work; `what` names its pieces."""
+    parser.add_argument(
+        "--ray",
+        metavar="HOST:PORT",
+        help=f"head of a Ray cluster that this machine belongs to; it makes the {what}, several at a time",
+    )
+
+
 def data_values(options: argparse.Namespace) -> dict[str, Any]:
     """What `add_data_options` and `--out` gave, as a `DataRequest` takes it.
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import msgspec
 import psutil
@@ -81,6 +81,21 @@ class Answer:
     record: str
     ended: str
     too_long: bool = False
+
+
+class Ask(Protocol):
+    """Has a module of ours work on a specification, as `ask` does."""
+
+    def __call__(
+        self,
+        module: str,
+        spec: Any,
+        file: Path,
+        *,
+        heard: Tell = ...,
+        waiting: Callable[[], None] = ...,
+        seconds: float | None = None,
+    ) -> Answer: ...
 
 
 def ask(

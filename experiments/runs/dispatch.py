@@ -15,7 +15,7 @@ from cnnzoo.errors import one_line, printable
 from cnnzoo.limits import core_shares
 from experiments.cli.say import Say
 from experiments.runs import left
-from experiments.runs.child import WAITING, Event, Tell, ask
+from experiments.runs.child import WAITING, Ask, Event, Tell, ask
 from experiments.runs.records import (
     ENDED_EARLY,
     RUNS_FILE,
@@ -75,8 +75,8 @@ class Cancelled(Exception):
     """Raised by what takes the events of a run, once the comparison is ending and the run is to end too."""
 
 
-def make(spec: RunSpec, heard: Tell) -> RunRecord:
-    """Makes one run in a process of its own; a failure comes back as a record that says why."""
+def make(spec: RunSpec, heard: Tell, ask: Ask = ask) -> RunRecord:
+    """Makes one run in a process of its own, which `ask` starts; a failure is a record that says why."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     file = Path(spec.out, "logs", f"{spec.stem}.json")
     answer = ask(

@@ -128,8 +128,25 @@ class RunSpec:
     @property
     def reads(self) -> list[str]:
         """The files that it reads, apart from the images, whose hashes are in the manifest."""
-        files = [self.manifest, self.split, *(other.manifest for other in self.others)]
+        files = [*self.manifests, self.split]
         return [*files, self.weights_file] if self.weights_file else files
+
+    @property
+    def manifests(self) -> list[str]:
+        """The files that list its images."""
+        return [self.manifest, *(other.manifest for other in self.others)]
+
+    def moved(self, files: Mapping[str, str], out: Path) -> "RunSpec":
+        """The same run with copies of what it reads, found in `files`, and another folder for results."""
+        moved = replace(
+            self,
+            manifest=files[self.manifest],
+            split=files[self.split],
+            others=tuple(replace(other, manifest=files[other.manifest]) for other in self.others),
+            weights_file=self.weights_file and files[self.weights_file],
+            out=str(out),
+        )
+        return replace(moved, inputs=hashes_of(moved.reads))
 
     def resolved_recipe(self) -> Recipe:
         """The recipe as this run trains it: epochs capped, with a schedule for random weights."""

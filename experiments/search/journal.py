@@ -32,7 +32,7 @@ class Journal:
         return {record.trial for record in read_trials(self.out)}
 
     def __call__(self, number: int, trial: Trial, outcome: dict[str, Any]) -> None:
-        """Records trial `number`, with what `workers.TrialTuner` left of it."""
+        """Records trial `number`, with what `tuner.TrialTuner` left of it."""
         result = TrialResult(**outcome.pop("result")) if outcome.get("result") else None
         outcome.setdefault("status", "failed: its process left nothing")
         missing = {
@@ -63,7 +63,7 @@ class Journal:
         so_far = f"best so far {best.loss:.4f} (trial {best.number})"
         if best.trial == record.trial:
             so_far = "the best so far"
-        # By the wall clock, so that several workers count as what they are.
+        # By the wall clock, so that several at a time count as what they are.
         left = max(0, self.trials - len(records)) * (monotonic() - self.start) / self.ended_here
         print(
             f"{title} validation loss {record.loss:.4f}, accuracy {record.result.val_accuracy:.4f}, "

@@ -1,7 +1,6 @@
 """What a search leaves, from its records alone: table, CSV, figure, HParams and the best recipe."""
 
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ VALUE_WIDTH = 14  # columns of the terminal for a searched value, the gap includ
 FIXED_WIDTH = 54
 
 
-def report(request: SearchRequest, *, complete: bool) -> int:
+def report(request: SearchRequest) -> int:
     """Writes and prints what the trials of a search gave. Returns the exit code."""
     out, records = request.data.out, read_trials(request.data.out)
     failed = [record for record in records if not record.ok]
@@ -46,15 +45,9 @@ def report(request: SearchRequest, *, complete: bool) -> int:
             else f"see {out / TRIALS_FILE}"
         )
         say(f"error: all {len(failed)} trials failed: {printable(why)}", warning=True)
-    if not complete:
-        print(
-            f"stopped: the last worker is gone, {len(records)} of {request.trials} trials are done; "
-            "start chief and workers again, and the search goes on",
-            file=sys.stderr,
-        )
-    elif len(records) < request.trials:
+    if len(records) < request.trials:
         print(f"the space holds no more than these {len(records)} trials for {request.tuner}")
-    return 0 if complete and records and not failed else 1
+    return 0 if records and not failed else 1
 
 
 def print_trials(records: Sequence[TrialRecord], width: int | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,7 @@ class SearchRequest:
         seed: of the search and of every training.
         minutes: after which a trial is ended and counts as failed.
         weights: pairs MODEL=FILE.
+        ray: HOST:PORT of a Ray cluster that runs the trials; None runs them here.
     """
 
     model: str
@@ -34,6 +35,7 @@ class SearchRequest:
     seed: int = 0
     minutes: float = 60
     weights: tuple[str, ...] = ()
+    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class TrialSpec:
     """What a trial needs to know; a JSON file between `tune` and `search.trial`.
 
     `weights_file` is empty for random weights, `log_dir` is for TensorBoard. `sides` is a file with the
-    indices of training and validation images in the manifest; it names no test image.
+    indices of training and validation images in the manifest; it names no test image. `inputs` are those of
+    the search.
     """
 
     recipe: Recipe
@@ -69,6 +72,28 @@ class TrialSpec:
     manifest: str
     sides: str
     log_dir: str
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> list[str]:
+        """The files that it reads, apart from the images, whose hashes are in the manifest."""
+        return [self.manifest, self.sides, *([self.weights_file] if self.weights_file else [])]
+
+    @property
+    def manifests(self) -> list[str]:
+        """The file that lists its images."""
+        return [self.manifest]
+
+    def moved(self, files: Mapping[str, str], out: Path) -> "TrialSpec":
+        """The same trial with copies of what it reads, found in `files`, and another folder for results."""
+        return replace(
+            self,
+            manifest=files[self.manifest],
+            sides=files[self.sides],
+            weights_file=self.weights_file and files[self.weights_file],
+            log_dir=str(out / "logs" / Path(self.log_dir).name),
+            inputs={},
+        )
 
     @property
     def checkpoint(self) -> Path:

@@ -1,6 +1,7 @@
 """Setting a search up, and running its trials."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import write_whole
 from experiments.cli.process import quiet_stderr
+from experiments.cli.say import say
+from experiments.cluster.driver import Cluster, cluster_at
 from experiments.recipes.lookup import for_model
+from experiments.runs.child import ask
 from experiments.runs.data_plan import DataPlan, prepare_data
 from experiments.runs.spec import hashes_of
 from experiments.runs.starting_weights import given_weights, starting_weights
@@ -22,21 +26,19 @@ ORACLE_FILE = Path("search") / "oracle.json"
 Starts = dict[int, tuple[str, str]]  # by image size: how the weights are named, and a file or "" for random
 
 
-def run_search(request: SearchRequest) -> bool:
+def run_search(request: SearchRequest) -> None:
     """Prepares the data and runs the trials that are missing.
-
-    Returns:
-        False where the trials were left unfinished: a chief whose workers all went.
 
     Raises:
         InputError: the data, the weights or the folder can't be used.
     """
-    plan = prepare_data(request.data)
-    files = _weights_by_size(request)
-    search = _search(request, plan, files)
-    settings = _settings(request, plan, search, files)
-    _check_same_search(request.data.out, settings)
-    return _run_trials(request, search, settings)
+    with cluster_at(request.ray) if request.ray else nullcontext() as cluster:
+        plan = prepare_data(request.data)
+        files = _weights_by_size(request)
+        search = _search(request, plan, files)
+        settings = _settings(request, plan, search, files)
+        _check_same_search(request.data.out, settings)
+        _run_trials(request, search, settings, cluster)
 
 
 def _weights_by_size(request: SearchRequest) -> Starts:
@@ -121,12 +123,14 @@ def _read_settings(path: Path) -> dict[str, Any]:
     return before
 
 
-def _run_trials(request: SearchRequest, search: Search, settings: dict[str, Any]) -> bool:
+def _run_trials(
+    request: SearchRequest, search: Search, settings: dict[str, Any], cluster: Cluster | None
+) -> None:
     with quiet_stderr():
         from experiments.search.journal import Journal
         from experiments.search.oracles import make_oracle
         from experiments.search.space import declared
-        from experiments.search.workers import TrialTuner, address, role, serve_workers, work_for_chief
+        from experiments.search.tuner import TrialTuner, role, search_at_once, work_for_chief
 
     identity = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     space = declared(request.model, pretrained=search.pretrained)
@@ -137,13 +141,13 @@ def _run_trials(request: SearchRequest, search: Search, settings: dict[str, Any]
         oracle = make_oracle(
             request.tuner, space, journal, trials=request.trials, epochs=request.epochs, seed=request.seed
         )
-        tuner = TrialTuner(oracle, search)
+        tuner = TrialTuner(oracle, search, cluster.ask if cluster else ask)
     if own_role == "worker":
         work_for_chief(tuner, identity)
-    elif own_role == "chief":
-        print(f"{request.trials} trials for the workers that ask at {address()}", flush=True)
-        return serve_workers(oracle)
+        return
+    journal.greet()
+    if cluster:
+        say(f"Ray: {cluster}")
+        search_at_once(tuner, cluster.at_once)
     else:
-        journal.greet()
-        tuner.search()
-    return True
+        tuner.search()  # where this is a chief, keras-tuner's own serves its workers

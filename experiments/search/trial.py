@@ -1,6 +1,6 @@
 """One trial in one process: `python -m experiments.search.trial SPEC.json` trains and scores on validation.
 
-`search.workers` starts this and reads the outcome that it leaves; a process per trial gives all memory back.
+`search.tuner` starts this and reads the outcome that it leaves; a process per trial gives all memory back.
 The specification names no test images, so that none can be looked at.
 """
 
@@ -79,7 +79,7 @@ def run_trial(spec: TrialSpec, tell: child.Tell = lambda event: None) -> TrialRe
 
 
 def main() -> int:
-    """Serves `search.workers`. Returns the exit code."""
+    """Serves `search.tuner`. Returns the exit code."""
     return child.serve(TrialSpec.load, lambda spec, tell: json.dumps(attempt(spec, tell)))
 
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 def started(*arguments, folder, terminal=None):
     """Starts `cnnzoo` in a folder, heeding signals as in a terminal, whatever the tests were started with."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "3"}
     outputs = (
         {"stdin": terminal, "stdout": terminal, "stderr": terminal}
         if terminal is not None

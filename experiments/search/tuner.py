@@ -1,10 +1,12 @@
-"""Who runs a search's trials: this process, or workers on several machines that ask a chief for them."""
+"""keras-tuner's tuner with each trial in a process of its own: here, on other machines, or for a chief."""
 
+import copy
 import json
 import os
+import queue
 import shutil
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,23 +19,22 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from cnnzoo.errors import InputError, one_line, printable
 from experiments.cli.say import say
-from experiments.runs.child import ask
+from experiments.runs.child import Ask, Event
 from experiments.runs.spec import check_unchanged
 from experiments.search.oracles import OBJECTIVE, OUTCOME
 from experiments.search.space import recipe_from
 from experiments.search.spec import Search, TrialSpec
 
 PROJECT = "search"
-CHIEF_SECONDS = 300  # how long a worker waits for its chief to answer
-ABANDONED_SECONDS = 600  # how long a chief waits once no worker is left
+# What keras-tuner's documentation has its chief and workers set.
 ADDRESS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
 
 
 class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """A tuner of keras-tuner that runs each trial in a process of its own."""
+    """A tuner of keras-tuner that runs each trial in a process of its own, which `ask` starts."""
 
-    def __init__(self, oracle: keras_tuner.Oracle, search: Search) -> None:
-        self.plan = search
+    def __init__(self, oracle: keras_tuner.Oracle, search: Search, ask: Ask) -> None:
+        self.plan, self.ask = search, ask
         self.waiting = False
         _keep_state(search.out / PROJECT)
         try:
@@ -92,16 +93,17 @@ class TrialTuner(keras_tuner.engine.base_tuner.BaseTuner):
             manifest=str(plan.manifest),
             sides=str(plan.sides),
             log_dir=str(plan.out / "logs" / name),
+            inputs=dict(plan.inputs),
         )
         if not spec.checkpoint.exists():
             shutil.rmtree(spec.log_dir, ignore_errors=True)  # half a curve of a trial that was stopped
-        answer = ask(
-            "experiments.search.trial",
-            spec,
-            plan.out / "logs" / f"{name}.json",
-            waiting=lambda: self.oracle.get_trial(trial.trial_id),  # the chief sees that this worker lives
-            seconds=60 * plan.minutes,
-        )
+
+        def heard(event: Event) -> None:
+            if event["event"] == "note":
+                say(f"trial {int(trial.trial_id) + 1}: {printable(event['text'])}", warning=True)
+
+        file = plan.out / "logs" / f"{name}.json"
+        answer = self.ask("experiments.search.trial", spec, file, heard=heard, seconds=60 * plan.minutes)
         spec.checkpoint.unlink(missing_ok=True)
         if answer.record:
             return {**json.loads(answer.record), "recipe": asdict(recipe)}
@@ -114,6 +116,27 @@ def _keep_state(folder: Path) -> None:
     own = folder / "tuner0.json"
     if (folder / "oracle.json").exists() and not own.exists():
         own.write_text("{}")
+
+
+def search_at_once(tuner: TrialTuner, count: int) -> None:
+    """Runs so many trials at a time, for each of which the oracle sees a tuner with an id of its own."""
+    ended = queue.SimpleQueue[Exception | None]()
+
+    def search(one: TrialTuner) -> None:
+        try:
+            one.search()
+            ended.put(None)
+        except Exception as error:
+            ended.put(error)
+
+    for number in range(count):
+        one = copy.copy(tuner)
+        one.tuner_id = f"tuner{number}"
+        # Not waited for where another one fails: keras-tuner's lock stays with whoever fails within it.
+        threading.Thread(target=search, args=(one,), daemon=True).start()
+    for _ in range(count):
+        if (error := ended.get()) is not None:
+            raise error
 
 
 def role() -> str:
@@ -130,11 +153,6 @@ def role() -> str:
     return "chief" if "chief" in os.environ[ADDRESS[2]] else "worker"
 
 
-def address() -> str:
-    """Returns where the chief listens, HOST:PORT."""
-    return f"{os.environ[ADDRESS[0]]}:{os.environ[ADDRESS[1]]}"
-
-
 def work_for_chief(tuner: TrialTuner, identity: str) -> None:
     """Runs trials until the chief has no more.
 
@@ -142,52 +160,18 @@ def work_for_chief(tuner: TrialTuner, identity: str) -> None:
         InputError: the chief doesn't answer, or searches with other settings.
     """
     import grpc
-    from keras_tuner.src.distribute import oracle_client
 
-    oracle_client.TIMEOUT = CHIEF_SECONDS
+    address = f"{os.environ[ADDRESS[0]]}:{os.environ[ADDRESS[1]]}"
     try:
         space = tuner.oracle.get_space()
         if identity not in [hp.value for hp in space.space if hp.name == "search/identity"]:
             raise InputError(
-                f"the chief at {address()} searches with other options, images or versions; give it and its "
+                f"the chief at {address} searches with other options, images or versions; give it and its "
                 "workers the same command and data"
             )
         tuner.search()
     except grpc.RpcError as error:
         raise InputError(
-            f"the chief at {address()} does not answer ({error.code().name}); start it again with the same "
+            f"the chief at {address} does not answer ({error.code().name}); start it again with the same "
             "command, then this worker"
         ) from None
-
-
-def serve_workers(oracle: keras_tuner.Oracle) -> bool:
-    """Gives trials to workers until all are done; returns False where the workers all left before.
-
-    The same calls over gRPC as keras-tuner's own chief, which waits for ever for a worker that died.
-
-    Raises:
-        InputError: the address can't be listened on.
-    """
-    import grpc
-    from keras_tuner.src import protos
-    from keras_tuner.src.distribute.oracle_chief import OracleServicer
-
-    server = grpc.server(ThreadPoolExecutor(max_workers=1))
-    servicer = OracleServicer(oracle)
-    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
-    try:
-        server.add_insecure_port(address())
-    except RuntimeError:
-        raise InputError(f"{address()}: can't listen there; choose another KERASTUNER_ORACLE_PORT") from None
-    server.start()
-    try:
-        while True:
-            time.sleep(1)
-            oracle.take_back()
-            if oracle.everyone_left():
-                if servicer.stop_triggered:
-                    return True
-                if oracle.silence() > ABANDONED_SECONDS:
-                    return False
-    finally:
-        server.stop(grace=2).wait()
