@@ -52,7 +52,7 @@ def result(accuracy=0.9, *, classes=2, phases=(2, 1)):
     shares = {name for name in numbers if "accuracy" in name} | {"auroc", "average_precision"}
     numbers |= dict.fromkeys(shares, 0.75)
     numbers |= {"test_accuracy": accuracy, "test_images": 100, "total_params": 538_753, "train_seconds": 20.0}
-    numbers |= {"operating_point": None, "others": {}, "robustness": {}}
+    numbers |= {"operating_point": None, "others": {}, "robustness": {}, "phase_start_seconds": [3.0]}
     confusion = [[50 - 5 * (i != j) if i == j else 5 for j in range(classes)] for i in range(classes)]
     return RunResult(
         **numbers | {"history": history, "confusion": confusion, "per_class": {n: scores for n in names}}

@@ -28,7 +28,7 @@ EPOCH = Epoch(
 )
 NUMBERS = dict.fromkeys(
     (name for name in RunResult.__dataclass_fields__ if name not in ("history", "per_class", "confusion")), 1
-) | {"operating_point": None, "others": {}, "robustness": {}}
+) | {"operating_point": None, "others": {}, "robustness": {}, "phase_start_seconds": [3.0]}
 RESULT = RunResult(**NUMBERS, history=[EPOCH], per_class={"a|é": {"recall": 1.0}}, confusion=[[1, 0], [0, 1]])
 RECORD = RunRecord(
     identity="1234",
