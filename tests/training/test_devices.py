@@ -46,6 +46,7 @@ def backend(request):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [14, 13], ids=["even", "odd"])
 def test_two_devices_give_the_weights_of_one(backend, batch, image_folder, tmp_path):
     one = trained(backend, 1, batch, image_folder, out=tmp_path / "one.npz")

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import cnnzoo
 from cnnzoo import Augmentation, Phase, TrainConfig
 from cnnzoo.errors import InputError
-from cnnzoo.models.families.mobilenet_v2 import mobilenet_v2_backbone
 from cnnzoo.models.transfer import transfer_model
 from cnnzoo.training import views
 from cnnzoo.training.checkpoint import Checkpoint
@@ -22,18 +22,21 @@ def data(image_folder):
 
 
 def network():
+    """Three convolutions with batch norms, the third around a shortcut, behind them a head."""
     keras.utils.set_random_seed(0)
-    backbone = mobilenet_v2_backbone(input_shape=(32, 32, 3), alpha=0.35)
+    x = images = keras.Input((32, 32, 3))
+    for i in (1, 2, 3):
+        y = layers.Conv2D(16, 3, strides=2 if i < 3 else 1, padding="same", name=f"block_{i}_conv")(x)
+        y = layers.ReLU()(layers.BatchNormalization()(y))
+        x = layers.Add()([x, y]) if i == 3 else y
+    backbone = keras.Model(images, x, name="backbone")
     live_statistics(backbone)
-    normalise = keras.layers.Rescaling(1 / 127.5, offset=-1.0)
-    return transfer_model(backbone, normalise=normalise, num_classes=2, dropout=0.3)
+    return transfer_model(backbone, normalise=layers.Rescaling(1 / 127.5, -1.0), num_classes=2, dropout=0.3)
 
 
 def config(number, *, epochs=2, augmentation=TURNED):
-    head = Phase(epochs=epochs, optimizer="sgd", learning_rate=2e-3, trainable="head", views=number)
-    tuned = Phase(
-        epochs=epochs, optimizer="sgd", learning_rate=1e-5, trainable="block_11_expand_relu", views=number
-    )
+    head = Phase(epochs=epochs, optimizer="sgd", learning_rate=0.02, trainable="head", views=number)
+    tuned = Phase(epochs=epochs, optimizer="sgd", learning_rate=1e-3, trainable="block_3_conv", views=number)
     return TrainConfig(phases=(head, tuned), augmentation=augmentation)
 
 
@@ -46,7 +49,7 @@ def assert_close(one, other):
     """Up to what float16 rounds: a small part of what training changed; other draws change all of it."""
     start = network().get_weights()
     for before, a, b in zip(start, one.get_weights(), other.get_weights(), strict=True):
-        assert np.linalg.norm(a - b) <= 0.15 * np.linalg.norm(a - before) + 1e-7
+        assert np.linalg.norm(a - b) <= 0.05 * np.linalg.norm(a - before) + 1e-7
 
 
 def test_with_a_view_an_epoch_the_training_is_the_plain_one(data):
@@ -119,7 +122,7 @@ def test_how_far_the_frozen_layers_are_is_told(data, monkeypatch):
     frozen = [now for now in seen if now.frozen]
     assert frozen[-1].place == "frozen layers 100%"
     assert all(0 <= now.share <= 1 for now in frozen)
-    # Up to block 11, and from what that gave on to the pooled features.
+    # Up to block 3, and from what that gave on to the pooled features.
     steps = [now.step for now in frozen if now.phase == 0]
     assert steps.count(2 * len(data.train) + len(data.validation)) == 2
 
