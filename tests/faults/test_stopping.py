@@ -1,5 +1,6 @@
 """Commands that are stopped: by Ctrl-C, by the system, by a closed terminal, by kill -9."""
 
+import multiprocessing.spawn
 import os
 import random
 import signal
@@ -146,7 +147,7 @@ def answer(number):
     return number + 1
 
 
-def test_a_process_that_was_killed_is_a_line():
+def test_a_process_that_was_killed_is_a_line(monkeypatch):
     """A part of a command that the system killed, for want of memory say, is a line and no trace."""
     with pytest.raises(InputError, match=r"killed by signal 9, perhaps out of memory.*limit"):
         apart(end_itself, signal.SIGKILL)
@@ -154,3 +155,7 @@ def test_a_process_that_was_killed_is_a_line():
     with pytest.raises(InputError) as caught:
         apart(answer, -1)
     assert caught.value.told({"limit": "--limit"}) == "--limit must be at least 1"
+    # Much to work on, for a process that ends before it reads any of it.
+    monkeypatch.setattr(multiprocessing.spawn, "get_executable", lambda: b"/bin/false")
+    with pytest.raises(InputError, match="exit code 1"):
+        apart(answer, bytes(10_000_000))
