@@ -6,6 +6,8 @@ to compute in each step, and a graph that is built in a fraction of the time.
 
 A batch norm whose statistics stay as they are, as in fine-tuning, needs no kernel at all: it scales and
 shifts channels, and so can the convolution before it. Its scale gets its gradient through their kernel.
+
+Dropout draws 32 random bits for each value and turns them into a float; 16 bits say as well what is left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +20,16 @@ import keras
 from cnnzoo.models.folding import foldable_pairs
 from cnnzoo.training.devices import sharing
 
+_SIXTEEN_BITS = 1 << 16  # as many values as that many bits have
+
 
 @contextmanager
 def fused_kernels(model: keras.Model) -> Iterator[None]:
     """Has a compiled `model` train with fused kernels where the backend is TensorFlow.
 
     Where several devices share a batch, Keras' own operations stay, and batch norms look at all of it. Else
-    the methods of its batch norms and of its optimiser are replaced on these very objects and put back at the
-    end: what is saved, or traced later, is Keras' own.
+    the methods of its batch norms, dropouts and optimiser are replaced on these very objects and put back at
+    the end: what is saved, or traced later, is Keras' own.
     """
     if keras.backend.backend() != "tensorflow":
         yield
@@ -37,6 +41,7 @@ def fused_kernels(model: keras.Model) -> Iterator[None]:
     replaced = [(norm, "call", _batch_norm(norm)) for norm in _batch_norms(model) if _can_be_fused(norm)]
     for convolution, norm in _fixed_pairs(model):
         replaced += [(convolution, "call", _scaled(convolution, norm)), (norm, "call", _unchanged)]
+    replaced += [(layer, "call", _dropout(layer)) for layer in _layers(model) if _drops_values(layer)]
     if type(model.optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW):
         replaced += [(model.optimizer, name, method) for name, method in _adam(model.optimizer).items()]
     for owner, name, method in replaced:
@@ -79,12 +84,44 @@ def _synchronized(norms: Sequence[keras.layers.BatchNormalization]) -> Iterator[
             norm.synchronized = own
 
 
-def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a model and of those within it."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _batch_norms(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
+            yield from _layers(layer)
+        else:
             yield layer
+
+
+def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
+    return (layer for layer in _layers(model) if isinstance(layer, keras.layers.BatchNormalization))
+
+
+def _drops_values(layer: keras.Layer) -> bool:
+    """Whether it is a dropout of single values."""
+    return type(layer) is keras.layers.Dropout and 0 < layer.rate < 1 and layer.noise_shape is None
+
+
+def _dropout(layer: keras.layers.Dropout) -> Callable[..., Any]:
+    """A dropout's call with 16 random bits a value: its rate is met to 1 / 131,072, its mean exactly."""
+    import tensorflow as tf
+
+    written_out = layer.call
+    dropped = min(max(round(layer.rate * _SIXTEEN_BITS), 1), _SIXTEEN_BITS - 1)
+
+    def call(inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return written_out(inputs, training=training)
+        seed = tf.cast(layer.seed_generator.next(), tf.int64)
+        size = tf.size(inputs)
+        words = tf.random.stateless_uniform([(size + 3) // 4], seed, None, None, tf.uint64)
+        bits = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:size], tf.shape(inputs))
+        kept = tf.cast(bits >= tf.constant(dropped, tf.uint16), inputs.dtype)
+        outputs = inputs * (kept * tf.cast(_SIXTEEN_BITS / (_SIXTEEN_BITS - dropped), inputs.dtype))
+        outputs.set_shape(inputs.shape)
+        return outputs
+
+    return call
 
 
 def _can_be_fused(norm: keras.layers.BatchNormalization) -> bool:

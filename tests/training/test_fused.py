@@ -103,6 +103,35 @@ def test_a_batch_norm_computes_what_keras_own_computes(parts, policy):
         np.testing.assert_allclose(np.array(ours, np.float32), np.array(keras_own, np.float32), 1e-3, 1e-3)
 
 
+@pytest.mark.parametrize("rate", [0.2, 0.5, 1e-6])
+def test_dropout_keeps_the_share_and_the_mean_and_draws_anew(rate):
+    layer = layers.Dropout(rate, seed=3)
+    inputs = keras.Input((5, 7, 9))
+    model = keras.Model(inputs, layer(inputs))
+    model.compile("sgd", "mse")
+    images = tf.ones((499, 5, 7, 9))
+    with fused_kernels(model), tf.GradientTape(persistent=True) as tape:
+        tape.watch(images)
+        first, second = layer(images, training=True), layer(images, training=True)
+        assert np.array_equal(layer(images, training=False), images)
+    values = np.unique(first)
+    np.testing.assert_allclose(values[-1], 1 / (1 - rate), rtol=2e-5)
+    assert set(values[:-1]) <= {0.0}
+    deviation = (rate * (1 - rate) / images.numpy().size) ** 0.5
+    assert abs(np.mean(first == 0) - rate) < 4 * deviation + 1 / 65_536
+    assert (
+        rate < 0.1
+        or 0.3 < np.mean((np.array(first) == 0) != (np.array(second) == 0)) / (2 * rate * (1 - rate)) < 1.7
+    )
+    # What was left out gets no gradient.
+    np.testing.assert_array_equal(tape.gradient(first, images), first)
+    again = keras.layers.Dropout(rate, seed=3)
+    model = keras.Model(inputs, again(inputs))
+    model.compile("sgd", "mse")
+    with fused_kernels(model):
+        np.testing.assert_array_equal(again(images, training=True), first)
+
+
 def test_a_network_trains_as_keras_trains_it(data, monkeypatch):
     # Not with Adam, whose first steps have the sign of the gradient alone: rounding may turn it.
     phase = Phase(epochs=2, optimizer="sgd", learning_rate=0.01)
