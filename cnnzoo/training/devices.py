@@ -55,11 +55,10 @@ def shared_out(batches: "tf.data.Dataset", images: ImageSet | None = None) -> "t
         The batches, and where several devices share them, weights of their images, with which the mean over
         what is filled up is that of the images in it.
     """
-    import tensorflow as tf
-
     devices = sharing()
     if devices == 1:
         return batches
+    import tensorflow as tf
 
     def filled(x: Any, y: Any) -> Any:
         count = tf.shape(x)[0]
