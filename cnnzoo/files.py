@@ -193,10 +193,12 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file so that a kill leaves the older one or the whole new one, never a part."""
+    if isinstance(content, str):
+        content = content.encode(errors="replace")
     with replaced_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", errors="replace")
+        unfinished.write_bytes(content)
 
 
 def keep(file: Path, text: str) -> None:

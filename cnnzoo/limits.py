@@ -27,9 +27,7 @@ _MEMORY = (
 )
 
 _AHEAD = 500  # items that threads may be ahead of whoever takes the results
-
-
-_sharing = 1
+_sharing = 1  # processes like this one at a time
 
 
 def share_memory(processes: int) -> None:

@@ -28,6 +28,7 @@ from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.published import FAST, RECIPES, USUAL
 from experiments.recipes.recipe import Recipe
+from experiments.runs import left
 
 if TYPE_CHECKING:
     from experiments.cluster.driver import Cluster
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 # A phase of the large networks; the small ones train as long as their recipes say.
 DEMONSTRATION_EPOCHS = {"random": 2, "pretrained": 5}
-
-FOLDERS = ("models", "figures", "predictions", "logs")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -166,7 +165,7 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
     seeds, request = read_seeds(options.seeds), _request(options)
     _check_numbers(options)
     given = given_weights(options.weights, recipes)
-    make_folders(options.out, FOLDERS)
+    make_folders(options.out, left.FOLDERS)
     held.enter_context(alone_in(options.out, "compare"))
     cluster = held.enter_context(cluster_at(options.ray)) if options.ray else None
     if cluster:

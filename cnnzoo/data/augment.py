@@ -92,7 +92,7 @@ class Draws:
     noises: npt.NDArray[np.float64]
     offsets: npt.NDArray[np.int64]
 
-    def __getitem__(self, chosen: npt.NDArray[np.intp]) -> "Draws":
+    def __getitem__(self, chosen: npt.NDArray[np.intp] | slice) -> "Draws":
         return Draws(
             self.maps[chosen],
             self.gains[chosen],

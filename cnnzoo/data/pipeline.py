@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-
 _ORDER_STREAM = 0  # see the streams of augment
 
 
@@ -87,15 +86,13 @@ class ImageSet:
         exactly the batches that a run stopped there has not seen.
         """
         shape = (len(self), self.images.shape[1], seed, augmentation)
-        first = first_epoch * self.steps + first_batch
-        steps = range(first, (first_epoch + epochs) * self.steps)
+        steps = self.steps_of(epochs, first_epoch, first_batch)
         if self.on_device:
             return self._batches_on_device(steps, partial(_epoch_plan, *shape), augmentation=augmentation)
 
         def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-            epoch, position = divmod(int(step), self.steps)
-            order, draws = _epoch_plan(*shape, epoch)
-            chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
+            order, draws = _epoch_plan(*shape, int(step) // self.steps)
+            chosen = order[self.places(step)]
             images = self.images[chosen]
             if draws is not None:
                 images = augment(images, augmentation, draws[chosen])
@@ -115,11 +112,19 @@ class ImageSet:
         def batch(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
             images, labels = self._batch_in_order(step)
             if draws is not None:
-                here = np.arange(len(self))[int(step) * self.batch_size :][: len(labels)]
-                images = augment(images, augmentation, draws[here])
+                images = augment(images, augmentation, draws[self.places(step)])
             return images, labels
 
         return batches_of(self.images, range(self.steps), batch)
+
+    def steps_of(self, epochs: int, first_epoch: int, first_batch: int) -> range:
+        """The steps of some epochs from a batch of the first one on, counted over all epochs."""
+        return range(first_epoch * self.steps + first_batch, (first_epoch + epochs) * self.steps)
+
+    def places(self, step: int) -> slice:
+        """Where a step's batch lies in the order of its epoch."""
+        start = int(step) % self.steps * self.batch_size
+        return slice(start, start + self.batch_size)
 
     def part(self, here: slice) -> "ImageSet":
         """Some of the images."""
@@ -143,7 +148,7 @@ class ImageSet:
         return np.arange(len(self)), None
 
     def _batch_in_order(self, step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-        here = slice(int(step) * self.batch_size, (int(step) + 1) * self.batch_size)
+        here = self.places(step)
         return np.ascontiguousarray(self.images[here]), self.labels[here]
 
 

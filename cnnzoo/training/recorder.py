@@ -75,7 +75,6 @@ class Recorder(keras.callbacks.Callback):
         self.going_on, self.metrics = position, saved.metrics if saved else []
         self.best = saved.best if saved else None
         self.first_batch = 0.0  # seconds of the first one here, where its epoch has others
-        self.begun = False
         self.second_batch = 0.0  # when the second batch here had ended; the first, where there is no other
         self.all_batches = 0  # in this process
         # JAX compiles anew for the smaller batch that an epoch may end with.
@@ -96,7 +95,7 @@ class Recorder(keras.callbacks.Callback):
         return int(np.argmin([epoch.val_loss for epoch in self.epochs]))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self.begun:  # the first batch traces the graph, which takes a while
+        if not self.all_batches:  # the first batch traces the graph, which takes a while
             self._tell(epoch, step=self.going_on.batch)
         self.start = self.reported = perf_counter()
         self.seconds, self.batches = 0.0, 0
@@ -111,9 +110,8 @@ class Recorder(keras.callbacks.Callback):
             self.metrics = []
         step = self.going_on.batch + self.batches
         last = step == self.images.steps
-        traces = not self.begun and not last
+        traces = self.all_batches == 1 and not last
         before_short = self.short_to_come and step == self.images.steps - 1
-        self.begun = True
         due = self.report is not None and perf_counter() - self.reported >= REPORT_SECONDS
         saves = self._saves(within_epoch=True) and not last
         # Reading the loss waits for the device: the clock of an epoch stops when the work is done, and

@@ -166,7 +166,7 @@ def in_order(maps: Maps, images: ImageSet) -> "tf.data.Dataset | keras.utils.PyD
         return _on_device(maps[:1], images, range(images.steps), lambda _: np.arange(len(images)))
 
     def batch(step: int) -> tuple[Maps, npt.NDArray[np.int32]]:
-        here = slice(int(step) * images.batch_size, (int(step) + 1) * images.batch_size)
+        here = images.places(step)
         return np.ascontiguousarray(maps[0, here]), images.labels[here]
 
     return batches_of(maps[0], range(images.steps), batch)
@@ -176,8 +176,7 @@ def shuffled(
     maps: Maps, images: ImageSet, *, epochs: int, seed: int, first_epoch: int, first_batch: int
 ) -> "tf.data.Dataset | keras.utils.PyDataset":
     """Batches in the order of `ImageSet.training_dataset`, with the next view in each epoch."""
-    first = first_epoch * images.steps + first_batch
-    steps = range(first, (first_epoch + epochs) * images.steps)
+    steps = images.steps_of(epochs, first_epoch, first_batch)
     if room_on_device(maps.nbytes):
 
         def order_of(epoch: int) -> npt.NDArray[np.intp]:
@@ -186,9 +185,8 @@ def shuffled(
         return _on_device(maps, images, steps, order_of)
 
     def batch(step: int) -> tuple[Maps, npt.NDArray[np.int32]]:
-        epoch, position = divmod(int(step), images.steps)
-        order = epoch_order(len(images), seed, epoch)
-        chosen = order[position * images.batch_size : (position + 1) * images.batch_size]
+        epoch = int(step) // images.steps
+        chosen = epoch_order(len(images), seed, epoch)[images.places(step)]
         return maps[epoch % len(maps)][chosen], images.labels[chosen]
 
     return batches_of(maps[0], steps, batch)

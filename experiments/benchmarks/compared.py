@@ -14,20 +14,25 @@ FOLDER = "compared"  # below --out, of comparisons that are made for a part
 
 
 def records_of(request: Request, recipes: Sequence[str], tell: Tell) -> list[RunRecord]:
-    """Returns the finished runs of `recipes` in the folders of `--runs`; without these, it makes them.
-
-    Raises:
-        InputError: no such run has finished.
-    """
+    """Returns the last record of each run of `recipes` in the folders of `--runs`; without, it makes them."""
     folders = list(request.runs)
     if not folders:
         folders = [request.out / FOLDER]
         compare(request, recipes, folders[0], tell)
     records = [record for folder in folders for record in latest_records(read_records(folder))]
-    found = [record for record in records if record.recipe in recipes and record.ok]
+    return [record for record in records if record.recipe in recipes]
+
+
+def finished_of(request: Request, recipes: Sequence[str], tell: Tell) -> list[RunRecord]:
+    """Returns those of `records_of` that have finished.
+
+    Raises:
+        InputError: none has.
+    """
+    found = [record for record in records_of(request, recipes, tell) if record.ok]
     if not found:
-        names, places = ", ".join(recipes), ", ".join(map(str, folders))
-        raise InputError(f"no finished run of {names} in {places}")
+        places = ", ".join(map(str, request.runs or [request.out / FOLDER]))
+        raise InputError(f"no finished run of {', '.join(recipes)} in {places}")
     return found
 
 

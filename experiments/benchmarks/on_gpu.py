@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.clock import Lap, Timing
+from experiments.benchmarks.clock import Lap, Timing, lap
 
 PRODUCTS = 20  # of matrices, in a lap
 LAPS = 3
@@ -95,8 +95,6 @@ def _training_laps(model: Any, images: Any, steps: int, rounds: int) -> list[Lap
 
 
 def _inference_laps(model: Any, images: Any, steps: int, rounds: int) -> list[Lap]:
-    from experiments.benchmarks.clock import lap
-
     return [
         lap(lambda: model.predict(_batches(images, steps), steps=steps, verbose=0)) for _ in range(1 + rounds)
     ]

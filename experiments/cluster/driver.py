@@ -12,7 +12,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.errors import InputError, one_line, printable
-from cnnzoo.files import replaced_whole
+from cnnzoo.files import write_whole
 from experiments.cluster.parcel import Lacking, Left, Movable, Order, versions
 from experiments.runs.child import POLL_SECONDS, Answer, Tell, note
 from experiments.runs.spec import check_unchanged
@@ -217,8 +217,7 @@ def _stream(task: "ray.ObjectRefGenerator", waiting: Callable[[], None]) -> Iter
 def _keep(out: Path, left: Left) -> None:
     path = out / left.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced_whole(path) as unfinished:
-        unfinished.write_bytes(left.content)
+    write_whole(path, left.content)
 
 
 def _read(manifest: "Manifest") -> Iterator[dict[str, bytes]]:

@@ -15,12 +15,12 @@ import psutil
 import ray
 
 from cnnzoo.data.manifest import Manifest
-from cnnzoo.files import cache_dir, replaced_whole
+from cnnzoo.files import cache_dir, write_whole
 from experiments.cluster.parcel import Lacking, Left, Movable, Order
+from experiments.runs import left
 from experiments.runs.child import Answer, Event, ask
 
 PREFIX = "cnnzoo-node-"  # of the folder, which has the number of its process next
-FOLDERS = ("models", "figures", "predictions", "logs")
 
 Sent = Event | Left | Lacking | Answer
 
@@ -39,7 +39,7 @@ def work(order: Order) -> Iterator[Sent]:
             yield Lacking(lacking)
             return
         out = here / "out"
-        for name in FOLDERS:
+        for name in left.FOLDERS:
             (out / name).mkdir(parents=True)
         spec = order.spec.moved({path: str(file) for path, file in files.items()}, out)
         if order.state is not None:
@@ -138,5 +138,4 @@ def _copy(manifest: Manifest, parts: list[ray.ObjectRef]) -> None:
         for path, content in ray.get(part).items():
             file = manifest.root / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            with replaced_whole(file) as unfinished:
-                unfinished.write_bytes(content)
+            write_whole(file, content)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 RANDOM_WEIGHTS_RATE, RANDOM_WEIGHTS_BATCH = 4e-3, 32
 
 USUAL_SIZE, SMALLEST = 160, 32  # pixels: what most recipes take, and what every model takes at least
+FAST_SUFFIX = "_fast"  # of the twins that compute frozen layers once
 LARGEST = 10_000  # side of an image, and images a step
 MOST_BYTES = 1 << 20  # of a recipe's file
 
@@ -70,7 +71,7 @@ class Recipe:
         )
         if phases == self.config.phases:
             return None
-        return replace(self, name=f"{self.name}_fast", config=replace(self.config, phases=phases))
+        return replace(self, name=f"{self.name}{FAST_SUFFIX}", config=replace(self.config, phases=phases))
 
     def for_tiles(self, size: int) -> "Recipe":
         """Returns the recipe for tiles of `size` pixels: smaller images in the proportion of the recipes."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from cnnzoo.files import file_stem, sha256_of
 
+FOLDERS = ("models", "figures", "predictions", "logs")  # of a comparison, which runs write to
 NEEDED = ("models/", "predictions/")  # a run without these is made again; without a picture it is whole
 
 State = Literal["as recorded", "missing", "changed"]

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnnzoo.training import devices
+
 CODE = Path(__file__).with_name("on_two_devices.py")
 ROOT = Path(__file__).parents[2]
 
@@ -64,3 +66,10 @@ def test_a_stopped_training_on_two_devices_goes_on(backend, image_folder, tmp_pa
     rest = trained(backend, 2, 14, image_folder, state, out=tmp_path / "rest.npz")
     assert len(rest["shares"]) < len(whole["shares"]), "it goes on, and does not begin anew"
     alike(rest, whole)
+
+
+def test_a_single_device_shares_out_nothing_and_needs_no_tensorflow(monkeypatch):
+    monkeypatch.setattr(devices, "sharing", lambda: 1)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # importing it would fail
+    batches = [1, 2]
+    assert devices.shared_out(batches) is batches

@@ -1,7 +1,6 @@
 """Reading, resizing, augmenting and delivering images."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from cnnzoo.data.augment import Augmentation, augment, draw
 from cnnzoo.data.images import load_images
 from cnnzoo.data.pipeline import ImageSet
-from cnnzoo.limits import usable_cores
+from cnnzoo.limits import in_threads
 from experiments.benchmarks.clock import Timing, in_turns
 from experiments.benchmarks.images import manifest_of
 from experiments.benchmarks.registry import Request, Tell
@@ -66,10 +65,10 @@ def decode_alone(paths: Sequence[Path]) -> Action:
     """Returns what reads JPEG files and has libjpeg-turbo decode them, on all cores."""
     from simplejpeg import decode_jpeg
 
-    def decode(path: Path) -> None:
-        decode_jpeg(path.read_bytes())
+    def decode(path: Path) -> int:
+        return decode_jpeg(path.read_bytes()).size
 
-    return lambda: _on_all_cores(decode, paths)
+    return lambda: sum(in_threads(decode, paths))
 
 
 def later_pass(pixels: Pixels) -> Action:
@@ -86,20 +85,23 @@ def later_pass(pixels: Pixels) -> Action:
 def copy_memory(pixels: Pixels) -> Action:
     """Returns what copies the images."""
     copy = np.empty_like(pixels)
-    return lambda: np.copyto(copy, pixels)
+
+    def copied() -> Pixels:
+        np.copyto(copy, pixels)
+        return copy
+
+    return copied
 
 
 def augment_all(pixels: Pixels, kind: Augmentation) -> Action:
     """Returns what augments all images, in batches on all cores as the pipeline does."""
     draws = draw(kind, count=len(pixels), size=pixels.shape[1], seed=0, epoch=0)
     batches = [np.arange(i, min(i + BATCH, len(pixels))) for i in range(0, len(pixels), BATCH)]
-    return lambda: _on_all_cores(lambda chosen: augment(pixels[chosen], kind, draws[chosen]), batches)
 
+    def augmented(chosen: npt.NDArray[np.intp]) -> int:
+        return len(augment(pixels[chosen], kind, draws[chosen]))
 
-def _on_all_cores(function: Callable[..., object], items: Sequence[object]) -> None:
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        for _ in pool.map(function, items):
-            pass
+    return lambda: sum(in_threads(augmented, batches))
 
 
 def _row(name: str, count: int, timing: Timing, limit: Timing | None = None, limit_name: str = "") -> Row:

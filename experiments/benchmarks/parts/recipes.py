@@ -3,19 +3,15 @@
 import statistics
 from collections.abc import Iterator, Sequence
 
-from experiments.benchmarks.compared import FOLDER, compare
+from experiments.benchmarks.compared import records_of
 from experiments.benchmarks.registry import Request, Tell
 from experiments.benchmarks.rows import Row
-from experiments.runs.records import RunRecord, latest_records, read_records
+from experiments.runs.records import RunRecord
 
 
 def measure(request: Request, tell: Tell) -> Iterator[Row]:
     """Yields a row for each recipe, from the records of `--runs` or of runs made here."""
-    folders = list(request.runs)
-    if not folders:
-        folders = [request.out / FOLDER]
-        compare(request, request.recipes, folders[0], tell)
-    records = [record for folder in folders for record in latest_records(read_records(folder))]
+    records = records_of(request, request.recipes, tell)
     for recipe in request.recipes:
         yield row(recipe, [record for record in records if record.recipe == recipe])
 

@@ -25,13 +25,12 @@ from experiments.benchmarks.side_by_side import weights_of
 from experiments.cli.process import own_environment, own_module
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.recipe import Recipe
-from experiments.runs import child
+from experiments.runs import child, left
 from experiments.runs.data_plan import DataPlan, DataRequest, prepare_data
 from experiments.runs.records import RunRecord, append_record, from_json
 from experiments.runs.spec import RunSpec
 
 IMAGES = 96  # per class: a few batches
-FOLDERS = ("models", "figures", "predictions", "logs")
 PLAIN_KERAS = "plain Keras"
 LOOK_SECONDS = 0.1  # between two looks at the memory of a command
 
@@ -40,7 +39,7 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
     """Yields rows of each recipe's process, of the report on them, and of an audit."""
     with TemporaryDirectory(prefix="cnnzoo-bench-", dir=cache_dir()) as name:
         out = Path(name)
-        for folder in FOLDERS:
+        for folder in left.FOLDERS:
             (out / folder).mkdir()
         tell(f"preparing {IMAGES} images per class")
         limit = min(IMAGES, request.few)
@@ -103,11 +102,11 @@ def recipe_rows(recipe: Recipe, given: str, plan: DataPlan, out: Path) -> Iterat
     record = _record(answer)
     append_record(out, record)
     assert record.result is not None
-    seconds = record.result.history[0].seconds / -(-record.data.count("train") // recipe.batch_size)
     plain_left = json.loads(plain_answer.record) if plain_answer.record else {}
     name = recipe.name
     yield _row(f"{name}: process to its first batch", ours.first_batch[0], theirs.first_batch.get(0))
-    second = ours.first_batch[0] + seconds
+    second = record.result.second_batch_seconds
+    assert second is not None
     yield _row(f"{name}: process to its second batch", second, plain_left.get("second"))
     for phase in range(1, len(ours.phases)):
         taken = ours.first_batch[phase] - ours.phases[phase]

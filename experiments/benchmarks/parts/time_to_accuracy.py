@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator, Sequence
 
-from experiments.benchmarks.compared import machine_of, records_of, seconds_of
+from experiments.benchmarks.compared import finished_of, machine_of, seconds_of
 from experiments.benchmarks.registry import Request, Tell
 from experiments.benchmarks.rows import Row
 from experiments.runs.records import RunRecord, RunResult
@@ -13,7 +13,7 @@ ACCURACIES = (0.99, 0.995)
 
 def measure(request: Request, tell: Tell) -> Iterator[Row]:
     """Yields a row for each recipe and accuracy, from the records of `--runs` or of runs made here."""
-    records = records_of(request, request.recipes, tell)
+    records = finished_of(request, request.recipes, tell)
     for recipe in request.recipes:
         runs = [record for record in records if record.recipe == recipe]
         for accuracy in ACCURACIES if runs else ():

@@ -25,13 +25,12 @@ from experiments.benchmarks.side_by_side import (
 )
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.published import USUAL
-from experiments.recipes.recipe import Recipe
+from experiments.recipes.recipe import FAST_SUFFIX, Recipe
 
 EPOCH_FLOPS = 4e11  # multiply-adds of an epoch at most: some ten seconds on two cores
 LEAST_BATCHES = 4  # of an epoch
 TRAINING_IMAGES = 14_000  # of METU's half, which whole trainings are reckoned for
 OWN = "crack_net"  # the recipe that is no public project's
-FAST_SUFFIX = "_fast"  # of the twins that compute frozen layers once
 
 # Seconds of a recipe's epochs, by cnnzoo and in plain Keras.
 Seconds = tuple[float, float]

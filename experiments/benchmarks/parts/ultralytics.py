@@ -14,7 +14,7 @@ from typing import Any
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError
 from cnnzoo.files import cache_dir
-from experiments.benchmarks.compared import machine_of, records_of, seconds_of
+from experiments.benchmarks.compared import finished_of, machine_of, seconds_of
 from experiments.benchmarks.images import link_images
 from experiments.benchmarks.registry import Request, Tell, unsaid
 from experiments.benchmarks.rivals import yolo_script
@@ -39,7 +39,7 @@ def measure(request: Request, tell: Tell) -> Iterator[Row]:
     plan = prepare_data(DataRequest(request.data, folder, limit=request.limit), unsaid)
     manifest = Manifest.load(plan.manifest_file)
     split = json.loads(plan.parts[0].split_file.read_text(encoding="utf-8"))
-    records = records_of(request, [RECIPE], tell)
+    records = finished_of(request, [RECIPE], tell)
     ours = [record for record in records if _split_of(record.data) == _split_of(plan.parts[0].data)]
     if not ours:
         raise InputError(f"--runs: {RECIPE} was trained on other images or another split there")
