@@ -1,5 +1,11 @@
-"""How alike the fine textures of two images are where one lies on the other."""
+"""How alike the fine textures of two images are where one lies on the other.
 
+Nearly all places that windows name are chance. Every fourth row tells them: there, of 80,000 places of METU's
+images, the correlation differed from that of all rows by 0.03 (standard deviation; 0.15 at most). Those far
+from alike are left out, many in one step; the others are compared pixel by pixel.
+"""
+
+from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
@@ -7,38 +13,127 @@ import numpy.typing as npt
 
 SEARCH_RADIUS = 2  # pixels around the place that the windows name
 MIN_OVERLAP = 0.3  # share of the image
+WORTH_COMPARING = 0.35  # correlation of the rows looked at first; twins have at least 0.6 in all rows
+_ROW_STEP = 4
+_AT_ONCE = 64  # places: what they need stays in the processor's cache
 _SHIFTS = 2 * SEARCH_RADIUS + 1
 _FLAT = 1e-3  # variance, of whole numbers, that is but rounding
 
 
 def overlap_correlations(bands: npt.NDArray[np.int8], places: npt.NDArray) -> npt.NDArray[np.float64]:
-    """Returns the largest normalised cross-correlation around each of `places`, 0 where too little overlaps.
+    """Returns the largest normalised cross-correlation around each of `places`.
+
+    It is 0 where too little overlaps, or where a few rows say that the two are not alike.
 
     Args:
         bands: (n, side, side) fine textures.
         places: how one image may lie on another: see `twins`.
     """
-    side, radius = bands.shape[1], SEARCH_RADIUS
-    x, y = places["x"].astype(int), places["y"].astype(int)
+    boxes = _boxes(places, bands.shape[1])
+    enough = boxes.area >= MIN_OVERLAP * bands.shape[1] ** 2
+    # An image is turned once for all its places, and what lies side by side in memory is read together.
+    order = np.lexsort((places["turn"], places["first"]))
+    order = order[enough[order]]
+    room = _Room(bands.shape[1])
+    rough = [
+        _rough_correlations(bands, places[rows], boxes[rows], room)
+        for rows in (order[i : i + _AT_ONCE] for i in range(0, len(order), _AT_ONCE))
+    ]
+    if rough:
+        order = order[np.concatenate(rough) >= WORTH_COMPARING]
+    scores = np.zeros(len(places))
+    scores[order] = _correlations(bands, places[order], boxes[order])
+    return scores
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """Where on the second image the first lies, in pixels, less a border so that it can be moved: n each."""
+
+    left: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+    top: npt.NDArray[np.int64]
+    bottom: npt.NDArray[np.int64]
+    x: npt.NDArray[np.int64]
+    y: npt.NDArray[np.int64]
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> "_Boxes":
+        return _Boxes(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @property
+    def area(self) -> npt.NDArray[np.int64]:
+        return np.maximum(0, self.right - self.left) * np.maximum(0, self.bottom - self.top)
+
+
+def _boxes(places: npt.NDArray, side: int) -> _Boxes:
+    x, y, radius = places["x"].astype(int), places["y"].astype(int), SEARCH_RADIUS
     left, right = np.maximum(0, x) + radius, np.minimum(side, side + x) - radius
     top, bottom = np.maximum(0, y) + radius, np.minimum(side, side + y) - radius
-    area = np.maximum(0, right - left) * np.maximum(0, bottom - top)
-    borders = np.stack([left, right, top, bottom, x, y], axis=1)
-    # An image is turned once for all its places.
-    order = np.lexsort((places["turn"], places["first"]))
-    order = order[area[order] >= MIN_OVERLAP * side * side]
-    sums = np.empty((len(order), 3 * _SHIFTS**2 + 2))
+    return _Boxes(left, right, top, bottom, x, y)
+
+
+class _Room:
+    """Memory that each step uses again: fresh memory would take longer to get than to fill."""
+
+    def __init__(self, side: int) -> None:
+        self.rows = np.arange(SEARCH_RADIUS, side - SEARCH_RADIUS, _ROW_STEP)
+        self.columns = np.arange(side)
+        shape = (_AT_ONCE, len(self.rows), side)
+        self.pixels, self.laid = np.empty(shape, np.int64), np.empty(shape, np.int8)
+        self.part, self.around = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        self.second = np.empty((_AT_ONCE, side, side), np.int8)
+
+
+def _rough_correlations(
+    bands: npt.NDArray[np.int8], places: npt.NDArray, boxes: _Boxes, room: _Room
+) -> npt.NDArray[np.float32]:
+    """The largest correlations as every fourth row gives them, the means of fine textures taken as zero."""
+    count, side, radius = len(places), bands.shape[1], SEARCH_RADIUS
+    rows, columns, pixels, laid = room.rows, room.columns, room.pixels[:count], room.laid[:count]
+    down = (rows >= boxes.top[:, None]) & (rows < boxes.bottom[:, None])
+    across = (columns >= boxes.left[:, None]) & (columns < boxes.right[:, None])
+    inside = down[:, :, None] & across[:, None]
+    start, beside, below = _turned_steps(side)[places["turn"]].T
+    start = places["first"] * side**2 + start - boxes.y * below - boxes.x * beside
+    starts = start[:, None] + rows * below[:, None]
+    np.add(starts[:, :, None], (columns * beside[:, None])[:, None], out=pixels)
+    bands.reshape(-1).take(pixels, out=laid, mode="clip")
+    np.multiply(laid, inside, out=room.part[:count], casting="unsafe")
+    second = bands.take(places["second"], axis=0, out=room.second[:count], mode="clip")
+    # As lines one behind the other: a shift to the side is a shift along the line.
+    part = room.part[:count].reshape(count, -1)[:, radius:-radius]
+    around = room.around[:count]
+    lines = around.reshape(count, -1)
+    largest = np.zeros(count, np.float32)
+    for down_by in range(-radius, radius + 1):
+        around[:] = second[:, radius + down_by : side - radius + down_by : _ROW_STEP]
+        if not down_by:
+            energy = np.einsum("pij,pij,pij->p", around, around, inside)
+        for shift in range(2 * radius + 1):
+            np.maximum(largest, np.vecdot(lines[:, shift : shift + part.shape[1]], part), out=largest)
+    return np.asarray(largest / np.sqrt(np.maximum(energy * np.vecdot(part, part), _FLAT)), np.float32)
+
+
+def _correlations(bands: npt.NDArray[np.int8], places: npt.NDArray, boxes: _Boxes) -> npt.NDArray[np.float64]:
+    radius = SEARCH_RADIUS
+    borders = np.stack([boxes.left, boxes.right, boxes.top, boxes.bottom, boxes.x, boxes.y], axis=1)
+    sums = np.empty((len(places), 3 * _SHIFTS**2 + 2))
     turned, known = bands[0], None
-    for row, i in enumerate(order.tolist()):
-        first, second, turn = places[i].tolist()[:3]
+    for row, (place, border) in enumerate(zip(places.tolist(), borders.tolist(), strict=True)):
+        (first, second, turn), (a, b, c, d, dx, dy) = place[:3], border
         if (first, turn) != known:
             turned, known = turned_image(bands[first], turn).astype(np.float32, order="C"), (first, turn)
-        a, b, c, d, dx, dy = borders[i].tolist()
         around = bands[second, c - radius : d + radius, a - radius : b + radius].astype(np.float32)
         sums[row] = _sums(around, turned[c - dy : d - dy, a - dx : b - dx])
-    scores = np.zeros(len(places))
-    scores[order] = _largest_correlation(sums, area[order, None])
-    return scores
+    return _largest_correlation(sums, boxes.area[:, None])
+
+
+@cache
+def _turned_steps(side: int) -> npt.NDArray[np.int64]:
+    """(8, 3): which pixel comes first under each turn, and how far the next are, beside and below."""
+    pixels = np.arange(side * side).reshape(side, side)
+    corners = np.stack([turned_image(pixels, turn)[:2, :2].ravel()[:3] for turn in range(8)])
+    return corners - corners[:, :1] * [0, 1, 1]
 
 
 def turned_image(image: npt.NDArray, turn: int) -> npt.NDArray:
