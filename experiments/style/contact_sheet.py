@@ -16,7 +16,7 @@ from experiments.style.fonts import with_fonts
 
 PLAIN = "#222222"
 WIDTH, GAP, TITLE = 1.7, 0.1, 0.45  # inches: of a tile, between two, for a title of two lines
-HEADING_LINE = 0.2  # inches
+HEADING_LINE, LINE_GAP = 0.2, 0.08  # inches: of a heading's line, between a title and its tile
 
 
 def draw_sheet(
@@ -47,15 +47,22 @@ def draw_sheet(
     wide, high = WIDTH * columns, height * rows + top
     figure = Figure(figsize=(wide, high), dpi=100)
     FigureCanvasAgg(figure)
+    # All tiles lie in one axes, measured in inches: with axes of its own, a tile takes ten times as long.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
     for i, image in enumerate(images):
-        # Placed by hand: matplotlib's own layout takes minutes for hundreds of tiles.
-        left, bottom = WIDTH * (i % columns), high - top - height * (i // columns + 1)
-        inner = WIDTH - GAP, height - TITLE
-        axes = figure.add_axes(((left + GAP / 2) / wide, bottom / high, inner[0] / wide, inner[1] / high))
-        axes.imshow(image, aspect="equal")
-        axes.set_axis_off()
-        colour = colours[i] if colours else PLAIN
-        axes.set_title(shown[i], fontsize=7.5, color=colour, parse_math=False, family=families)
+        centre = WIDTH * (i % columns) + WIDTH / 2
+        middle = high - top - height * (i // columns) - (height + TITLE) / 2
+        scale = min((WIDTH - GAP) / image.shape[1], (height - TITLE) / image.shape[0])
+        across, down = image.shape[1] * scale / 2, image.shape[0] * scale / 2
+        extent = centre - across, centre + across, middle - down, middle + down
+        axes.imshow(image, aspect="auto", extent=extent)
+        axes.text(
+            *(centre, middle + down + LINE_GAP, shown[i]),
+            fontsize=7.5, color=colours[i] if colours else PLAIN, ha="center", va="baseline",
+            parse_math=False, family=families,
+        )  # fmt: skip
+    axes.set(xlim=(0, wide), ylim=(0, high))
     figure.text(
         *(GAP / wide, 1 - GAP / high, "\n".join(lines)),
         fontsize=10, color=PLAIN, va="top", parse_math=False, family=families,
