@@ -7,6 +7,9 @@ to compute in each step, and a graph that is built in a fraction of the time.
 A batch norm whose statistics stay as they are, as in fine-tuning, needs no kernel at all: it scales and
 shifts channels, and so can the convolution before it. Its scale gets its gradient through their kernel.
 
+A convolution in front of a maximum pooling adds its bias and applies its ReLU behind it, to a quarter of the
+values: the largest stays the largest, so the same comes out.
+
 Dropout draws 32 random bits for each value and turns them into a float; 16 bits say as well what is left out.
 """
 
@@ -17,7 +20,7 @@ from typing import Any
 
 import keras
 
-from cnnzoo.models.folding import foldable_pairs
+from cnnzoo.models.folding import foldable_pairs, sole_feeders
 from cnnzoo.training.devices import sharing
 
 _SIXTEEN_BITS = 1 << 16  # as many values as that many bits have
@@ -41,6 +44,11 @@ def fused_kernels(model: keras.Model) -> Iterator[None]:
     replaced = [(norm, "call", _batch_norm(norm)) for norm in _batch_norms(model) if _can_be_fused(norm)]
     for convolution, norm in _fixed_pairs(model):
         replaced += [(convolution, "call", _scaled(convolution, norm)), (norm, "call", _unchanged)]
+    for convolution, pooling in _pooled_pairs(model):
+        replaced += [
+            (convolution, "call", partial(_convolved, convolution)),
+            (pooling, "call", _activated(pooling, convolution)),
+        ]
     replaced += [(layer, "call", _dropout(layer)) for layer in _layers(model) if _drops_values(layer)]
     if type(model.optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW):
         replaced += [(model.optimizer, name, method) for name, method in _adam(model.optimizer).items()]
@@ -142,6 +150,35 @@ def _fixed_pairs(model: keras.Model) -> Iterator[tuple[keras.Layer, keras.layers
     for convolution, norm in foldable_pairs(model).items():
         if not model.get_layer(norm).trainable:
             yield model.get_layer(convolution), model.get_layer(norm)
+
+
+def _pooled_pairs(model: keras.Model) -> Iterator[tuple[keras.layers.Conv2D, keras.layers.MaxPooling2D]]:
+    """The convolutions with ReLU of a model, and of those within it, that feed one maximum pooling."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _pooled_pairs(layer)
+    for before, pooling in sole_feeders(model, keras.layers.MaxPooling2D):
+        if type(before) is keras.layers.Conv2D and before.activation is keras.activations.relu:
+            yield before, pooling
+
+
+def _convolved(convolution: keras.layers.Conv2D, inputs: Any) -> Any:
+    return convolution.convolution_op(inputs, convolution.kernel)
+
+
+def _activated(pooling: keras.layers.MaxPooling2D, convolution: keras.layers.Conv2D) -> Callable[..., Any]:
+    """A pooling's call with the bias and ReLU of the convolution before it."""
+    import tensorflow as tf
+
+    pool = pooling.call
+
+    def call(inputs: Any) -> Any:
+        outputs = pool(inputs)
+        if convolution.use_bias:
+            outputs = tf.nn.bias_add(outputs, tf.cast(convolution.bias, outputs.dtype))
+        return tf.nn.relu(outputs)
+
+    return call
 
 
 def _unchanged(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

@@ -49,6 +49,12 @@ def test_evaluation_goes_through_every_image_once_in_order(data):
     assert x[0].dtype == np.uint8
 
 
+def test_nobody_waits_for_a_dataset_that_tunes_itself(data):
+    training = data.train.training_dataset(epochs=1, seed=0)
+    for dataset in (training, data.train.dataset(), data.train.dataset(labels=False)):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_an_epoch_has_every_training_image_once_and_an_order_of_its_own(data):
     both = batches(data.train, epochs=2, seed=0)
     assert len(both) == 2 * data.train.steps

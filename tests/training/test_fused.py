@@ -103,6 +103,42 @@ def test_a_batch_norm_computes_what_keras_own_computes(parts, policy):
         np.testing.assert_allclose(np.array(ours, np.float32), np.array(keras_own, np.float32), 1e-3, 1e-3)
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_convolution_in_front_of_a_maximum_pooling_computes_what_keras_own_computes(policy):
+    def of_one_batch(fuse):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((13, 12, 3))
+        x = layers.Conv2D(8, 3, activation="relu", bias_initializer="normal", dtype=policy)(inputs)
+        x = layers.MaxPooling2D(padding="same", dtype=policy)(x)
+        x = layers.Conv2D(6, 3, padding="same", activation="relu", use_bias=False, dtype=policy)(x)
+        x = layers.MaxPooling2D(dtype=policy)(x)
+        model = keras.Model(inputs, x)
+        model.compile("sgd", "mse")
+        with fused_kernels(model) if fuse else nullcontext(), tf.GradientTape() as tape:
+            assert sum("call" in vars(layer) for layer in model.layers) == (4 if fuse else 0)
+            outputs = model(images, training=True)
+            total = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 2)
+        return outputs, tape.gradient(total, model.trainable_weights)
+
+    images = tf.constant(np.random.default_rng(0).normal(0, 2, (5, 13, 12, 3)), tf.float32)
+    (ours, our_gradients), (keras_own, gradients) = of_one_batch(True), of_one_batch(False)
+    assert np.mean(np.array(ours, np.float32) == 0) < 0.9
+    np.testing.assert_array_equal(np.array(ours, np.float32), np.array(keras_own, np.float32))
+    tolerance = 1e-4 if policy == "float32" else 0.03
+    for one, other in zip(our_gradients, gradients, strict=True):
+        np.testing.assert_allclose(one, other, tolerance, tolerance * np.abs(other).max())
+
+
+def test_a_convolution_with_another_use_keeps_its_relu():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(inputs)
+    tanh = layers.Conv2D(4, 3, activation="tanh")(inputs)
+    model = keras.Model(inputs, [x, layers.MaxPooling2D()(x), layers.MaxPooling2D()(tanh)])
+    model.compile("sgd", "mse")
+    with fused_kernels(model):
+        assert not any("call" in vars(layer) for layer in model.layers)
+
+
 @pytest.mark.parametrize("rate", [0.2, 0.5, 1e-6])
 def test_dropout_keeps_the_share_and_the_mean_and_draws_anew(rate):
     layer = layers.Dropout(rate, seed=3)
