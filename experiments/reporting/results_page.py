@@ -11,6 +11,7 @@ import numpy as np
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.data.table import read_own
 from experiments.reporting.comparison import Comparison
+from experiments.reporting.pairs import Pair, p_text, pairs_of
 from experiments.reporting.rows import Row
 from experiments.reporting.sentences import audit_lines
 from experiments.reporting.tables.markdown import markdown
@@ -32,6 +33,10 @@ class Results:
 
     def __getitem__(self, name: str) -> Row:
         return {row.name: row for row in self.rows}[name]
+
+    def pair(self, first: str, second: str) -> Pair:
+        """What distinguishes two rows."""
+        return pairs_of([self[first], self[second]])[0]
 
     @property
     def table(self) -> str:
@@ -63,7 +68,7 @@ def render(folder: Path = FOLDER) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "time": human_time, "interval": interval_of}
+    environment.filters |= {"number": number, "time": human_time, "interval": interval_of, "p": p_text}
     return environment.get_template(TEMPLATE).render(
         results=lambda name: Results(folder / name),
         measured=lambda test: _measured(folder, test),

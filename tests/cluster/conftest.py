@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+CACHE = "cache-of-the-nodes"
 SMALL = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 
 
@@ -18,7 +19,7 @@ def ray_head(tmp_path_factory):
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("CNNZOO_CACHE", str(tmp_path_factory.mktemp("nodes") / "cache-of-the-nodes"))
+        patch.setenv("CNNZOO_CACHE", str(tmp_path_factory.mktemp("nodes") / CACHE))
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL})
         yield made
         made.shutdown()

@@ -19,8 +19,9 @@ from cnnzoo.errors import InputError
 from cnnzoo.files import sha256_of
 from experiments import compare, tune
 from experiments.cli.process import exit_code
-from experiments.cluster import driver
+from experiments.cluster import driver, parcel
 from experiments.search.records import read_trials
+from tests.cluster.conftest import CACHE
 from tests.cluster.stand_in import Spec
 from tests.faults.commands import started
 
@@ -63,7 +64,7 @@ def test_images_that_a_node_lacks_are_sent_and_what_is_left_comes_back(cluster, 
     assert json.loads(answer.record) == {"sums": expected, "out": spec.out}
     assert Path(spec.out, "models", "stand-in.keras").read_bytes() == b"weights"
     assert [event["event"] for event in events] == ["note", "stage"]
-    assert "lacks images" in events[0]["text"] and "cache-of-the-nodes" in events[1]["text"]
+    assert "lacks images" in events[0]["text"] and CACHE in events[1]["text"]
     # A second one finds them in the cache of the node.
     asked(cluster.address, spec, events.append)
     assert [event["event"] for event in events] == ["note", "stage", "stage"]
@@ -139,12 +140,12 @@ def test_without_ray_a_line_says_how_to_install_it(tmp_path, monkeypatch, capsys
 
 @pytest.mark.slow
 def test_nodes_with_other_versions_are_refused(cluster, monkeypatch):
-    ours = driver.versions()
-    monkeypatch.setattr(driver, "versions", lambda: ours | {"keras": "2.0"})
+    theirs = parcel.version("keras")
+    known = parcel.version
+    # Here alone: the nodes have processes of their own.
+    monkeypatch.setattr(parcel, "version", lambda package: "2.0" if package == "keras" else known(package))
     with (
-        pytest.raises(
-            InputError, match=f"has keras {ours['keras']}; install there what is here: .*keras 2.0"
-        ),
+        pytest.raises(InputError, match=f"has keras {theirs}; install there what is here: .*keras 2.0"),
         driver.cluster_at(cluster.address),
     ):
         pass
@@ -251,11 +252,11 @@ def test_tune_runs_several_trials_at_a_time(cluster, image_folder, tmp_path):
 
 
 def trainings(module="experiments.runs.train"):
-    """The processes that train, on whichever node."""
+    """The processes that train, on whichever node: those of other commands have another cache."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if module in process.cmdline():
+            if module in process.cmdline() and CACHE in process.environ().get("CNNZOO_CACHE", ""):
                 found.append(process)
     return found
 
