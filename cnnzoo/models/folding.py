@@ -125,27 +125,53 @@ def _drops(layer: keras.layers.Layer) -> bool:
 
 
 def foldable_pairs(model: keras.Model) -> dict[str, str]:
-    """Maps each convolution that feeds one batch norm and nothing else to that batch norm, by name."""
-    return {
-        before.name: norm.name
-        for before, norm in sole_feeders(model, keras.layers.BatchNormalization)
-        if type(before) in _CONVOLUTIONS and before.activation is keras.activations.linear
-    }
+    """Maps each convolution of a model that feeds one batch norm alone to that batch norm, by name."""
+    own = {id(layer) for layer in model.layers}
+    return {before.name: norm.name for before, norm in foldable_layers(model) if id(norm) in own}
+
+
+def foldable_layers(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
+    """Yields the convolutions of a model, and of those within it, that feed one batch norm alone, with it."""
+    for before, norm in sole_feeders(model, keras.layers.BatchNormalization):
+        if type(before) in _CONVOLUTIONS and before.activation is keras.activations.linear:
+            yield before, norm
 
 
 def sole_feeders(
     model: keras.Model, kind: type[keras.layers.Layer]
 ) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
-    """Yields the layers of a kind, each behind the layer that feeds it and nothing else."""
-    nodes = _nodes(model)
+    """Yields the layers of a kind in a model, and in those within it, each behind the layer that feeds it.
+
+    Only where one could be computed as a part of the other: both are called once, the output of the first
+    goes nowhere else, no regulariser looks at it, and channels come last.
+    """
+    parts = [*models_within(model)]
+    nodes = [node for part in parts for node in _nodes(part)]
+    calls = Counter(id(node.operation) for node in nodes)
     used = [tensor for node in nodes for tensor in node.input_tensors]
-    used += model.outputs if nodes else []
-    uses = Counter(tensor._keras_history.operation.name for tensor in used)
+    used += [tensor for part in parts if _nodes(part) for tensor in part.outputs]
+    uses = Counter(id(tensor._keras_history.operation) for tensor in used)
     for node in nodes:
-        if isinstance(node.operation, kind):
+        if type(node.operation) is kind and calls[id(node.operation)] == 1:
             before = node.input_tensors[0]._keras_history.operation
-            if uses[before.name] == 1:
+            if (
+                uses[id(before)] == calls[id(before)] == 1
+                and before.activity_regularizer is None
+                and getattr(before, "data_format", "channels_last") == "channels_last"
+            ):
                 yield before, node.operation
+
+
+def models_within(model: keras.Model) -> Iterator[keras.Model]:
+    """Yields a model and the models that are layers of it, each once."""
+    found = {id(model): model}
+    waiting = [model]
+    while waiting:
+        part = waiting.pop(0)
+        yield part
+        inner = [layer for layer in part.layers if isinstance(layer, keras.Model) and id(layer) not in found]
+        found |= {id(layer): layer for layer in inner}
+        waiting += inner
 
 
 def _fold(convolution: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> list[np.ndarray]:

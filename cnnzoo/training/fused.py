@@ -7,8 +7,8 @@ to compute in each step, and a graph that is built in a fraction of the time.
 A batch norm whose statistics stay as they are, as in fine-tuning, needs no kernel at all: it scales and
 shifts channels, and so can the convolution before it. Its scale gets its gradient through their kernel.
 
-A convolution in front of a maximum pooling adds its bias and applies its ReLU behind it, to a quarter of the
-values: the largest stays the largest, so the same comes out.
+A convolution in front of a maximum pooling adds its bias and applies its ReLU behind it, to what is left of
+the values: the largest stays the largest, so the same comes out.
 
 Dropout draws 32 random bits for each value and turns them into a float; 16 bits say as well what is left out.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 import keras
 
-from cnnzoo.models.folding import foldable_pairs, sole_feeders
+from cnnzoo.models.folding import foldable_layers, models_within, sole_feeders
 from cnnzoo.training.devices import sharing
 
 _SIXTEEN_BITS = 1 << 16  # as many values as that many bits have
@@ -31,8 +31,8 @@ def fused_kernels(model: keras.Model) -> Iterator[None]:
     """Has a compiled `model` train with fused kernels where the backend is TensorFlow.
 
     Where several devices share a batch, Keras' own operations stay, and batch norms look at all of it. Else
-    the methods of its batch norms, dropouts and optimiser are replaced on these very objects and put back at
-    the end: what is saved, or traced later, is Keras' own.
+    the methods of layers and optimiser are replaced on these very objects and put back at the end: what is
+    saved, or traced later, is Keras' own.
     """
     if keras.backend.backend() != "tensorflow":
         yield
@@ -93,12 +93,9 @@ def _synchronized(norms: Sequence[keras.layers.BatchNormalization]) -> Iterator[
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers of a model and of those within it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
+    """The layers of a model and of those within it, each once."""
+    layers = (layer for part in models_within(model) for layer in part.layers)
+    return iter({id(layer): layer for layer in layers}.values())
 
 
 def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
@@ -143,23 +140,19 @@ def _can_be_fused(norm: keras.layers.BatchNormalization) -> bool:
 
 
 def _fixed_pairs(model: keras.Model) -> Iterator[tuple[keras.Layer, keras.layers.BatchNormalization]]:
-    """The convolutions of a model, and of those within it, that feed one batch norm with fixed statistics."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _fixed_pairs(layer)
-    for convolution, norm in foldable_pairs(model).items():
-        if not model.get_layer(norm).trainable:
-            yield model.get_layer(convolution), model.get_layer(norm)
+    """The convolutions that alone feed a batch norm with fixed statistics."""
+    return ((before, norm) for before, norm in foldable_layers(model) if not norm.trainable)
 
 
 def _pooled_pairs(model: keras.Model) -> Iterator[tuple[keras.layers.Conv2D, keras.layers.MaxPooling2D]]:
-    """The convolutions with ReLU of a model, and of those within it, that feed one maximum pooling."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _pooled_pairs(layer)
+    """The convolutions with ReLU that alone feed a maximum pooling."""
     for before, pooling in sole_feeders(model, keras.layers.MaxPooling2D):
         if type(before) is keras.layers.Conv2D and before.activation is keras.activations.relu:
             yield before, pooling
+
+
+def _unchanged(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    return inputs
 
 
 def _convolved(convolution: keras.layers.Conv2D, inputs: Any) -> Any:
@@ -179,10 +172,6 @@ def _activated(pooling: keras.layers.MaxPooling2D, convolution: keras.layers.Con
         return tf.nn.relu(outputs)
 
     return call
-
-
-def _unchanged(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-    return inputs
 
 
 def _scaled(convolution: keras.Layer, norm: keras.layers.BatchNormalization) -> Callable[..., Any]:

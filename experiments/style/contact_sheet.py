@@ -56,9 +56,9 @@ def draw_sheet(
         scale = min((WIDTH - GAP) / image.shape[1], (height - TITLE) / image.shape[0])
         across, down = image.shape[1] * scale / 2, image.shape[0] * scale / 2
         extent = centre - across, centre + across, middle - down, middle + down
-        axes.imshow(image, aspect="auto", extent=extent)
+        axes.imshow(image, aspect="auto", extent=extent, cmap="gray", vmin=0, vmax=255)
         axes.text(
-            *(centre, middle + down + LINE_GAP, shown[i]),
+            centre, middle + down + LINE_GAP, shown[i],
             fontsize=7.5, color=colours[i] if colours else PLAIN, ha="center", va="baseline",
             parse_math=False, family=families,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from keras import layers
 
 import cnnzoo
 from cnnzoo import Phase, TrainConfig
+from cnnzoo.models.folding import foldable_pairs
 from cnnzoo.training import fit as training
 from cnnzoo.training.fused import fused_kernels
 
@@ -129,14 +130,67 @@ def test_a_convolution_in_front_of_a_maximum_pooling_computes_what_keras_own_com
         np.testing.assert_allclose(one, other, tolerance, tolerance * np.abs(other).max())
 
 
-def test_a_convolution_with_another_use_keeps_its_relu():
+class OtherPooling(layers.MaxPooling2D):
+    """What a subclass computes need not be a maximum."""
+
+
+def convolution(inputs, **how):
+    return layers.Conv2D(4, 3, **({"activation": "relu"} | how))(inputs)
+
+
+def two_uses(inputs):
+    x = convolution(inputs)
+    return [x, layers.MaxPooling2D()(x)]
+
+
+def one_pooling_for_two(inputs):
+    pooling = layers.MaxPooling2D()
+    return [pooling(convolution(inputs)), pooling(convolution(inputs))]
+
+
+def in_two_models(inputs):
+    first = keras.Input((8, 8, 3))
+    x = convolution(first)
+    parts = keras.Model(first, layers.MaxPooling2D()(x)), keras.Model(first, x)
+    return [part(inputs) for part in parts]
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        two_uses,
+        one_pooling_for_two,
+        in_two_models,
+        lambda inputs: OtherPooling()(convolution(inputs)),
+        lambda inputs: layers.MaxPooling2D()(convolution(inputs, activation="tanh")),
+        lambda inputs: layers.MaxPooling2D()(convolution(inputs, activity_regularizer="l2")),
+        lambda inputs: layers.MaxPooling2D()(convolution(inputs, data_format="channels_first")),
+    ],
+)
+def test_a_convolution_keeps_its_relu_where_something_else_needs_it(outputs):
     inputs = keras.Input((8, 8, 3))
-    x = layers.Conv2D(4, 3, activation="relu")(inputs)
-    tanh = layers.Conv2D(4, 3, activation="tanh")(inputs)
-    model = keras.Model(inputs, [x, layers.MaxPooling2D()(x), layers.MaxPooling2D()(tanh)])
+    model = keras.Model(inputs, outputs(inputs))
     model.compile("sgd", "mse")
     with fused_kernels(model):
+        assert not any("call" in vars(layer) for layer in model._flatten_layers())
+    assert not any("call" in vars(layer) for layer in model._flatten_layers())
+
+
+def test_one_batch_norm_behind_two_convolutions_stays_keras_own():
+    inputs = keras.Input((8, 8, 3))
+    norm = layers.BatchNormalization(trainable=False)
+    model = keras.Model(inputs, [norm(layers.Conv2D(4, 3)(inputs)), norm(layers.Conv2D(4, 3)(inputs))])
+    model.compile("sgd", "mse")
+    assert foldable_pairs(model) == {}
+    with fused_kernels(model):
         assert not any("call" in vars(layer) for layer in model.layers)
+
+
+def test_a_convolution_that_is_an_output_too_is_not_folded():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3)(inputs)
+    assert foldable_pairs(keras.Model(inputs, [x, layers.BatchNormalization()(x)])) == {}
+    assert len(foldable_pairs(keras.Model(inputs, layers.BatchNormalization()(x)))) == 1
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5, 1e-6])

@@ -44,17 +44,19 @@ def test_correlations_of_twins_are_those_of_opencv_and_others_stay_below():
     places = np.array([tuple(row) for row in rows], twins._PLACE)
     found = overlap.overlap_correlations(bands, places)
     expected = np.array([by_opencv(bands, *map(int, row[:5])) for row in rows])
-    np.testing.assert_allclose(found[found > 0], expected[found > 0], atol=1e-5)
-    assert expected[found == 0].max() < 0.5  # twins have 0.6
+    rough = found < overlap.WORTH_COMPARING
+    np.testing.assert_allclose(found[~rough], expected[~rough], atol=1e-5)
+    np.testing.assert_allclose(found[rough], expected[rough], atol=0.25)
+    assert expected[rough].max() < 0.5  # twins have 0.6
     assert found[150:164].min() > 0.99
     assert (found[164:] < 0.7).sum() >= 8
     assert (found[164:] > 0.7).sum() >= 8
     assert (expected == 0).any()
-    assert ((expected > 0) & (found == 0)).sum() > 50
+    assert (rough & (expected != 0)).sum() > 50
 
 
 def test_flat_images_correlate_with_nothing():
-    bands = np.stack([np.zeros((SIDE, SIDE)), np.full((SIDE, SIDE), 7)]).astype(np.int8)
+    bands = np.stack([np.full((SIDE, SIDE), 5), np.full((SIDE, SIDE), 7)]).astype(np.int8)
     places = np.array([(0, 1, 0, 0, 0, 1), (1, 0, 0, 0, 0, 1)], twins._PLACE)
     assert overlap.overlap_correlations(bands, places).tolist() == [0, 0]
 
