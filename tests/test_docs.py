@@ -36,7 +36,7 @@ def committed(name):
     return Comparison.of([METU / name])
 
 
-@pytest.mark.parametrize("name", ["grouped", "random", "few_labels"])
+@pytest.mark.parametrize("name", ["grouped", "random", "few_labels", "frozen_once"])
 def test_the_committed_tables_are_what_their_records_give(name, tmp_path):
     comparison = committed(name)
     write_csv(tmp_path / "comparison.csv", comparison)
