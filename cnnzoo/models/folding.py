@@ -145,7 +145,7 @@ def sole_feeders(
     Only where one could be computed as a part of the other: both are called once, the output of the first
     goes nowhere else, no regulariser looks at it, and channels come last.
     """
-    parts = [*models_within(model)]
+    parts = models_within(model)
     nodes = [node for part in parts for node in _nodes(part)]
     calls = Counter(id(node.operation) for node in nodes)
     used = [tensor for node in nodes for tensor in node.input_tensors]
@@ -162,16 +162,12 @@ def sole_feeders(
                 yield before, node.operation
 
 
-def models_within(model: keras.Model) -> Iterator[keras.Model]:
-    """Yields a model and the models that are layers of it, each once."""
-    found = {id(model): model}
-    waiting = [model]
-    while waiting:
-        part = waiting.pop(0)
-        yield part
-        inner = [layer for layer in part.layers if isinstance(layer, keras.Model) and id(layer) not in found]
-        found |= {id(layer): layer for layer in inner}
-        waiting += inner
+def models_within(model: keras.Model) -> list[keras.Model]:
+    """Returns a model and the models that are layers of it or of one another, each once."""
+    found = [model]
+    for part in found:  # which grows
+        found += [layer for layer in part.layers if isinstance(layer, keras.Model) and layer not in found]
+    return found
 
 
 def _fold(convolution: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ the values: the largest stays the largest, so the same comes out.
 Dropout draws 32 random bits for each value and turns them into a float; 16 bits say as well what is left out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -92,10 +92,9 @@ def _synchronized(norms: Sequence[keras.layers.BatchNormalization]) -> Iterator[
             norm.synchronized = own
 
 
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+def _layers(model: keras.Model) -> Iterable[keras.Layer]:
     """The layers of a model and of those within it, each once."""
-    layers = (layer for part in models_within(model) for layer in part.layers)
-    return iter({id(layer): layer for layer in layers}.values())
+    return dict.fromkeys(layer for part in models_within(model) for layer in part.layers)
 
 
 def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:

@@ -5,7 +5,6 @@ of METU's images the correlation of every fourth row differed from that of all r
 deviation), at most 0.15. Only places that come near enough in these rows are compared on all.
 """
 
-from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
@@ -29,50 +28,35 @@ def overlap_correlations(bands: npt.NDArray[np.int8], places: npt.NDArray) -> np
         bands: (n, side, side) fine textures.
         places: how one image may lie on another: see `twins`.
     """
-    boxes = _boxes(places, bands.shape[1])
-    enough = boxes.area >= MIN_OVERLAP * bands.shape[1] ** 2
+    side = bands.shape[1]
+    borders = _borders(places, side)
+    area = _area(borders)
     # An image is turned once for all its places, and what lies side by side in memory is read together.
     order = np.lexsort((places["turn"], places["first"]))
-    order = order[enough[order]]
-    room = _Room(bands.shape[1])
-    rough = [
-        _rough_correlations(bands, places[rows], boxes[rows], room)
-        for rows in (order[i : i + _AT_ONCE] for i in range(0, len(order), _AT_ONCE))
-    ]
-    scores = np.zeros(len(places))
-    scores[order] = np.concatenate([np.empty(0, np.float32), *rough])
+    order = order[area[order] >= MIN_OVERLAP * side * side]
+    room, scores = _Room(side), np.zeros(len(places))
+    for start in range(0, len(order), _AT_ONCE):
+        some = order[start : start + _AT_ONCE]
+        scores[some] = _rough_correlations(bands, places[some], borders[some], room)
     order = order[scores[order] >= WORTH_COMPARING]
-    scores[order] = _correlations(bands, places[order], boxes[order])
+    scores[order] = _correlations(bands, places[order], borders[order])
     return scores
 
 
-@dataclass(frozen=True)
-class _Boxes:
-    """Where on the second image the first lies, in pixels, less a border so that it can be moved: n each.
+def _borders(places: npt.NDArray, side: int) -> npt.NDArray[np.int64]:
+    """(n, 6), pixels: left, right, top, bottom of what the first image covers of the second; its corner.
 
-    `x`, `y`: where its corner comes to lie.
+    As much is left out at each border as it may be moved by.
     """
-
-    left: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
-    top: npt.NDArray[np.int64]
-    bottom: npt.NDArray[np.int64]
-    x: npt.NDArray[np.int64]
-    y: npt.NDArray[np.int64]
-
-    def __getitem__(self, rows: npt.NDArray[np.int64]) -> "_Boxes":
-        return _Boxes(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @property
-    def area(self) -> npt.NDArray[np.int64]:
-        return np.maximum(0, self.right - self.left) * np.maximum(0, self.bottom - self.top)
-
-
-def _boxes(places: npt.NDArray, side: int) -> _Boxes:
     x, y, radius = places["x"].astype(int), places["y"].astype(int), SEARCH_RADIUS
     left, right = np.maximum(0, x) + radius, np.minimum(side, side + x) - radius
     top, bottom = np.maximum(0, y) + radius, np.minimum(side, side + y) - radius
-    return _Boxes(left, right, top, bottom, x, y)
+    return np.stack([left, right, top, bottom, x, y], axis=1)
+
+
+def _area(borders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    left, right, top, bottom, *_ = borders.T
+    return np.maximum(0, right - left) * np.maximum(0, bottom - top)
 
 
 class _Room:
@@ -88,18 +72,17 @@ class _Room:
 
 
 def _rough_correlations(
-    bands: npt.NDArray[np.int8], places: npt.NDArray, boxes: _Boxes, room: _Room
+    bands: npt.NDArray[np.int8], places: npt.NDArray, borders: npt.NDArray[np.int64], room: _Room
 ) -> npt.NDArray[np.float32]:
     """The largest correlations as every fourth row gives them, the means of fine textures taken as zero."""
     count, side, radius = len(places), bands.shape[1], SEARCH_RADIUS
     rows, columns, pixels, laid = room.rows, room.columns, room.pixels[:count], room.laid[:count]
-    down = (rows >= boxes.top[:, None]) & (rows < boxes.bottom[:, None])
-    across = (columns >= boxes.left[:, None]) & (columns < boxes.right[:, None])
+    left, right, top, bottom, x, y = borders.T[..., None]
+    down, across = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
     inside = down[:, :, None] & across[:, None]
-    start, beside, below = _turned_steps(side)[places["turn"]].T
-    start = places["first"].astype(int) * side**2 + start - boxes.y * below - boxes.x * beside
-    starts = start[:, None] + rows * below[:, None]
-    np.add(starts[:, :, None], (columns * beside[:, None])[:, None], out=pixels)
+    start, beside, below = _turned_steps(side)[places["turn"]].T[..., None]
+    start = places["first"].astype(int)[:, None] * side**2 + start
+    np.add((start + (rows - y) * below)[:, :, None], ((columns - x) * beside)[:, None], out=pixels)
     bands.reshape(-1).take(pixels, out=laid, mode="clip")  # what lies outside is blanked next
     np.multiply(laid, inside, out=room.part[:count], casting="unsafe")
     second = bands.take(places["second"], axis=0, out=room.second[:count], mode="clip")
@@ -117,9 +100,11 @@ def _rough_correlations(
     return np.asarray(largest / np.sqrt(np.maximum(energy * np.vecdot(part, part), _FLAT)), np.float32)
 
 
-def _correlations(bands: npt.NDArray[np.int8], places: npt.NDArray, boxes: _Boxes) -> npt.NDArray[np.float64]:
+def _correlations(
+    bands: npt.NDArray[np.int8], places: npt.NDArray, borders: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The largest correlations, of all rows."""
     radius = SEARCH_RADIUS
-    borders = np.stack([boxes.left, boxes.right, boxes.top, boxes.bottom, boxes.x, boxes.y], axis=1)
     sums = np.empty((len(places), 3 * _SHIFTS**2 + 2))
     turned, known = bands[0], None
     for row, (place, border) in enumerate(zip(places.tolist(), borders.tolist(), strict=True)):
@@ -128,7 +113,7 @@ def _correlations(bands: npt.NDArray[np.int8], places: npt.NDArray, boxes: _Boxe
             turned, known = turned_image(bands[first], turn).astype(np.float32, order="C"), (first, turn)
         around = bands[second, c - radius : d + radius, a - radius : b + radius].astype(np.float32)
         sums[row] = _sums(around, turned[c - dy : d - dy, a - dx : b - dx])
-    return _largest_correlation(sums, boxes.area[:, None])
+    return _largest_correlation(sums, _area(borders)[:, None])
 
 
 @cache
