@@ -32,7 +32,7 @@ from experiments.runs.spec import RunSpec
 
 IMAGES = 96  # per class: a few batches
 PLAIN_KERAS = "plain Keras"
-LOOK_SECONDS = 0.1  # between two looks at the memory of a command
+LOOK_SECONDS = 0.1  # between two looks at the memory of a command, at most
 
 
 def measure(request: Request, tell: Tell) -> Iterator[Row]:
@@ -162,13 +162,14 @@ def command_rows(name: str, command: list[str], cache: Path | None = None) -> It
 
 def _memory_until_end(process: psutil.Popen) -> int:
     """Waits for a process; returns the most bytes that it and what it started had at a time."""
-    peak = 0
+    peak, pause = 0, LOOK_SECONDS / 16  # some commands end before a longer one does
     while process.poll() is None:
         with suppress(psutil.Error):  # one of them has just ended
             family = [process, *process.children(recursive=True)]
             peak = max(peak, sum(member.memory_info().rss for member in family))
         with suppress(psutil.TimeoutExpired):
-            process.wait(LOOK_SECONDS)
+            process.wait(pause)
+        pause = min(2 * pause, LOOK_SECONDS)
     return peak
 
 
