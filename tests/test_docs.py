@@ -12,6 +12,7 @@ from parity import OURS, models
 
 import cnnzoo
 from cnnzoo.models.catalogue import model_info
+from experiments.benchmarks.rows import latest, read_measurements
 from experiments.models import HEADER, table_row
 from experiments.recipes import published as recipes
 from experiments.recipes.published import RECIPES
@@ -48,6 +49,16 @@ def test_the_committed_tables_are_what_their_records_give(name, tmp_path):
 def test_the_text_of_the_results_is_what_their_records_give():
     text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     assert render() == text, "python -m experiments.results"
+
+
+def test_the_text_on_speed_says_what_the_last_benchmarks_measured():
+    measured = latest(read_measurements(ROOT / "results" / "benchmarks"))
+    rows = {row.name: row for part in measured for row in part.rows}
+    text = DOCS["speed.md"].split("## How near the limit it is")[1].split("\n## ")[0]
+    for how in ("by their epochs", "with frozen layers computed once"):
+        assert f"{rows[f'the 5 public recipes, {how}'].ratio:.2f} times" in text
+    for name in ("three_conv", "crack_net", "resnet50_128"):
+        assert f"{100 * rows[f'{name}: training all layers'].share:.0f} %" in text
 
 
 def test_the_readme_shows_the_committed_table_and_what_it_concludes():
