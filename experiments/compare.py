@@ -13,6 +13,7 @@ from cnnzoo.backend import check_backend
 from cnnzoo.errors import InputError, printable
 from experiments.cli.alone import alone_in
 from experiments.cli.arguments import (
+    SYNTHETIC,
     Parser,
     add_data_options,
     add_ray_option,
@@ -97,6 +98,12 @@ def _add_test_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="DIR",
         help="another folder with the same classes to test on, never to train on; may be repeated",
+    )
+    parser.add_argument(
+        "--leave-one-out",
+        action="store_true",
+        help="with several --data: train on all folders but one and test on that one, each in turn, to see "
+        "which recipe is best on a surface that it never saw",
     )
     parser.add_argument(
         "--train-sizes",
@@ -219,7 +226,7 @@ def _recipes(options: argparse.Namespace) -> list[Recipe]:
 
 
 def _demonstration(options: argparse.Namespace) -> bool:
-    return options.data == "synthetic"
+    return (options.data or [SYNTHETIC]) == [SYNTHETIC]
 
 
 def _request(options: argparse.Namespace) -> "DataRequest":
@@ -231,6 +238,7 @@ def _request(options: argparse.Namespace) -> "DataRequest":
         needs_positive=options.recall is not None,
         also=tuple(options.also),
         train_sizes=read_train_sizes(options.train_sizes),
+        leave_one_out=options.leave_one_out,
     )
 
 
@@ -242,6 +250,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
         raise InputError("--jobs shares out this machine, --ray a cluster: leave one of them out")
     if options.jobs > (cores := usable_cores()):
         raise InputError(f"--jobs {options.jobs}: each run needs a core; give at most {cores}")
+    _check_leave_one_out(options)
     if options.budget is not None and not 0 < options.budget < math.inf:
         raise InputError(f"--budget {options.budget:g}: give a number of minutes above 0, as in 30")
     if options.budget is not None and options.train_sizes != "all":
@@ -249,6 +258,17 @@ def _check_numbers(options: argparse.Namespace) -> None:
     if options.recall is not None and not 0 < options.recall <= 1:
         raise InputError(f"--recall {options.recall}: give a share above 0 and at most 1, as in 0.99")
     check_groups(options)
+
+
+def _check_leave_one_out(options: argparse.Namespace) -> None:
+    if not options.leave_one_out:
+        return
+    if len(options.data or ()) < 2:
+        raise InputError("--leave-one-out: name two folders or more, each with its own --data")
+    if options.split:
+        raise InputError("--leave-one-out decides what is tested: leave --split out")
+    if options.budget is not None:
+        raise InputError("--budget compares recipes on one split: leave it or --leave-one-out out")
 
 
 def _spec(

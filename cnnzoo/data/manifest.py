@@ -1,8 +1,10 @@
 """A folder per class becomes a checked list of images: every file is opened once, none silently dropped."""
 
 import json
+import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -195,6 +197,47 @@ def build_manifest(
                 "images, or take it out"
             )
     return manifest
+
+
+def joined(manifests: Sequence[Manifest]) -> tuple[Manifest, list[int]]:
+    """Returns the images of several manifests as one, and the number of the manifest that each is from.
+
+    How the folders split and what they passed over is not kept; a group stays within its manifest.
+
+    Raises:
+        InputError: their classes differ.
+    """
+    first = manifests[0]
+    for other in manifests:
+        if other.class_names != first.class_names:
+            mine, others = (", ".join(map(printable, each.class_names)) for each in (first, other))
+            raise InputError(
+                f"{printable(other.root)}: its classes are {others}, those of {printable(first.root)} "
+                f"{mine}; rename its folders"
+            )
+    roots = [manifest.root.resolve() for manifest in manifests]
+    above = Path(os.path.commonpath(roots))
+    found = [
+        (
+            replace(
+                image,
+                path=_below(above, root / image.path),
+                side="",
+                group=image.group and f"{number}/{image.group}",
+            ),
+            number,
+        )
+        for number, (root, manifest) in enumerate(zip(roots, manifests, strict=True))
+        for image in manifest.images
+    ]
+    found.sort(key=lambda item: (item[0].label, item[0].path))
+    bad = [
+        replace(file, path=_below(above, root / file.path))
+        for root, manifest in zip(roots, manifests, strict=True)
+        for file in manifest.bad
+    ]
+    images = tuple(image for image, _ in found)
+    return Manifest(above, first.class_names, images, tuple(bad)), [number for _, number in found]
 
 
 def _limited(members: tuple[Member, ...], limit: int | None) -> tuple[Member, ...]:

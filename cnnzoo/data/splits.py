@@ -73,6 +73,38 @@ def split_manifest(
     return _deal_groups(manifest, labels, numbers, fractions, seed)
 
 
+def leave_out(
+    manifest: Manifest,
+    away: Sequence[bool] | npt.NDArray,
+    groups: Sequence[int] | npt.NDArray,
+    *,
+    seed: int = 0,
+) -> Split:
+    """Returns a split that tests on the images of `away` and trains on the others, two in nine to choose by.
+
+    Whole groups are on one side: an image whose group reaches into `away` is on none.
+
+    Args:
+        manifest: of the images.
+        away: whether each is left out of training, as all of one surface are.
+        groups: a number per image.
+        seed: the same seed, manifest and groups give the same split.
+
+    Raises:
+        InputError: a class has too few groups to train on and choose by, or no image to test on.
+    """
+    labels = np.array([image.label for image in manifest.images])
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    left = np.asarray(away, bool)
+    rest = np.flatnonzero(~np.isin(numbers, numbers[left]))
+    kept, validation, _ = DEFAULT_FRACTIONS
+    share = validation / (kept + validation)
+    train, chosen = _cut_groups(manifest, rest, labels, numbers, share, seed, (SIDES[0], SIDES[1]))
+    sides = [train, chosen, np.flatnonzero(left)]
+    _check_classes(manifest, labels, sides)
+    return Split(*(_indices(side) for side in sides))
+
+
 def few(split: Split, manifest: Manifest, train_size: int, *, seed: int = 0) -> Split:
     """Returns a split of `train_size` training images, each class alike, validation in proportion.
 

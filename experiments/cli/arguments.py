@@ -10,6 +10,8 @@ from cnnzoo.data.formats import is_picture
 from cnnzoo.errors import InputError, printable
 from experiments.cli.process import USAGE_ERROR
 
+SYNTHETIC = "synthetic"  # what a comparison is made of where no data are named
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line too."""
@@ -29,10 +31,11 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say which images there are and how they are split."""
     parser.add_argument(
         "--data",
-        default="synthetic",
+        action="append",
         metavar="DIR",
         help="a folder with a folder of images per class, also one already split into train, val and test; a "
-        "CSV file with the columns path,class; metu, which is downloaded; or synthetic (default)",
+        "CSV file with the columns path,class; metu, which is downloaded; or synthetic (default); may be "
+        "repeated: folders of the same classes are taken together, and split anew",
     )
     parser.add_argument(
         "--split",
@@ -65,7 +68,8 @@ def data_values(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: the results would lie among the images, or where TensorFlow can't write.
     """
-    if not options.data.strip():
+    data = options.data or [SYNTHETIC]
+    if not all(name.strip() for name in data):
         raise InputError("--data: an empty name; is a variable unset?")
     try:
         str(options.out).encode()
@@ -75,9 +79,9 @@ def data_values(options: argparse.Namespace) -> dict[str, Any]:
             f"--out {options.out}: its name is not UTF-8, and TensorFlow writes to no other; choose another "
             "folder"
         ) from None
-    check_apart(options.out, [Path(options.data)])
-    names = ("data", "out", "split", "groups", "limit", "skip_bad")
-    return {name: getattr(options, name) for name in names}
+    check_apart(options.out, map(Path, data))
+    names = ("out", "split", "groups", "limit", "skip_bad")
+    return {"data": data[0], "more": tuple(data[1:]), **{name: getattr(options, name) for name in names}}
 
 
 def check_apart(out: Path, folders: Iterable[Path]) -> None:

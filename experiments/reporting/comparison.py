@@ -11,6 +11,7 @@ from experiments.recipes.published import RECIPES
 from experiments.reporting.mistakes import Decisions, Mistake, galleries
 from experiments.reporting.notes import row_notes
 from experiments.reporting.rows import Row, make_rows, unique_name
+from experiments.reporting.surfaces import OverSurfaces, over_surfaces
 from experiments.reporting.verdict import Verdict, verdicts
 from experiments.runs.records import RUNS_FILE, latest_records, read_records
 
@@ -52,10 +53,19 @@ class Comparison:
         """A verdict for each test set that finished rows share."""
         return verdicts(self.rows)
 
+    @cached_property
+    def over_surfaces(self) -> list[OverSurfaces]:
+        """A verdict over surfaces for each comparison that left out one in turn."""
+        return over_surfaces(self.rows)
+
     @property
     def conclusions(self) -> list[str]:
-        """A paragraph for each test set: what does not differ significantly, and what to take."""
-        return [verdict.sentence for verdict in self.verdicts]
+        """A paragraph for each test set: what does not differ significantly, and what to take.
+
+        Where surfaces were left out in turn, what holds over them comes first, then a paragraph for each.
+        """
+        over = [" ".join(each.sentences) for each in self.over_surfaces]
+        return over + [f"{verdict.on}{verdict.sentence}" for verdict in self.verdicts]
 
     @cached_property
     def notes(self) -> dict[str, list[str]]:
@@ -94,12 +104,14 @@ class Comparison:
 
     @cached_property
     def data_sets(self) -> list[Row]:
-        """A row for each data set and kind of split: that with the most training images, finished last."""
+        """A row for each data set and split: that with the most training images, finished last."""
         by_size = sorted(
             self.rows, key=lambda row: (row.images("train"), bool(row.predictions), row.first.started)
         )
         return list(
-            {(row.first.data.fingerprint, row.first.data.split.kind): row for row in by_size}.values()
+            {
+                (data.fingerprint, data.split.named): row for row in by_size for data in [row.first.data]
+            }.values()
         )
 
 

@@ -33,7 +33,12 @@ def model_file(row: Row) -> Path | None:
 
 
 def model_to_use(comparison: Comparison) -> tuple[str, Path] | None:
-    """What to do with a model, the recommended or else the most accurate that works, and its file."""
+    """What to do with a model, the recommended or else the most accurate that works, and its file.
+
+    Where surfaces were left out in turn there is none to use: each lacks one.
+    """
+    if comparison.over_surfaces:
+        return None
     for verdict in comparison.verdicts:
         row = verdict.chosen or verdict.best
         file = model_file(row) if verdict.working else None

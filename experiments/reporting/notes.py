@@ -16,16 +16,17 @@ FEW_TO_CALIBRATE = 500  # validation images, of which few lie near the decision
 def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     """What a reader must know before comparing this row with the others."""
     notes = class_notes(row)
-    most = max((other.images("train") for other in rows if _same_source(row, other)), default=0)
+    split = row.first.data.split
+    alike = [other for other in rows if other.first.data.split.left_out == split.left_out]
+    most = max((other.images("train") for other in alike if _same_source(row, other)), default=0)
     limit = row.first.data.limit
     if row.images("train") < 0.99 * most:
         option = f" (--limit {limit})" if limit else ""
         notes.append(f"trained on {row.images('train'):,} of {most:,} images{option}")
     elif any(not _same_source(row, other) for other in rows):
         notes.append(f"trained on {row.images('train'):,} images of {printable(row.first.data.name)}")
-    split = row.first.data.split
     if any(other.first.data.split.kind != split.kind for other in rows):
-        notes.append(f"{split.kind} split")
+        notes.append(split.named)
     if split.leaked:
         notes.append(f"{split.leaked:,} test images have a near-duplicate in training")
     if schedule := _random_weights_schedule(row):

@@ -143,6 +143,7 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         start_of=start_of,
         machines=machine_lines,
         verdicts=comparison.verdicts,
+        over_surfaces=comparison.over_surfaces,
         recommended=[verdict.chosen for verdict in comparison.verdicts if verdict.chosen],
         audits=audit_lines(rows),
         others=comparison.others,

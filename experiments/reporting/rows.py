@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
@@ -15,6 +15,7 @@ from cnnzoo.files import file_stem
 from experiments.runs import left
 from experiments.runs.predictions import Predictions, read_predictions
 from experiments.runs.records import ENDED_EARLY, RunRecord, RunResult, epochs_text, kept_epoch
+from experiments.runs.spec import part_of
 from experiments.style.text import interval_of
 
 # Machines are noisy: what another program did during one seed should not show.
@@ -268,11 +269,8 @@ def make_rows(
 
 
 def _row_name(record: RunRecord, taken: set[str]) -> str:
-    """The recipe, with the number of training images where they were asked to be few; unique."""
-    size = record.data.split.train_size
-    recipe = printable(record.recipe)
-    name = f"{recipe}-{size}" if size else recipe
-    return unique_name(name, taken)
+    """The recipe, with the part of the data that it was trained on; unique."""
+    return unique_name(printable(f"{record.recipe}{part_of(record.data)}"), taken)
 
 
 def unique_name(name: str, taken: set[str]) -> str:
@@ -286,7 +284,7 @@ def _group(record: RunRecord) -> str:
         record.recipe,
         record.data.fingerprint,
         record.data.class_names,
-        asdict(record.data.split),
+        record.data.split.as_dict(),
         {name: other.fingerprint for name, other in record.data.others.items()},
         record.data.positive,
         record.config,

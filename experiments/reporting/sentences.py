@@ -103,7 +103,7 @@ def class_line(row: Row) -> str:
         ordered = sorted(totals, key=lambda name: totals[name])
         classes = f"{len(totals)} classes, the rarest {_class(data, ordered[0], totals[ordered[0]])}"
         classes += f", the most frequent {_class(data, ordered[-1], totals[ordered[-1]])}"
-    return f"Data: {printable(data.name)}, {data.split.kind} split. {classes}{test_groups(row)}."
+    return f"Data: {printable(data.name)}, {data.split.named}. {classes}{test_groups(row)}."
 
 
 def test_groups(row: Row) -> str:

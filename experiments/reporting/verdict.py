@@ -117,6 +117,12 @@ class Verdict:
         return (self.working or self.rows)[0]
 
     @property
+    def on(self) -> str:
+        """The surface that these rows left out, where they did, as the beginning of a paragraph."""
+        left_out = self.best.first.data.split.left_out
+        return f"{printable(left_out)}, left out of training: " if left_out else ""
+
+    @property
     def broken(self) -> list[Row]:
         """The rows that never predict a class."""
         return [row for row in self.rows if row.never_predicted]

@@ -6,6 +6,7 @@ from typing import Any
 
 from cnnzoo.files import write_whole
 from experiments.reporting.comparison import Comparison
+from experiments.reporting.surfaces import OverSurfaces
 from experiments.reporting.tables.csv_table import FIRST_COLUMNS, csv_row, write_csv
 from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
@@ -57,7 +58,19 @@ def summary(comparison: Comparison, out: Path) -> dict[str, Any]:
         ],
         "recommendation": comparison.conclusions,
         "verdicts": [_verdict(verdict) for verdict in comparison.verdicts],
+        "over_surfaces": [_over_surfaces(each) for each in comparison.over_surfaces],
         "written": [str(out / name) for name in (RUNS_FILE, *WRITTEN) if (out / name).exists()],
+    }
+
+
+def _over_surfaces(over: OverSurfaces) -> dict[str, Any]:
+    return {
+        each.recipe: {
+            "balanced_accuracy": dict(zip(over.surfaces, each.values, strict=True)),
+            "mean": each.mean,
+            "interval": list(each.interval),
+        }
+        for each in over.recipes
     }
 
 

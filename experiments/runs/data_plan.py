@@ -44,6 +44,8 @@ class DataRequest:
         needs_positive: whether there must be one, as for a wanted recall.
         also: other folders with the same classes, to test on.
         train_sizes: numbers of training images, None for all of them; a part of the plan for each.
+        more: further folders of the same classes, taken together with the first and split anew.
+        leave_one_out: train on all folders but one and test on that one, each in turn.
     """
 
     data: str
@@ -56,11 +58,13 @@ class DataRequest:
     needs_positive: bool = False
     also: tuple[Path, ...] = ()
     train_sizes: tuple[int | None, ...] = (None,)
+    more: tuple[str, ...] = ()
+    leave_one_out: bool = False
 
 
 @dataclass(frozen=True)
 class Part:
-    """One size of the training set: the file with its split, and the record's part on data."""
+    """One training set: the file with its split, and the record's part on data."""
 
     split_file: Path
     data: DataFacts
@@ -68,7 +72,7 @@ class Part:
 
 @dataclass(frozen=True)
 class DataPlan:
-    """What all runs share, and a part for each size of the training set."""
+    """What all runs share, and a part for each size of the training set, or each surface left out of it."""
 
     manifest_file: Path
     others: tuple[Other, ...]
@@ -81,11 +85,8 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
     Raises:
         InputError: the data, or what is asked of them, can't be used.
     """
-    from cnnzoo.data.manifest import build_manifest
-    from cnnzoo.data.sources.find import find_data
-
-    folder = find_data(request.data, limit=request.limit)
-    manifest = build_manifest(folder, limit=request.limit, skip_bad=request.skip_bad)
+    source = _source(request)
+    manifest = source.manifest
     positive = _positive(request, manifest)
     say(class_line(manifest.counts(), positive))
     for line in doubts(manifest):
@@ -93,18 +94,20 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
     audit = audited(manifest, say)
     groups = _groups(request, manifest, audit)
     found = summary(manifest, audit)
+    commands = "\n".join(f"  {to_type('audit')} {quoted(folder)}" for folder in source.folders)
     say(
         f"Audit: {found.twins:,} of {found.images:,} images have a near-duplicate; {found.groups:,} groups. "
-        f"To see them:\n  {to_type('audit')} {quoted(folder)}"
+        f"To see them:\n{commands}"
     )
     if found.fallback:
         say(found.fallback, warning=True)
-    split, described = _split(manifest, audit, groups, request, say)
+    _check_apart("--also", request.also)
+    sides = _sides(source, audit, groups, request, say)
     manifest_file = _save_manifest(request.out, manifest)
-    others = [_other(path, request, manifest, say) for path in _apart(request.also)]
+    others = [_other(path, request, manifest, say) for path in request.also]
     shared = DataFacts(
-        name=_name(request, folder),
-        root=str(folder),
+        name=source.name,
+        root=str(source.folders[0] if len(source.folders) == 1 else manifest.root),
         fingerprint=manifest.fingerprint,
         class_names=manifest.class_names,
         bad=manifest.bad,
@@ -115,9 +118,40 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
     )
     parts = [
         _part(size, shared, manifest, audit, groups, split, described, request.out)
+        for split, described in sides
         for size in request.train_sizes
     ]
     return DataPlan(manifest_file, tuple(other for other, _ in others), tuple(parts))
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """All images, the folders that they are from, and the number of its folder for each."""
+
+    manifest: "Manifest"
+    folders: tuple[Path, ...]
+    names: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(self.names)
+
+
+def _source(request: DataRequest) -> _Source:
+    from cnnzoo.data.manifest import build_manifest, joined
+    from cnnzoo.data.sources.find import find_data
+
+    asked = (request.data, *request.more)
+    folders = tuple(find_data(name, limit=request.limit) for name in asked)
+    names = tuple(map(_name, asked, folders))
+    if len(folders) == 1:
+        manifest = build_manifest(folders[0], limit=request.limit, skip_bad=request.skip_bad)
+        return _Source(manifest, folders, names, (0,) * len(manifest.images))
+    _check_apart("--data", folders)
+    each = [build_manifest(folder, limit=request.limit, skip_bad=request.skip_bad) for folder in folders]
+    manifest, numbers = joined(each)
+    return _Source(manifest, folders, names, tuple(numbers))
 
 
 def _positive(request: DataRequest, manifest: "Manifest") -> str:
@@ -133,9 +167,9 @@ def _positive(request: DataRequest, manifest: "Manifest") -> str:
     return positive
 
 
-def _name(request: DataRequest, folder: Path) -> str:
-    if request.data in ("synthetic", "metu"):
-        return request.data
+def _name(asked: str, folder: Path) -> str:
+    if asked in ("synthetic", "metu"):
+        return asked
     return folder.resolve().name if folder.is_dir() else folder.stem
 
 
@@ -175,6 +209,35 @@ def audited(manifest: "Manifest", say: Say = say) -> "Audit":
     return apart(audit_manifest, manifest)
 
 
+def _sides(
+    source: _Source, audit: "Audit", groups: Sequence[int], request: DataRequest, say: Say
+) -> list[tuple["Split", SplitFacts]]:
+    """The split, or one for each folder that is left out."""
+    if not request.leave_one_out:
+        return [_split(source.manifest, audit, groups, request, say)]
+    from cnnzoo.data.splits import leave_out
+
+    found = []
+    for number, name in enumerate(source.names):
+        away = [other == number for other in source.numbers]
+        split = leave_out(source.manifest, away, groups, seed=SPLIT_SEED)
+        say(f"Leaving out {printable(name)}: {_sizes(split)}{_dropped(split, source.manifest)}")
+        described = SplitFacts(
+            kind="left out", fractions=_shares(split), seed=SPLIT_SEED, groups=_hash(groups), left_out=name
+        )
+        found.append((split, described))
+    return found
+
+
+def _dropped(split: "Split", manifest: "Manifest") -> str:
+    count = len(manifest.images) - sum(len(getattr(split, side)) for side in SIDES)
+    return f"; {count:,} images are not used: their like are in it" if count else ""
+
+
+def _hash(groups: Sequence[int]) -> str:
+    return sha256(json.dumps(list(groups)).encode()).hexdigest()[:12]
+
+
 def _split(
     manifest: "Manifest", audit: "Audit", groups: Sequence[int], request: DataRequest, say: Say
 ) -> tuple["Split", SplitFacts]:
@@ -199,7 +262,7 @@ def _split(
         kind=kind,
         fractions=_shares(split) if given else DEFAULT_FRACTIONS,
         seed=SPLIT_SEED,
-        groups="" if random else sha256(json.dumps(list(groups)).encode()).hexdigest()[:12],
+        groups="" if random else _hash(groups),
         leaked=len(leaks.get(("train", "test"), ())),
     )
 
@@ -221,15 +284,14 @@ def _sizes(split: "Split") -> str:
     return ", ".join(f"{len(getattr(split, side)):,} {side} images" for side in SIDES)
 
 
-def _apart(folders: Sequence[Path]) -> Sequence[Path]:
-    """Checks that the other folders can be told apart by their names, as columns and files are."""
+def _check_apart(option: str, folders: Sequence[Path]) -> None:
+    """Checks that folders can be told apart by their names, as columns and files are."""
     seen: set[str] = set()
     for folder in folders:
         name = folder.resolve().name
         if file_stem(name) in seen:
-            raise InputError(f"--also {folder}: two folders are named {name!r}, or nearly so; rename one")
+            raise InputError(f"{option} {folder}: two folders are named {name!r}, or nearly so; rename one")
         seen.add(file_stem(name))
-    return folders
 
 
 def _other(folder: Path, request: DataRequest, manifest: "Manifest", say: Say) -> tuple[Other, OtherFacts]:

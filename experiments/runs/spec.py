@@ -22,7 +22,7 @@ from experiments.runs import left
 @dataclass(frozen=True)
 class SplitFacts:
     """How the images were split: `kind` is "grouped", "given groups", "random", or "given" by the folders,
-    whose shares `fractions` are then.
+    whose shares `fractions` are then; or "left out", where all images of the surface `left_out` are tested.
 
     `groups` is a hash of the groups, `leaked` the number of test images with a twin in training, `train_size`
     the number of training images that was asked for, None for all of the `train_images` that there are.
@@ -35,6 +35,16 @@ class SplitFacts:
     leaked: int = 0
     train_size: int | None = None
     train_images: int = 0
+    left_out: str = ""
+
+    @property
+    def named(self) -> str:
+        """As people call it."""
+        return f"{printable(self.left_out)} left out of training" if self.left_out else f"{self.kind} split"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What tells this split from others; records of before there was a `left_out` have the same."""
+        return {name: value for name, value in asdict(self).items() if name != "left_out" or value}
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,7 @@ class RunSpec:
             "seed": self.seed,
             "weights": self.weights,
             "data": self.data.fingerprint,
-            "split": asdict(self.data.split),
+            "split": self.data.split.as_dict(),
             "others": {name: other.fingerprint for name, other in self.data.others.items()},
             "positive": self.data.positive,
             "recall": self.recall,
@@ -233,6 +243,11 @@ def _corruptions() -> dict[str, Any]:
 
 
 def usual_name(recipe: str, seed: int, data: DataFacts) -> str:
-    """Returns `recipe-seedN`, with the number of training images where they were asked to be few."""
-    size = data.split.train_size
-    return f"{recipe}-{size}-seed{seed}" if size else f"{recipe}-seed{seed}"
+    """Returns `recipe-seedN`, with what `part_of` says of the data."""
+    return f"{recipe}{part_of(data)}-seed{seed}"
+
+
+def part_of(data: DataFacts) -> str:
+    """`-50` where so many training images were asked for, `-without-brickwork` where that is left out."""
+    without = f"-without-{data.split.left_out}" if data.split.left_out else ""
+    return without + (f"-{data.split.train_size}" if data.split.train_size else "")

@@ -95,7 +95,11 @@ def _say_what_is_where(request: SearchRequest, figure: Path | None) -> None:
     data, out = request.data, request.data.out
     say(f"\nall values of all trials: {out / 'trials.csv'}" + (f"; figure: {figure}" if figure else ""))
     say(f"tensorboard --logdir {quoted(out / 'logs')} shows the curves and HPARAMS")
-    command = ["--recipes", str(out / "best.json"), "--data", data.data]
+    command = [
+        "--recipes",
+        str(out / "best.json"),
+        *(x for name in (data.data, *data.more) for x in ("--data", name)),
+    ]
     if data.split is not None:
         command += ["--split", data.split]
     for name, value in (("groups", data.groups), ("limit", data.limit)):

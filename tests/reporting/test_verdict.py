@@ -32,10 +32,13 @@ NAMES = ["Negative", "Positive"]
 IMAGES = 1000
 
 
-def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=None, labels=None, **numbers):
+def run(
+    folder, recipe, right, *, seed=0, groups=None, train_size=None, network=None, labels=None, left_out="",
+    **numbers,
+):  # fmt: skip
     """A finished run whose verdicts on its test images are right where `right` says so."""
     made = record(recipe, seed)
-    split = replace(made.data.split, train_size=train_size)
+    split = replace(made.data.split, train_size=train_size, left_out=left_out)
     labels = np.arange(len(right)) % 2 if labels is None else np.array(labels)
     best = np.where(right, labels, 1 - labels)
     images = {side: dict.fromkeys(NAMES, 50) for side in ("train", "validation")}
@@ -52,7 +55,7 @@ def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=
     )
     made = replace(
         made,
-        identity=f"{recipe}-{seed}-{train_size}",
+        identity=f"{recipe}-{seed}-{train_size}{left_out}",
         config={**made.config, "model": network or recipe},
         data=replace(made.data, class_names=tuple(NAMES), images=images, split=split),
         result=result,
@@ -63,7 +66,9 @@ def run(folder, recipe, right, *, seed=0, groups=None, train_size=None, network=
         writer.writerow(["path", "group", "actual", "predicted", "p_Negative", "p_Positive"])
         for i, (label, predicted) in enumerate(zip(labels, best, strict=True)):
             group = i if groups is None else groups[i]
-            writer.writerow([f"{i}.jpg", group, NAMES[label], NAMES[predicted], 1 - predicted, predicted])
+            writer.writerow(
+                [f"{left_out}{i}.jpg", group, NAMES[label], NAMES[predicted], 1 - predicted, predicted]
+            )
     return made
 
 

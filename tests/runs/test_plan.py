@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from cnnzoo.data.audit.examine import audit_manifest
 from cnnzoo.data.audit.groups_csv import read_groups
-from cnnzoo.data.manifest import build_manifest
+from cnnzoo.data.manifest import Manifest, build_manifest, joined
 from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.errors import InputError
 from experiments import audit
@@ -265,3 +266,78 @@ def test_the_groups_that_the_audit_command_writes_can_be_given_back(image_folder
     manifest = build_manifest(image_folder)
     given, found = read_groups(file, manifest), audit_manifest(manifest).groups
     assert len(set(zip(given, found, strict=True))) == len(set(given)) == len(set(found)) > 1
+
+
+@pytest.fixture(scope="module")
+def surfaces(tmp_path_factory):
+    """Three folders; five tiles of the second are turned copies of some in the first."""
+    root = tmp_path_factory.mktemp("surfaces")
+    for seed, name in enumerate(("floor", "wall", "roof"), 1):
+        write_tiles(root / name, {"crack": 20, "sound": 20}, seed=seed)
+    for i in range(5):
+        image = cv2.imread(str(root / "floor" / "sound" / f"{i:03}.png"))
+        cv2.imwrite(str(root / "wall" / "sound" / f"copy{i}.png"), np.rot90(image).copy())
+    return root
+
+
+def several(surfaces, out, **asked):
+    return request(surfaces / "floor", out, more=(str(surfaces / "wall"), str(surfaces / "roof")), **asked)
+
+
+def test_each_surface_is_tested_whole_and_nothing_like_it_is_trained_on(surfaces, tmp_path):
+    plan = prepare_data(several(surfaces, tmp_path / "out", leave_one_out=True))
+    manifest = Manifest.load(plan.manifest_file)
+    assert [part.data.split.left_out for part in plan.parts] == ["floor", "wall", "roof"]
+    for part in plan.parts:
+        sides, name = sides_of(part, manifest), part.data.split.left_out
+        here = {image.path for image in manifest.images if image.path.startswith(f"{name}/")}
+        assert sides["test"] == here
+        assert not here & (sides["train"] | sides["validation"])
+        assert not sides["train"] & sides["validation"]
+        assert part.data.split.leaked == 0
+    trained = {part.data.split.left_out: sides_of(part, manifest) for part in plan.parts}
+    copies = {f"wall/sound/copy{i}.png" for i in range(5)}
+    assert not copies & set().union(*trained["floor"].values())
+    kept = trained["roof"]
+    assert len(kept["train"]) + len(kept["validation"]) == 85
+
+
+def test_several_folders_are_one_data_set_where_none_is_left_out(surfaces, tmp_path):
+    plan = prepare_data(several(surfaces, tmp_path / "out"))
+    (part,) = plan.parts
+    sides = sides_of(part, Manifest.load(plan.manifest_file))
+    assert sum(map(len, sides.values())) == 125
+    assert {path.split("/")[0] for path in sides["train"]} == {"floor", "wall", "roof"}
+    assert part.data.name == "floor + wall + roof"
+    assert part.data.split.leaked == 0
+
+
+def test_the_same_images_elsewhere_are_the_same_data(surfaces, tmp_path):
+    before, _ = joined([build_manifest(surfaces / name, progress=False) for name in ("floor", "wall")])
+    moved = tmp_path / "moved"
+    shutil.copytree(surfaces, moved)
+    after, _ = joined([build_manifest(moved / name, progress=False) for name in ("floor", "wall")])
+    assert before.fingerprint == after.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--leave-one-out"], "name two folders or more"),
+        (["--data", "floor", "--leave-one-out"], "name two folders or more"),
+        (["--data", "floor", "--data", "wall", "--leave-one-out", "--split", "random"], "leave --split out"),
+        (["--data", "floor", "--data", "wall", "--leave-one-out", "--budget", "1"], "--budget"),
+        (["--data", "floor", "--data", "floor/../floor", "--leave-one-out"], "two folders are named 'floor'"),
+        (["--data", "floor", "--data", "other", "--leave-one-out"], "its classes are bad, good"),
+    ],
+)
+def test_folders_that_can_not_be_left_out_are_one_line(
+    surfaces, tmp_path, monkeypatch, capsys, arguments, message
+):
+    write_tiles(surfaces / "other", {"bad": 12, "good": 12}, seed=9)
+    monkeypatch.chdir(surfaces)
+    command = [*arguments, "--recipes", "three_conv", "--out", str(tmp_path / "out")]
+    assert exit_code(lambda: main(command)) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert message in said[0]

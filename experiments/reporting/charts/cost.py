@@ -54,7 +54,7 @@ def _samples(figure: "Figure", rows: Sequence[Row]) -> None:
         axes.set_ylim(len(names) - 0.45, -0.55)
         axes.margins(x=0.1)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        title = f"{shorten(part.name, 50)}, {part.split.kind} split"
+        title = f"{shorten(part.name, 50)}, {part.split.named}"
         axes.set_title(title, loc="left")
     all_axes[-1].set_xlabel("Images")
     handles, labels = all_axes[0].get_legend_handles_labels()

@@ -149,7 +149,7 @@ def learning_curves(rows: Sequence[Row]) -> dict[str, list[Row]]:
     ]
     several = len({curve[0].first.recipe for curve in long}) < len(long)
     return {
-        f"{curve[0].first.recipe} ({curve[0].first.data.split.kind})"
+        f"{curve[0].first.recipe} ({curve[0].first.data.split.left_out or curve[0].first.data.split.kind})"
         if several
         else curve[0].first.recipe: curve
         for curve in long

@@ -55,7 +55,8 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     values |= {"epochs": row.epochs, "weights": row.first.weights}
     values |= {name: row.average(name) for name in ("model_bytes", "ms_per_image_1", "ms_per_image_32")}
     values |= {"train_images": row.images("train"), "test_images": row.images("test")}
-    values |= {"split": row.first.data.split.kind, "test_groups": row.test_groups}
+    split = row.first.data.split
+    values |= {"split": split.kind, "left_out": split.left_out, "test_groups": row.test_groups}
     return values | {"device": row.environment("device"), "backend": row.environment("backend")}
 
 

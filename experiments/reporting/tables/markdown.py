@@ -13,7 +13,9 @@ from experiments.reporting.sentences import (
     demonstration,
     machine_lines,
 )
+from experiments.reporting.surfaces import OverSurfaces
 from experiments.reporting.tables.columns import columns
+from experiments.style.text import interval_of, number
 
 # What begins something in Markdown, or on GitHub. Stars behind our numbers, the `<` of p-values and
 # underscores within names begin nothing, and are left as they are.
@@ -39,8 +41,20 @@ def markdown(comparison: Comparison) -> str:
     starred = [
         f"\\* {escaped(row.name)}: {escaped(note)}" for row in comparison.rows for note in class_notes(row)
     ]
+    lines += [line for over in comparison.over_surfaces for line in ["", *_surfaces(over)]]
     commands = [f"Command: {code(command)}" for command in commands_of(comparison.rows)]
     return "\n\n".join([note for note in notes if note] + ["\n".join(lines)] + starred + commands) + "\n"
+
+
+def _surfaces(over: OverSurfaces) -> list[str]:
+    """The balanced accuracies on surfaces that each recipe never saw."""
+    titles = ["left out of training, balanced accuracy", *over.surfaces, "mean (95 %)"]
+    lines = [f"| {' | '.join(map(escaped, titles))} |", "| --- " * len(titles) + "|"]
+    for each in over.recipes:
+        cells = [number(value, 4) for value in each.values]
+        mean = f"{number(each.mean, 4)} ({interval_of(each.interval)})"
+        lines.append(f"| {' | '.join([escaped(each.recipe), *cells, mean])} |")
+    return lines
 
 
 def escaped(text: str) -> str:

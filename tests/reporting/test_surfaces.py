@@ -1,0 +1,97 @@
+"""The verdict over surfaces that were left out of training in turn, from records that the test makes."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cnnzoo.evaluation.statistics import balanced_draws, interval_over_sets
+from experiments.reporting.comparison import Comparison
+from experiments.reporting.rows import make_rows
+from experiments.reporting.tables.markdown import markdown
+from experiments.reporting.write import summary, write_comparison
+from tests.reporting.test_verdict import run
+
+SURFACES = ("brick", "asphalt", "plaster")
+
+
+def with_accuracy(share, count=400):
+    right = np.zeros(count, bool)
+    right[: round(share * count / 2) * 2] = True  # every second one is of the other class
+    return right
+
+
+def comparison(folder, accuracies):
+    made = [
+        run(folder, recipe, with_accuracy(share), left_out=surface)
+        for recipe, shares in accuracies.items()
+        for surface, share in zip(SURFACES, shares, strict=True)
+    ]
+    return Comparison(tuple(make_rows(made, None, folder)))
+
+
+def test_the_interval_over_surfaces_is_students_where_they_differ_more_than_their_images(tmp_path):
+    found = comparison(tmp_path, {"good": (0.99, 0.70, 0.85)})
+    (over,) = found.over_surfaces
+    assert over.surfaces == SURFACES
+    (good,) = over.recipes
+    assert good.values == pytest.approx((0.99, 0.70, 0.85))
+    low, high = stats.t.interval(0.95, 2, np.mean(good.values), stats.sem(good.values))
+    assert good.interval == pytest.approx((max(0, low), min(1, high)))
+
+
+def test_the_interval_is_that_of_the_images_where_surfaces_agree():
+    drawn = np.random.default_rng(0).normal(0.8, 0.05, (3, 2000))
+    low, high = interval_over_sets([0.8, 0.8, 0.8], drawn)
+    assert low == pytest.approx(0.8 - 1.96 * 0.05 / 3**0.5, abs=0.005)
+    assert high == pytest.approx(0.8 + 1.96 * 0.05 / 3**0.5, abs=0.005)
+
+
+def test_draws_are_of_whole_groups_and_each_class_counts_alike():
+    labels = np.array([0] * 90 + [1] * 10)
+    right = np.ones((1, 100))
+    right[0, 90:95] = 0  # half of the rare class
+    one_group = balanced_draws(right, labels, np.zeros(100))
+    assert one_group == pytest.approx(np.full(len(one_group), 0.75))
+    alone = balanced_draws(right, labels, np.arange(100))
+    assert alone.mean() == pytest.approx(0.75, abs=0.01)
+    # Of a share of a half among ten, halved, as one of two classes.
+    assert alone.std() == pytest.approx((0.25 / 10) ** 0.5 / 2, rel=0.15)
+
+
+def test_a_recipe_that_is_worse_everywhere_by_as_much_is_said_to_be_worse(tmp_path):
+    found = comparison(tmp_path, {"worse": (0.80, 0.61, 0.70), "good": (0.95, 0.75, 0.85)})
+    (over,) = found.over_surfaces
+    assert [each.recipe for each in over.recipes] == ["good", "worse"]
+    apart, (low, high) = over.recipes[0].less(over.recipes[1])
+    expected = stats.ttest_rel((0.95, 0.75, 0.85), (0.80, 0.61, 0.70)).confidence_interval()
+    assert apart == pytest.approx(0.1467, abs=1e-3)
+    assert low <= expected.low + 1e-9
+    assert high >= expected.high - 1e-9
+    assert "good has the highest balanced accuracy" in found.conclusions[0]
+    assert "worse is worse by 14.7 percentage points" in found.conclusions[0]
+
+
+def test_surfaces_that_disagree_decide_nothing(tmp_path):
+    found = comparison(tmp_path, {"one": (0.95, 0.60, 0.85), "two": (0.70, 0.80, 0.80)})
+    said = found.conclusions[0]
+    assert "3 surfaces don't decide between it and two" in said
+    assert "worse" not in said
+
+
+def test_every_writer_has_the_table(tmp_path):
+    found = comparison(tmp_path, {"good": (0.95, 0.75, 0.85), "worse": (0.80, 0.61, 0.70)})
+    assert "| good | 0.9500 | 0.7500 | 0.8500 | 0.8500 (" in markdown(found)
+    assert summary(found, tmp_path)["over_surfaces"][0]["good"]["balanced_accuracy"]["asphalt"] == 0.75
+    write_comparison(tmp_path, found)
+    page = (tmp_path / "report.html").read_text()
+    assert "Balanced accuracy, left out:" in page
+    assert [row.name for row in found.rows] == [
+        f"{recipe}-without-{surface}" for recipe in ("good", "worse") for surface in SURFACES
+    ]
+
+
+def test_a_recipe_that_lacks_a_surface_is_not_among_them(tmp_path):
+    whole = [run(tmp_path, "whole", with_accuracy(0.9), left_out=surface) for surface in SURFACES]
+    part = [run(tmp_path, "part", with_accuracy(0.99), left_out=surface) for surface in SURFACES[:2]]
+    (over,) = Comparison(tuple(make_rows([*whole, *part], None, tmp_path))).over_surfaces
+    assert [each.recipe for each in over.recipes] == ["whole"]
