@@ -18,6 +18,7 @@ RANDOM_WEIGHTS_RATE, RANDOM_WEIGHTS_BATCH = 4e-3, 32
 USUAL_SIZE, SMALLEST = 160, 32  # pixels: what most recipes take, and what every model takes at least
 FAST_SUFFIX = "_fast"  # of the twins that compute frozen layers once
 LARGEST = 10_000  # side of an image, and images a step
+MOST_DRAWN = 1_000_000
 MOST_BYTES = 1 << 20  # of a recipe's file
 
 
@@ -25,7 +26,8 @@ MOST_BYTES = 1 << 20  # of a recipe's file
 class Recipe:
     """A model with its arguments, its input size and how it is trained.
 
-    `pretrained` says that it starts from ImageNet weights.
+    `pretrained` says that it starts from ImageNet weights; `drawn` is the number of drawn tiles, with a crack
+    and without, that train beside the images, which must show cracks in one of two classes.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Recipe:
     config: TrainConfig
     arguments: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = True
+    drawn: int = 0
 
     def __post_init__(self) -> None:
         # JSON knows no tuples, and models are called with them.
@@ -91,7 +94,12 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """What identifies the recipe's training, for the record."""
-        return {name: value for name, value in asdict(self).items() if name != "name"}
+        # Without what was added since, as records of before have it.
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name != "name" and (name != "drawn" or value)
+        }
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Recipe":
@@ -115,6 +123,8 @@ class Recipe:
             )
         if not (0 < recipe.image_size <= LARGEST and 0 < recipe.batch_size <= LARGEST):
             raise InputError(f"image_size and batch_size must be at least 1 and at most {LARGEST:,}")
+        if not 0 <= recipe.drawn <= MOST_DRAWN:
+            raise InputError(f"drawn is {recipe.drawn}; it must be at least 0 and at most {MOST_DRAWN:,}")
         return recipe
 
     def save(self, path: Path) -> None:

@@ -103,6 +103,10 @@ def _load_data(spec: RunSpec) -> tuple["Datasets", dict[str, int]]:
         split=split,
         progress=False,
     )
+    if recipe.drawn:
+        from cnnzoo.data.sources.drawn.added import with_drawn
+
+        data = with_drawn(data, recipe.drawn, spec.data.positive)
     return data, groups
 
 

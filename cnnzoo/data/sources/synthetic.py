@@ -1,12 +1,13 @@
-"""The embedded data set: synthetic concrete, with cracks and without, kept in the cache."""
+"""What is drawn rather than photographed, kept in the cache: synthetic concrete, and other surfaces."""
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cnnzoo.bars import track
 from cnnzoo.data.images import encode_jpeg
@@ -15,7 +16,8 @@ from cnnzoo.errors import InputError, printable
 from cnnzoo.files import cache_dir
 from cnnzoo.limits import usable_cores
 
-VERSION = 2  # of the drawing: tiles of another one are never mixed in
+# Of the drawing: tiles of another one are never mixed in.
+VERSION, SURFACES_VERSION = 2, 1
 TILE = 64  # pixels: small, so that all recipes learn in minutes; a crack is as wide as in a larger tile
 CLASSES = ("Negative", "Positive")
 
@@ -36,15 +38,39 @@ def synthetic_concrete(
     Raises:
         InputError: `images_per_class` is not at least 1, or there is no room for them.
     """
+    place = cache_dir("synthetic") if root is None else Path(root)
+    return _drawn(place, VERSION, images_per_class, seed, _concrete, "concrete", progress=progress)
+
+
+def drawn_surfaces(
+    images_per_class: int, *, seed: int = 0, root: Path | None = None, progress: bool = True
+) -> Path:
+    """Returns a folder as `synthetic_concrete` does, of bricks, tiles, boards, asphalt, plaster and concrete.
+
+    The tiles are of 227 x 227 pixels, some of them of a coarser photograph; the kinds take turns.
+
+    Raises:
+        InputError: `images_per_class` is not at least 1, or there is no room for them.
+    """
+    place = cache_dir("surfaces") if root is None else Path(root)
+    return _drawn(place, SURFACES_VERSION, images_per_class, seed, _surface, "surfaces", progress=progress)
+
+
+_Draw = Callable[[np.random.Generator, int, int], npt.NDArray[np.uint8]]
+
+
+def _drawn(
+    place: Path, version: int, images_per_class: int, seed: int, draw: _Draw, what: str, *, progress: bool
+) -> Path:
+    """The folder below `place`, drawn unless it is there already, and whole."""
     if images_per_class < 1:
         raise InputError(f"images per class: {images_per_class}; it must be at least 1")
-    place = cache_dir("synthetic") if root is None else Path(root)
-    folder = place / f"v{VERSION}-seed{seed}-{images_per_class}"
+    folder = place / f"v{version}-seed{seed}-{images_per_class}"
     if folder.is_dir() and not _is_whole(folder, images_per_class):
         shutil.rmtree(folder)
     if not folder.is_dir():
         try:
-            _draw_all(folder, images_per_class, seed, progress=progress)
+            _draw_all(folder, images_per_class, seed, draw, what, progress=progress)
         except OSError as error:
             raise InputError(f"{printable(place)}: can't keep the images there: {error.strerror}") from error
     return folder
@@ -54,21 +80,23 @@ def _is_whole(folder: Path, images_per_class: int) -> bool:
     return all(len(list((folder / name).glob("*.jpg"))) == images_per_class for name in CLASSES)
 
 
-def _draw_all(folder: Path, images_per_class: int, seed: int, *, progress: bool) -> None:
+def _draw_all(
+    folder: Path, images_per_class: int, seed: int, draw: _Draw, what: str, *, progress: bool
+) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".drawing-", dir=folder.parent))
     try:
         for name in CLASSES:
             (unfinished / name).mkdir()
 
-        def draw(item: tuple[int, int]) -> None:
+        def write(item: tuple[int, int]) -> None:
             label, number = item
-            path = unfinished / CLASSES[label] / f"{number + 1:05}.jpg"
-            path.write_bytes(_jpeg(seed, label, number))
+            tile = draw(np.random.default_rng([seed, label, number]), label, number)
+            (unfinished / CLASSES[label] / f"{number + 1:05}.jpg").write_bytes(encode_jpeg(tile, 92))
 
         items = [(label, number) for number in range(images_per_class) for label in range(len(CLASSES))]
         with ThreadPoolExecutor(usable_cores()) as pool:
-            _exhaust(track(pool.map(draw, items), len(items), "drawing concrete", progress=progress))
+            _exhaust(track(pool.map(write, items), len(items), f"drawing {what}", progress=progress))
         try:
             unfinished.rename(folder)
         except OSError:
@@ -83,9 +111,19 @@ def _exhaust(items: Iterable[None]) -> None:
         pass
 
 
-def _jpeg(seed: int, label: int, number: int) -> bytes:
+def _concrete(rng: np.random.Generator, label: int, _: int) -> npt.NDArray[np.uint8]:
     import cv2
 
     cv2.setNumThreads(1)  # the parallelism is over tiles
-    tile, _ = draw_tile(np.random.default_rng([seed, label, number]), crack=bool(label), size=TILE)
-    return encode_jpeg(tile, 92)
+    tile, _cover = draw_tile(rng, crack=bool(label), size=TILE)
+    return tile
+
+
+def _surface(rng: np.random.Generator, label: int, number: int) -> npt.NDArray[np.uint8]:
+    import cv2
+
+    from cnnzoo.data.sources.drawn.surfaces import KINDS, coarser, draw_surface_tile
+
+    cv2.setNumThreads(1)
+    tile, _cover = draw_surface_tile(rng, crack=bool(label), kind=list(KINDS)[number % len(KINDS)])
+    return coarser(rng, tile)

@@ -1,0 +1,1 @@
+"""Surfaces drawn with numpy and OpenCV."""

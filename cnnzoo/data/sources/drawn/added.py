@@ -1,0 +1,69 @@
+"""Drawn tiles beside the training images, so that a network learns cracks rather than one wall."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnzoo.data.images import load_images
+from cnnzoo.data.pipeline import Datasets, ImageSet
+from cnnzoo.data.sources.drawn.photographs import draw_over
+from cnnzoo.data.sources.drawn.surfaces import coarser
+from cnnzoo.data.sources.synthetic import CLASSES, drawn_surfaces
+from cnnzoo.errors import InputError, printable
+from cnnzoo.limits import free_memory, in_threads
+
+OVER = 0.3  # share of them that is drawn over training images of the sound class
+
+
+def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
+    """Returns the images with about `count` drawn tiles more to train on, half of them with a crack.
+
+    Most show drawn surfaces (see `drawn_surfaces`). The others are training images of the sound class, with
+    lines, pipes, plants and shadows over them, and on half of them a crack. They are the same for every seed.
+
+    Args:
+        data: of two classes.
+        count: of tiles.
+        positive: name of the class that shows cracks.
+
+    Raises:
+        InputError: the classes are not two with that one among them, or there is no room for the tiles.
+    """
+    names, train = data.class_names, data.train
+    if len(names) != 2 or positive not in names:
+        raise InputError(
+            "drawn surfaces have a crack or none: they join two classes of which one is the positive one "
+            f"(--positive), not {', '.join(map(printable, names))}"
+        )
+    if count * train.images[0].nbytes + train.images.nbytes > free_memory() // 2:
+        raise InputError(f"no room in memory for {count:,} drawn surfaces beside {len(train):,} images")
+    cracked = names.index(positive)
+    pairs = round((1 - OVER) * count / 2)
+    folder = drawn_surfaces(pairs, progress=False)
+    paths = [folder / name / f"{n:05}.jpg" for name in CLASSES for n in range(1, pairs + 1)]
+    tiles = load_images(paths, train.images.shape[1], progress=False)
+    sound = np.flatnonzero(train.labels != cracked)
+    over = np.stack([*_over(train.images, sound, count - 2 * pairs)])
+    is_crack = np.concatenate([np.repeat([False, True], pairs), np.arange(len(over)) % 2 == 1])
+    labels = np.where(is_crack, cracked, 1 - cracked).astype(np.int32)
+    more = ImageSet(
+        images=np.concatenate([train.images, tiles, over]),
+        labels=np.concatenate([train.labels, labels]),
+        paths=(*train.paths, *map(str, paths), *(f"drawn over {n}" for n in range(len(over)))),
+        batch_size=train.batch_size,
+    )
+    return replace(data, train=more)
+
+
+def _over(
+    images: npt.NDArray[np.uint8], sound: npt.NDArray[np.intp], count: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    chosen = np.random.default_rng(0).choice(sound, count)
+
+    def draw(number: int) -> npt.NDArray[np.uint8]:
+        rng = np.random.default_rng([0, number])
+        return coarser(rng, draw_over(rng, images[chosen[number]], crack=number % 2 == 1))
+
+    return in_threads(draw, range(count))

@@ -1,0 +1,90 @@
+"""Drawn surfaces: what a crack adds on each kind, and that nothing simpler tells the classes apart."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cnnzoo.data.manifest import build_manifest
+from cnnzoo.data.pipeline import load_datasets
+from cnnzoo.data.sources import synthetic
+from cnnzoo.data.sources.drawn import added
+from cnnzoo.data.sources.drawn.photographs import draw_over
+from cnnzoo.data.sources.drawn.surfaces import KINDS, draw_surface_tile
+from cnnzoo.errors import InputError
+
+
+def tiles(kind, *, crack, count=12, size=128):
+    return [
+        draw_surface_tile(np.random.default_rng([crack, n]), crack=crack, kind=kind, size=size)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_crack_is_darker_than_what_it_runs_through(kind):
+    darker = []
+    for image, cover in tiles(kind, crack=True):
+        assert image.shape == (128, 128, 3)
+        assert image.dtype == np.uint8
+        assert cover.any()
+        luma = image.mean(axis=2)
+        darker.append(luma[cover].mean() < luma[~cover].mean() - 5)
+    assert np.mean(darker) > 0.8
+    assert not any(cover.any() for _, cover in tiles(kind, crack=False, count=3))
+
+
+def test_the_same_numbers_draw_the_same_tile():
+    first, again, other = (
+        draw_surface_tile(np.random.default_rng(seed), crack=True, size=96)[0] for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_brightness_and_contrast_do_not_tell_the_classes_apart():
+    labels, light, contrast = [], [], []
+    for kind in KINDS:
+        for crack in (False, True):
+            for image, _ in tiles(kind, crack=crack, count=24, size=160):
+                labels.append(crack)
+                light.append(image.mean())
+                contrast.append(image.mean(axis=2).std())
+    assert abs(roc_auc_score(labels, light) - 0.5) < 0.15
+    assert abs(roc_auc_score(labels, contrast) - 0.5) < 0.2
+
+
+def test_over_a_photograph_only_the_crack_differs():
+    photograph = np.random.default_rng(0).integers(100, 140, (96, 96, 3), dtype=np.uint8)
+    sound, cracked = (draw_over(np.random.default_rng(5), photograph, crack=crack) for crack in (False, True))
+    changed = np.abs(cracked.astype(int) - sound).max(axis=2) > 8
+    assert 0.005 < changed.mean() < 0.5
+
+
+@pytest.fixture
+def few_drawn(monkeypatch, tmp_path):
+    monkeypatch.setenv("CNNZOO_CACHE", str(tmp_path))
+
+
+def test_drawn_tiles_join_the_training_images_alone(image_folder, few_drawn):
+    data = load_datasets(build_manifest(image_folder, progress=False), image_size=32, progress=False)
+    positive = data.class_names[0]
+    more = added.with_drawn(data, 20, positive)
+    count = len(data.train)
+    assert len(more.train) == count + 20 == len(more.train.paths)
+    np.testing.assert_array_equal(more.train.images[:count], data.train.images)
+    assert (more.train.labels[count:] == 0).sum() == 10
+    assert more.validation is data.validation
+    assert more.test is data.test
+    # Cracks bear the label of the class that was named, whichever it is.
+    swapped = added.with_drawn(data, 20, data.class_names[1])
+    np.testing.assert_array_equal(swapped.train.labels[count:], 1 - more.train.labels[count:])
+    with pytest.raises(InputError, match="--positive"):
+        added.with_drawn(data, 20, "")
+
+
+def test_the_folder_of_drawn_surfaces_keeps_its_tiles(tmp_path):
+    few = synthetic.drawn_surfaces(7, root=tmp_path, progress=False)
+    more = synthetic.drawn_surfaces(9, root=tmp_path, progress=False)
+    for name in ("Negative", "Positive"):
+        assert len(list((more / name).iterdir())) == 9
+        assert (few / name / "00007.jpg").read_bytes() == (more / name / "00007.jpg").read_bytes()
