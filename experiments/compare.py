@@ -178,6 +178,7 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
     if cluster:
         view.say(f"Ray: {cluster}")
     plan = prepare_data(request, view.say)
+    _check_drawn(recipes, plan)
     weights = starting_weights(recipes, given, view.say)
     specs = with_hashes(
         _spec(recipe, seed, weights[recipe.name], part, plan, options)
@@ -195,6 +196,16 @@ def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[Ru
         return _make(specs, options, view, cluster)
 
     return run_rounds(specs, options.budget, cluster.at_once if cluster else options.jobs, run_round)
+
+
+def _check_drawn(recipes: Sequence[Recipe], plan: "DataPlan") -> None:
+    data = plan.parts[0].data
+    drawn = [recipe.name for recipe in recipes if recipe.drawn]
+    if drawn and (len(data.class_names) != 2 or not data.positive):
+        raise InputError(
+            f"--recipes: {drawn[0]} trains on drawn cracks too, so one of two classes must be cracks: name "
+            "it with --positive, or leave the recipe out"
+        )
 
 
 def _make(

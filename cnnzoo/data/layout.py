@@ -294,7 +294,7 @@ def _from_csv(source: Path) -> Layout:
 
     lines = read_table(source, CSV_COLUMNS, wrong)
     split = _split_column(lines)
-    root, members = source.parent, []
+    root, members = source.parent.absolute(), []
     taken: dict[Path, int] = {}
     names = tuple(sorted({_class(cells) for _, cells in lines}))
     for number, cells in lines:

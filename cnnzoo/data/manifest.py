@@ -61,6 +61,7 @@ class Manifest:
         images: sorted by class, then path.
         bad: files left out with `skip_bad`.
         passed_over: folders in it that hold no data of the user's, such as our own output, and why.
+        sources: of images that were `joined`, the number of the folder that each is from; else empty.
     """
 
     root: Path
@@ -68,6 +69,7 @@ class Manifest:
     images: tuple[ImageRecord, ...]
     bad: tuple[BadFile, ...] = ()
     passed_over: tuple[BadFile, ...] = ()
+    sources: tuple[int, ...] = ()
 
     @property
     def already_split(self) -> bool:
@@ -90,11 +92,14 @@ class Manifest:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of class names, paths, labels and contents: the same wherever and whenever the folder lies."""
-        images = sorted(self.images, key=lambda image: (image.label, image.path))
-        # The side and the group only where they are given.
+        sources = self.sources or (0,) * len(self.images)
+        images = sorted(
+            zip(self.images, sources, strict=True), key=lambda each: (each[0].label, each[0].path)
+        )
+        # The side, the group and the source only where they are given.
         rows = [
-            [image.path, image.label, image.sha256, *filter(None, (image.side, image.group))]
-            for image in images
+            [image.path, image.label, image.sha256, *filter(None, (image.side, image.group, source))]
+            for image, source in images
         ]
         return sha256(json.dumps([self.class_names, rows]).encode()).hexdigest()
 
@@ -120,6 +125,7 @@ class Manifest:
             "images": [list(vars(image).values()) for image in self.images],
             "bad": [asdict(bad) for bad in self.bad],
             "passed_over": [asdict(folder) for folder in self.passed_over],
+            "sources": self.sources,
         }
         write_whole(Path(path), json.dumps(content))
 
@@ -137,7 +143,8 @@ class Manifest:
         except (ValueError, RecursionError) as error:  # the latter of what is nested without end
             raise InputError(f"{path}: no manifest; make it again with build_manifest") from error
         images = tuple(ImageRecord(*values) for values in content.images)
-        return Manifest(Path(content.root), content.class_names, images, content.bad, content.passed_over)
+        others = content.bad, content.passed_over, content.sources
+        return Manifest(Path(content.root), content.class_names, images, *others)
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,7 @@ class _Saved:
     images: tuple[tuple[str, int, int, int, str, str, str, str, str], ...]
     bad: tuple[BadFile, ...]
     passed_over: tuple[BadFile, ...]
+    sources: tuple[int, ...] = ()
 
 
 def build_manifest(
@@ -199,45 +207,59 @@ def build_manifest(
     return manifest
 
 
-def joined(manifests: Sequence[Manifest]) -> tuple[Manifest, list[int]]:
-    """Returns the images of several manifests as one, and the number of the manifest that each is from.
+def joined(manifests: Sequence[Manifest]) -> Manifest:
+    """Returns the images of several manifests as one, which remembers where each is from.
 
-    How the folders split and what they passed over is not kept; a group stays within its manifest.
+    How the folders split is not kept; a group stays within its manifest.
 
     Raises:
-        InputError: their classes differ.
+        InputError: their classes differ, two of them list the same file, or some give groups and others none.
     """
+    _check_joinable(manifests)
+    roots = [manifest.root.resolve() for manifest in manifests]
+    above = Path(os.path.commonpath(roots))
+    found: dict[str, tuple[ImageRecord, int]] = {}
+    bad: list[BadFile] = []
+    passed_over: list[BadFile] = []
+    for source, (root, manifest) in enumerate(zip(roots, manifests, strict=True)):
+        for image in manifest.images:
+            path = _below(above, root / image.path)
+            if path in found:
+                first = manifests[found[path][1]].root
+                raise InputError(
+                    f"{printable(manifest.root)}: {printable(image.path)} is in {printable(first)} too; name "
+                    "each folder once, and none within another"
+                )
+            group = image.group and f"{source}/{image.group}"
+            found[path] = replace(image, path=path, side="", group=group), source
+        for name, files in (("bad", bad), ("passed_over", passed_over)):
+            files += [replace(file, path=_below(above, root / file.path)) for file in getattr(manifest, name)]
+    images = sorted(found.values(), key=lambda each: (each[0].label, each[0].path))
+    return Manifest(
+        root=above,
+        class_names=manifests[0].class_names,
+        images=tuple(image for image, _ in images),
+        bad=tuple(bad),
+        passed_over=tuple(passed_over),
+        sources=tuple(source for _, source in images),
+    )
+
+
+def _check_joinable(manifests: Sequence[Manifest]) -> None:
     first = manifests[0]
-    for other in manifests:
+    for other in manifests[1:]:
         if other.class_names != first.class_names:
             mine, others = (", ".join(map(printable, each.class_names)) for each in (first, other))
             raise InputError(
                 f"{printable(other.root)}: its classes are {others}, those of {printable(first.root)} "
                 f"{mine}; rename its folders"
             )
-    roots = [manifest.root.resolve() for manifest in manifests]
-    above = Path(os.path.commonpath(roots))
-    found = [
-        (
-            replace(
-                image,
-                path=_below(above, root / image.path),
-                side="",
-                group=image.group and f"{number}/{image.group}",
-            ),
-            number,
-        )
-        for number, (root, manifest) in enumerate(zip(roots, manifests, strict=True))
-        for image in manifest.images
-    ]
-    found.sort(key=lambda item: (item[0].label, item[0].path))
-    bad = [
-        replace(file, path=_below(above, root / file.path))
-        for root, manifest in zip(roots, manifests, strict=True)
-        for file in manifest.bad
-    ]
-    images = tuple(image for image, _ in found)
-    return Manifest(above, first.class_names, images, tuple(bad)), [number for _, number in found]
+        if (other.given_groups is None) != (first.given_groups is None):
+            with_groups, without = (first, other) if first.given_groups else (other, first)
+            raise InputError(
+                f"{printable(without.root)}: gives no groups, but {printable(with_groups.root)} does; give "
+                "them for all of them or for none"
+            )
 
 
 def _limited(members: tuple[Member, ...], limit: int | None) -> tuple[Member, ...]:

@@ -76,29 +76,38 @@ def split_manifest(
 def leave_out(
     manifest: Manifest,
     away: Sequence[bool] | npt.NDArray,
-    groups: Sequence[int] | npt.NDArray,
-    *,
+    *groupings: Sequence[int] | npt.NDArray,
     seed: int = 0,
 ) -> Split:
     """Returns a split that tests on the images of `away` and trains on the others, two in nine to choose by.
 
-    Whole groups are on one side: an image whose group reaches into `away` is on none.
+    An image whose group, by any grouping, reaches into `away` is on no side.
 
     Args:
         manifest: of the images.
         away: whether each is left out of training, as all of one surface are.
-        groups: a number per image.
+        *groupings: a number per image each; the groups of the first are whole on one side.
         seed: the same seed, manifest and groups give the same split.
 
     Raises:
         InputError: a class has too few groups to train on and choose by, or no image to test on.
     """
     labels = np.array([image.label for image in manifest.images])
-    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
     left = np.asarray(away, bool)
-    rest = np.flatnonzero(~np.isin(numbers, numbers[left]))
+    alike = left.copy()
+    for groups in groupings:
+        alike |= np.isin(groups, np.asarray(groups)[left])
+    rest = np.flatnonzero(~alike)
+    _, numbers = np.unique(np.asarray(groupings[0]), return_inverse=True)
     kept, validation, _ = DEFAULT_FRACTIONS
     share = validation / (kept + validation)
+    for label, name in enumerate(manifest.class_names):
+        found, needed = len(np.unique(numbers[rest][labels[rest] == label])), max(2, round(1 / share))
+        if found < needed:
+            raise InputError(
+                f"class {name!r} has {found} different images or groups of them to train on and choose by; "
+                f"at least {needed} are needed: add images to the other folders"
+            )
     train, chosen = _cut_groups(manifest, rest, labels, numbers, share, seed, (SIDES[0], SIDES[1]))
     sides = [train, chosen, np.flatnonzero(left)]
     _check_classes(manifest, labels, sides)

@@ -104,22 +104,28 @@ def balanced_draws(right: npt.NDArray, labels: npt.NDArray, groups: Groups, *, s
     return drawn
 
 
-def interval_over_sets(values: Sequence[float], drawn: npt.NDArray) -> tuple[float, float]:
-    """Returns a 95 % interval of the mean of a figure over data sets, for a data set like these.
+def interval_over_sets(
+    values: Sequence[float], intervals: Sequence[tuple[float, float]], *, level: float = LEVEL
+) -> tuple[float, float]:
+    """Returns an interval of the mean of a figure over data sets, for a data set like these.
 
-    It is Student's over the sets, as they are few, but never narrower than the bootstrap's for these sets.
+    It is Student's over the sets, as they are few, but never narrower than that of the mean for these very
+    sets, from the interval of each (Zou and Donner 2008).
 
     Args:
         values: of each set, at least two.
-        drawn: (sets, resamples) the figure of each set, bootstrapped.
+        intervals: of each value.
+        level: of the interval.
     """
     from scipy.stats import ttest_1samp
 
-    low, high = np.quantile(drawn.mean(axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    mean, each = float(np.mean(values)), np.asarray(intervals)
+    low = mean - float(np.linalg.norm(np.asarray(values) - each[:, 0])) / len(each)
+    high = mean + float(np.linalg.norm(each[:, 1] - np.asarray(values))) / len(each)
     if np.ptp(values) == 0:  # Student's has no width then
-        return float(low), float(high)
-    over = ttest_1samp(values, 0).confidence_interval(LEVEL)
-    return min(float(low), float(over.low)), max(float(high), float(over.high))
+        return low, high
+    over = ttest_1samp(values, 0).confidence_interval(level)
+    return min(low, float(over.low)), max(high, float(over.high))
 
 
 def paired_p_value(first: npt.NDArray, second: npt.NDArray, groups: Groups, *, seed: int = 0) -> float:

@@ -18,7 +18,7 @@ RANDOM_WEIGHTS_RATE, RANDOM_WEIGHTS_BATCH = 4e-3, 32
 USUAL_SIZE, SMALLEST = 160, 32  # pixels: what most recipes take, and what every model takes at least
 FAST_SUFFIX = "_fast"  # of the twins that compute frozen layers once
 LARGEST = 10_000  # side of an image, and images a step
-MOST_DRAWN = 1_000_000
+LEAST_DRAWN, MOST_DRAWN = 20, 1_000_000
 MOST_BYTES = 1 << 20  # of a recipe's file
 
 
@@ -123,8 +123,8 @@ class Recipe:
             )
         if not (0 < recipe.image_size <= LARGEST and 0 < recipe.batch_size <= LARGEST):
             raise InputError(f"image_size and batch_size must be at least 1 and at most {LARGEST:,}")
-        if not 0 <= recipe.drawn <= MOST_DRAWN:
-            raise InputError(f"drawn is {recipe.drawn}; it must be at least 0 and at most {MOST_DRAWN:,}")
+        if recipe.drawn and not LEAST_DRAWN <= recipe.drawn <= MOST_DRAWN:
+            raise InputError(f"drawn is {recipe.drawn}; it must be 0, or {LEAST_DRAWN} to {MOST_DRAWN:,}")
         return recipe
 
     def save(self, path: Path) -> None:

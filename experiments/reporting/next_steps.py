@@ -35,13 +35,12 @@ def model_file(row: Row) -> Path | None:
 def model_to_use(comparison: Comparison) -> tuple[str, Path] | None:
     """What to do with a model, the recommended or else the most accurate that works, and its file.
 
-    Where surfaces were left out in turn there is none to use: each lacks one.
+    A model that lacks a surface, since it was left out to test it, is none to use.
     """
-    if comparison.over_surfaces:
-        return None
     for verdict in comparison.verdicts:
         row = verdict.chosen or verdict.best
-        file = model_file(row) if verdict.working else None
+        whole = not row.first.data.split.left_out
+        file = model_file(row) if verdict.working and whole else None
         if file is not None:
             recommended = f"To classify images with {row.name}:"
             so_far = "the most accurate so far, " if len(verdict.rows) > 1 else ""

@@ -34,6 +34,8 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     usual = _usual_epochs(row)
     if usual and planned_epochs(row) != usual and not schedule:
         notes.append(f"trained for up to {planned_epochs(row)} epochs (recipe default: {usual})")
+    if drawn := row.first.config.get("drawn"):
+        notes.append(f"trained on {drawn:,} drawn tiles too")
     if views := _views(row):
         notes.append(f"frozen layers computed once, for {views} augmented views of each image")
     wanted = row.operating("wanted_recall")

@@ -280,11 +280,16 @@ def unique_name(name: str, taken: set[str]) -> str:
 
 
 def _group(record: RunRecord) -> str:
+    return json.dumps(
+        [settings_of(record), record.data.fingerprint, record.data.split.as_dict()], sort_keys=True
+    )
+
+
+def settings_of(record: RunRecord) -> str:
+    """What the seeds of a recipe share, whichever images they were trained on."""
     shared = [
         record.recipe,
-        record.data.fingerprint,
         record.data.class_names,
-        record.data.split.as_dict(),
         {name: other.fingerprint for name, other in record.data.others.items()},
         record.data.positive,
         record.config,

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.errors import printable
-from cnnzoo.evaluation.statistics import balanced_draws, interval_over_sets
-from experiments.reporting.rows import Row
+from cnnzoo.evaluation.statistics import LEVEL, balanced_draws, interval_over_sets, wilson_interval
+from cnnzoo.files import file_stem
+from experiments.reporting.rows import Row, settings_of, unique_name
 from experiments.style.text import listed, number
 
 
@@ -21,11 +22,13 @@ class Unseen:
         recipe: its name.
         values: its balanced accuracy on each surface, the mean over the seeds.
         drawn: (surfaces, resamples) these, bootstrapped over groups and seeds.
+        groups: how many groups each surface has.
     """
 
     recipe: str
     values: tuple[float, ...]
     drawn: npt.NDArray[np.float64]
+    groups: tuple[int, ...]
 
     @property
     def mean(self) -> float:
@@ -34,13 +37,27 @@ class Unseen:
     @cached_property
     def interval(self) -> tuple[float, float]:
         """Of the mean, over surfaces and images."""
-        low, high = interval_over_sets(self.values, self.drawn)
+        each = [
+            _interval(value, drawn, groups)
+            for value, drawn, groups in zip(self.values, self.drawn, self.groups, strict=True)
+        ]
+        low, high = interval_over_sets(self.values, each)
         return max(0.0, low), min(1.0, high)
 
-    def less(self, other: "Unseen") -> tuple[float, tuple[float, float]]:
+    def less(self, other: "Unseen", *, level: float) -> tuple[float, tuple[float, float]]:
         """Its mean less that of another recipe, and the interval of that difference."""
         apart = [mine - others for mine, others in zip(self.values, other.values, strict=True)]
-        return float(np.mean(apart)), interval_over_sets(apart, self.drawn - other.drawn)
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        each = [tuple(np.quantile(drawn, tails)) for drawn in self.drawn - other.drawn]
+        return float(np.mean(apart)), interval_over_sets(apart, each, level=level)
+
+
+def _interval(value: float, drawn: npt.NDArray[np.float64], groups: int) -> tuple[float, float]:
+    """That of one surface; where there is no mistake to resample, as if each group were one image."""
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    if low < high:
+        return float(low), float(high)
+    return wilson_interval(round(value * groups), groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +82,10 @@ class OverSurfaces:
             f"{low:.2f} to {high:.2f}, over surfaces and images)."
         )
         equal: list[str] = []
+        # Each is one of several chances for the best to seem better (Bonferroni).
+        level = 1 - (1 - LEVEL) / max(1, len(self.recipes) - 1)
         for other in self.recipes[1:]:
-            difference, (low, high) = best.less(other)
+            difference, (low, high) = best.less(other, level=level)
             if low <= 0 <= high:
                 equal.append(f"{other.recipe} ({number(100 * difference, 1)} percentage points lower)")
                 continue
@@ -83,22 +102,25 @@ def over_surfaces(rows: Sequence[Row]) -> list[OverSurfaces]:
     for row in rows:
         split = row.first.data.split
         if split.left_out and row.predictions:
-            key = (row.first.data.fingerprint, split.groups, split.train_size)
-            sets.setdefault(key, {}).setdefault(row.first.recipe, {})[split.left_out] = row
-    found = [_over_surfaces(recipes) for recipes in sets.values()]
+            key = (row.folder, row.first.data.fingerprint, split.train_size)
+            each = sets.setdefault(key, {}).setdefault(settings_of(row.first), {})
+            each[split.left_out] = row
+    found = [_over_surfaces(list(recipes.values())) for recipes in sets.values()]
     return [each for each in found if each is not None]
 
 
-def _over_surfaces(recipes: dict[str, dict[str, Row]]) -> OverSurfaces | None:
-    surfaces = tuple(dict.fromkeys(name for each in recipes.values() for name in each))
-    whole = [
-        _unseen(name, [each[s] for s in surfaces])
-        for name, each in recipes.items()
-        if len(each) == len(surfaces)
-    ]
+def _over_surfaces(recipes: Sequence[dict[str, Row]]) -> OverSurfaces | None:
+    surfaces = tuple(dict.fromkeys(name for each in recipes for name in each))
+    whole = [[each[name] for name in surfaces] for each in recipes if len(each) == len(surfaces)]
     if len(surfaces) < 2 or not whole:
         return None
-    return OverSurfaces(surfaces, tuple(sorted(whole, key=lambda unseen: -unseen.mean)))
+    taken: set[str] = set()
+    found = []
+    for rows in whole:
+        name = unique_name(printable(rows[0].first.recipe), taken)
+        taken.add(file_stem(name))
+        found.append(_unseen(name, rows))
+    return OverSurfaces(surfaces, tuple(sorted(found, key=lambda unseen: -unseen.mean)))
 
 
 def _unseen(recipe: str, rows: Sequence[Row]) -> Unseen:
@@ -110,4 +132,4 @@ def _unseen(recipe: str, rows: Sequence[Row]) -> Unseen:
         recalls = [right[:, labels == label].mean() for label in np.unique(labels)]
         values.append(float(np.mean(recalls)))
         drawn.append(balanced_draws(right, labels, groups, seed=seed))
-    return Unseen(printable(recipe), tuple(values), np.stack(drawn))
+    return Unseen(recipe, tuple(values), np.stack(drawn), tuple(row.test_groups or 1 for row in rows))

@@ -23,7 +23,7 @@ from experiments.runs.spec import SIDES, DataFacts, Other, OtherFacts, SplitFact
 
 if TYPE_CHECKING:
     from cnnzoo.data.audit.findings import Audit
-    from cnnzoo.data.audit.twins import Found
+    from cnnzoo.data.audit.twins import Found, Twin
     from cnnzoo.data.manifest import Manifest
     from cnnzoo.data.splits import Split
 
@@ -101,7 +101,7 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
     )
     if found.fallback:
         say(found.fallback, warning=True)
-    _check_apart("--also", request.also)
+    _check_apart("--also", [folder.resolve().name for folder in request.also])
     sides = _sides(source, audit, groups, request, say)
     manifest_file = _save_manifest(request.out, manifest)
     others = [_other(path, request, manifest, say) for path in request.also]
@@ -126,12 +126,11 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """All images, the folders that they are from, and the number of its folder for each."""
+    """All images, and the folders that they are from."""
 
     manifest: "Manifest"
     folders: tuple[Path, ...]
     names: tuple[str, ...]
-    numbers: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -147,11 +146,10 @@ def _source(request: DataRequest) -> _Source:
     names = tuple(map(_name, asked, folders))
     if len(folders) == 1:
         manifest = build_manifest(folders[0], limit=request.limit, skip_bad=request.skip_bad)
-        return _Source(manifest, folders, names, (0,) * len(manifest.images))
-    _check_apart("--data", folders)
+        return _Source(manifest, folders, names)
+    _check_apart("--data", names)
     each = [build_manifest(folder, limit=request.limit, skip_bad=request.skip_bad) for folder in folders]
-    manifest, numbers = joined(each)
-    return _Source(manifest, folders, names, tuple(numbers))
+    return _Source(joined(each), folders, names)
 
 
 def _positive(request: DataRequest, manifest: "Manifest") -> str:
@@ -219,9 +217,14 @@ def _sides(
 
     found = []
     for number, name in enumerate(source.names):
-        away = [other == number for other in source.numbers]
-        split = leave_out(source.manifest, away, groups, seed=SPLIT_SEED)
+        away = [other == number for other in source.manifest.sources]
+        try:
+            # By the audit's groups too: those that are given may not know of copies in another folder.
+            split = leave_out(source.manifest, away, groups, audit.groups, seed=SPLIT_SEED)
+        except InputError as error:
+            raise InputError(f"--leave-one-out: without {printable(name)}, {error}") from None
         say(f"Leaving out {printable(name)}: {_sizes(split)}{_dropped(split, source.manifest)}")
+        _tell_leaks(source.manifest, audit, split, "left out", say)
         described = SplitFacts(
             kind="left out", fractions=_shares(split), seed=SPLIT_SEED, groups=_hash(groups), left_out=name
         )
@@ -250,14 +253,7 @@ def _split(
     kind = "random" if random else "given" if given else "given groups" if own_groups else "grouped"
     if given:
         say(f"Already split: {_sizes(split)}")
-    leaks = leaks_between_sides(audit, split)
-    for (first, second), leaked in leaks.items():
-        example = printable(manifest.images[min(leaked)].path)
-        say(
-            f"Leak: {len(leaked):,} of {len(getattr(split, second)):,} {second} images have a near-duplicate "
-            f"in {first}, {example} among them ({_CURES[kind]})",
-            warning=True,
-        )
+    leaks = _tell_leaks(manifest, audit, split, kind, say)
     return split, SplitFacts(
         kind=kind,
         fractions=_shares(split) if given else DEFAULT_FRACTIONS,
@@ -267,11 +263,27 @@ def _split(
     )
 
 
+def _tell_leaks(
+    manifest: "Manifest", audit: "Audit", split: "Split", kind: str, say: Say
+) -> "dict[tuple[str, str], dict[int, Twin]]":
+    """Says which images have a near-duplicate on another side, and returns them by the two sides."""
+    leaks = leaks_between_sides(audit, split)
+    for (first, second), leaked in leaks.items():
+        example = printable(manifest.images[min(leaked)].path)
+        say(
+            f"Leak: {len(leaked):,} of {len(getattr(split, second)):,} {second} images have a near-duplicate "
+            f"in {first}, {example} among them ({_CURES[kind]})",
+            warning=True,
+        )
+    return leaks
+
+
 _CURES = {
     "random": "--split grouped keeps them on one side",
     "given": "--split grouped splits all images anew and keeps them on one side",
     "given groups": "your groups put them into different groups",
     "grouped": "report this as a bug, please",
+    "left out": "your groups put them into different groups",
 }
 
 
@@ -284,13 +296,12 @@ def _sizes(split: "Split") -> str:
     return ", ".join(f"{len(getattr(split, side)):,} {side} images" for side in SIDES)
 
 
-def _check_apart(option: str, folders: Sequence[Path]) -> None:
-    """Checks that folders can be told apart by their names, as columns and files are."""
+def _check_apart(option: str, names: Sequence[str]) -> None:
+    """Checks that data sets can be told apart by their names, as columns and files are."""
     seen: set[str] = set()
-    for folder in folders:
-        name = folder.resolve().name
+    for name in names:
         if file_stem(name) in seen:
-            raise InputError(f"{option} {folder}: two folders are named {name!r}, or nearly so; rename one")
+            raise InputError(f"{option}: two folders are named {name!r}, or nearly so; rename one")
         seen.add(file_stem(name))
 
 

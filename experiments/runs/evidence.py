@@ -104,7 +104,8 @@ def _draw_samples(path: Path, data: "Datasets") -> None:
     """A figure of some training images with their classes, as many of each as can be; once for all runs."""
     if path.exists():
         return
-    chosen = some_by_turns(data.train.labels, SAMPLES)
+    # The first are those of the data set; behind them come drawn ones where a recipe trains on such too.
+    chosen = some_by_turns(data.train.labels[: len(data.split.train)], SAMPLES)
     titles = [shorten(data.class_names[data.train.labels[i]]) for i in chosen]
     draw_sheet(path, data.train.images[chosen], titles, columns=3, height=ONE_LINE)
 

@@ -13,10 +13,13 @@ import msgspec
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.data.class_names import SIDES as SIDES
 from cnnzoo.data.folders import BadFile
+from cnnzoo.data.sources.drawn import SURFACES_VERSION
 from cnnzoo.errors import InputError, printable
-from cnnzoo.files import sha256_of
+from cnnzoo.files import file_stem, sha256_of
 from experiments.recipes.recipe import Recipe
 from experiments.runs import left
+
+MOST_OF_A_NAME = 80  # characters of a folder's name, in those of runs and files
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,8 @@ class RunSpec:
             "recall": self.recall,
             "robustness": self.robustness and _corruptions(),
         }
+        if self.recipe.drawn:
+            parts["drawn"] = SURFACES_VERSION
         if self.round:
             parts["round"] = asdict(self.round)
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -249,5 +254,5 @@ def usual_name(recipe: str, seed: int, data: DataFacts) -> str:
 
 def part_of(data: DataFacts) -> str:
     """`-50` where so many training images were asked for, `-without-brickwork` where that is left out."""
-    without = f"-without-{data.split.left_out}" if data.split.left_out else ""
+    without = f"-without-{file_stem(data.split.left_out)[:MOST_OF_A_NAME]}" if data.split.left_out else ""
     return without + (f"-{data.split.train_size}" if data.split.train_size else "")

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def _settings(request: SearchRequest, plan: DataPlan, search: Search, files: Sta
         "epochs": request.epochs,
         "seed": request.seed,
         "images": data.fingerprint,
-        "split": asdict(data.split),
+        "split": data.split.as_dict(),
         "weights": sorted({name for name, _ in files.values()}) if search.pretrained else ["random"],
         "space": fingerprint(declared(request.model, pretrained=search.pretrained)),
     }

@@ -1,5 +1,7 @@
 """The verdict over surfaces that were left out of training in turn, from records that the test makes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -40,10 +42,36 @@ def test_the_interval_over_surfaces_is_students_where_they_differ_more_than_thei
 
 
 def test_the_interval_is_that_of_the_images_where_surfaces_agree():
-    drawn = np.random.default_rng(0).normal(0.8, 0.05, (3, 2000))
-    low, high = interval_over_sets([0.8, 0.8, 0.8], drawn)
-    assert low == pytest.approx(0.8 - 1.96 * 0.05 / 3**0.5, abs=0.005)
-    assert high == pytest.approx(0.8 + 1.96 * 0.05 / 3**0.5, abs=0.005)
+    low, high = interval_over_sets([0.8, 0.8, 0.8], [(0.7, 0.85)] * 3)
+    assert low == pytest.approx(0.8 - 0.1 / 3**0.5)
+    assert high == pytest.approx(0.8 + 0.05 / 3**0.5)
+
+
+def test_a_recipe_without_a_mistake_is_not_certain(tmp_path):
+    (over,) = comparison(tmp_path, {"perfect": (1.0, 1.0, 1.0)}).over_surfaces
+    low, high = over.recipes[0].interval
+    wilson = 1 - stats.binomtest(400, 400).proportion_ci(method="wilson").low
+    assert 1 - low == pytest.approx(wilson / 3**0.5)
+    assert high == 1
+
+
+def test_of_several_recipes_more_is_asked(tmp_path):
+    few = {"best": (0.95, 0.75, 0.85), "worse": (0.85, 0.62, 0.73)}
+    many = few | {f"other{i}": (0.94, 0.76, 0.84) for i in range(6)}
+    assert "worse is worse by" in comparison(tmp_path, few).conclusions[0]
+    (tmp_path / "many").mkdir()
+    assert "worse is worse by" not in comparison(tmp_path / "many", many).conclusions[0]
+
+
+def test_a_recipe_with_other_settings_is_another(tmp_path):
+    first = [run(tmp_path, "net", with_accuracy(0.9), left_out=surface) for surface in SURFACES]
+    changed = [run(tmp_path, "net", with_accuracy(0.6), left_out=surface) for surface in SURFACES[:2]]
+    changed = [
+        replace(each, identity=f"{each.identity}x", config={**each.config, "image_size": 7})
+        for each in changed
+    ]
+    (over,) = Comparison(tuple(make_rows([*first, *changed], None, tmp_path))).over_surfaces
+    assert [each.values for each in over.recipes] == [pytest.approx((0.9, 0.9, 0.9))]
 
 
 def test_draws_are_of_whole_groups_and_each_class_counts_alike():
@@ -62,7 +90,7 @@ def test_a_recipe_that_is_worse_everywhere_by_as_much_is_said_to_be_worse(tmp_pa
     found = comparison(tmp_path, {"worse": (0.80, 0.61, 0.70), "good": (0.95, 0.75, 0.85)})
     (over,) = found.over_surfaces
     assert [each.recipe for each in over.recipes] == ["good", "worse"]
-    apart, (low, high) = over.recipes[0].less(over.recipes[1])
+    apart, (low, high) = over.recipes[0].less(over.recipes[1], level=0.95)
     expected = stats.ttest_rel((0.95, 0.75, 0.85), (0.80, 0.61, 0.70)).confidence_interval()
     assert apart == pytest.approx(0.1467, abs=1e-3)
     assert low <= expected.low + 1e-9

@@ -2,15 +2,19 @@
 
 import csv
 import json
+import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from cnnzoo.data.audit.examine import audit_manifest
+from cnnzoo.data.audit.groups import find_runs
 from cnnzoo.data.audit.groups_csv import read_groups
-from cnnzoo.data.manifest import Manifest, build_manifest, joined
+from cnnzoo.data.manifest import ImageRecord, Manifest, build_manifest, joined
 from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.errors import InputError
 from experiments import audit
@@ -18,6 +22,7 @@ from experiments.cli.folder_lines import doubts
 from experiments.cli.process import exit_code
 from experiments.compare import main
 from experiments.runs.data_plan import DataRequest, prepare_data
+from experiments.runs.spec import DataFacts, SplitFacts, usual_name
 
 
 def write_tiles(folder, counts, seed=0):
@@ -313,10 +318,10 @@ def test_several_folders_are_one_data_set_where_none_is_left_out(surfaces, tmp_p
 
 
 def test_the_same_images_elsewhere_are_the_same_data(surfaces, tmp_path):
-    before, _ = joined([build_manifest(surfaces / name, progress=False) for name in ("floor", "wall")])
+    before = joined([build_manifest(surfaces / name, progress=False) for name in ("floor", "wall")])
     moved = tmp_path / "moved"
     shutil.copytree(surfaces, moved)
-    after, _ = joined([build_manifest(moved / name, progress=False) for name in ("floor", "wall")])
+    after = joined([build_manifest(moved / name, progress=False) for name in ("floor", "wall")])
     assert before.fingerprint == after.fingerprint
 
 
@@ -328,6 +333,13 @@ def test_the_same_images_elsewhere_are_the_same_data(surfaces, tmp_path):
         (["--data", "floor", "--data", "wall", "--leave-one-out", "--split", "random"], "leave --split out"),
         (["--data", "floor", "--data", "wall", "--leave-one-out", "--budget", "1"], "--budget"),
         (["--data", "floor", "--data", "floor/../floor", "--leave-one-out"], "two folders are named 'floor'"),
+        (["--data", "floor", "--data", "floor.csv"], "two folders are named 'floor'"),
+        (["--data", "floor", "--data", "few.csv"], "crack/000.png is in floor too"),
+        (["--data", "floor", "--data", "grouped.csv"], "floor: gives no groups, but"),
+        (
+            ["--data", "floor", "--data", "few", "--leave-one-out"],
+            "without floor, class 'crack' has 2 different",
+        ),
         (["--data", "floor", "--data", "other", "--leave-one-out"], "its classes are bad, good"),
     ],
 )
@@ -335,9 +347,51 @@ def test_folders_that_can_not_be_left_out_are_one_line(
     surfaces, tmp_path, monkeypatch, capsys, arguments, message
 ):
     write_tiles(surfaces / "other", {"bad": 12, "good": 12}, seed=9)
+    write_tiles(surfaces / "few", {"crack": 2, "sound": 2}, seed=8)
+    lines = [f"{path.relative_to(surfaces)},{path.parent.name}" for path in surfaces.glob("floor/*/00*.png")]
+    (surfaces / "few.csv").write_text("path,class\n" + "\n".join(lines))
+    (surfaces / "floor.csv").write_text("path,class\n" + "\n".join(lines).replace("floor", "wall"))
+    groups = [f"{line},{n}".replace("floor", "wall") for n, line in enumerate(lines)]
+    (surfaces / "grouped.csv").write_text("path,class,group\n" + "\n".join(groups))
     monkeypatch.chdir(surfaces)
     command = [*arguments, "--recipes", "three_conv", "--out", str(tmp_path / "out")]
     assert exit_code(lambda: main(command)) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
     assert message in said[0]
+
+
+def test_given_groups_that_know_of_no_copy_on_another_surface_let_none_be_trained_on(surfaces, tmp_path):
+    names = ("floor", "wall", "roof")
+    manifest = joined([build_manifest(surfaces / name, progress=False) for name in names])
+    file = tmp_path / "groups.csv"
+    file.write_text("path,group\n" + "".join(f"{each.path},{n}\n" for n, each in enumerate(manifest.images)))
+    plan = prepare_data(several(surfaces, tmp_path / "out", leave_one_out=True, groups=file))
+    for part in plan.parts:
+        assert part.data.split.leaked == 0
+
+
+def test_the_order_of_files_is_judged_folder_by_folder():
+    def images(folder, count):
+        return [
+            ImageRecord(f"{folder}/crack/{n:03}.png", 0, 9, 9, "RGB", f"{folder}{n}") for n in range(count)
+        ]
+
+    listed = (*images("a", 100), *images("b", 100))
+    manifest = Manifest(Path(), ("crack", "sound"), listed, sources=(0,) * 100 + (1,) * 100)
+    rng = np.random.default_rng(0)
+    # Two walls of different colours, each in no order: their neighbours are alike by the wall alone.
+    colours = rng.normal(0, 1, (200, 6)) + 5 * np.repeat([0, 1], 100)[:, None]
+    runs, ordered = find_runs(manifest, colours)
+    assert (runs == -1).all()
+    assert not ordered
+    assert find_runs(replace(manifest, sources=()), colours)[1]
+
+
+def test_a_surface_of_any_name_has_files_of_its_own():
+    long = "a wall (old), " * 20
+    for name in ("brick wall", long, "ma\udcffl"):
+        made = usual_name("crack_net", 0, DataFacts(split=SplitFacts(left_out=name)))
+        assert re.fullmatch(r"[\w.+-]{1,200}", made)
+    assert usual_name("n", 0, DataFacts(split=SplitFacts(train_size=50))) == "n-50-seed0"
+    assert "left_out" not in SplitFacts().as_dict()  # as in records of before

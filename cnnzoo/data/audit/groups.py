@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,15 +39,14 @@ def find_runs(manifest: Manifest, colours: npt.NDArray) -> tuple[npt.NDArray[np.
 
     Such a class shows in the correlation of neighbours' colour statistics. It is cut where they change, by
     Ward's clustering of neighbours, into runs of twice the distance at which the correlation has halved, or
-    shorter ones where those would be too few to split.
+    shorter ones where those would be too few to split. Folders that were joined are judged one by one.
     """
     from scipy.sparse import diags_array
     from sklearn.cluster import AgglomerativeClustering
 
     runs = np.full(len(manifest.images), -1)
     ordered: dict[str, int] = {}
-    for label, name in enumerate(manifest.class_names):
-        here = [i for i, image in enumerate(manifest.images) if image.label == label]
+    for name, here in _orders(manifest):
         here.sort(key=lambda i: _natural(manifest.images[i].path))
         if len(here) < MIN_ORDERED:
             continue
@@ -67,6 +67,18 @@ def find_runs(manifest: Manifest, colours: npt.NDArray) -> tuple[npt.NDArray[np.
         runs[here] = _cut_long(found, 2 * length) + runs.max() + 1
         ordered[name] = length
     return runs, ordered
+
+
+def _orders(manifest: Manifest) -> Iterator[tuple[str, list[int]]]:
+    """The images of each class, and of each folder that was joined, with what people call them."""
+    sources = manifest.sources or (0,) * len(manifest.images)
+    for source in sorted(set(sources)):
+        for label, name in enumerate(manifest.class_names):
+            images = enumerate(manifest.images)
+            here = [i for i, image in images if image.label == label and sources[i] == source]
+            if here:
+                folder = Path(manifest.images[here[0]].path).parent.as_posix()
+                yield (folder if manifest.sources else name), here
 
 
 def _cut_long(runs: npt.NDArray, longest: int) -> npt.NDArray[np.int64]:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from cnnzoo.bars import track
 from cnnzoo.data.images import encode_jpeg
 from cnnzoo.data.sources.concrete import draw_tile
+from cnnzoo.data.sources.drawn import SURFACES_VERSION
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import cache_dir
 from cnnzoo.limits import usable_cores
 
-# Of the drawing: tiles of another one are never mixed in.
-VERSION, SURFACES_VERSION = 2, 1
+VERSION = 2  # of the drawing: tiles of another one are never mixed in
 TILE = 64  # pixels: small, so that all recipes learn in minutes; a crack is as wide as in a larger tile
 CLASSES = ("Negative", "Positive")
 

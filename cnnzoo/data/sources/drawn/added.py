@@ -25,7 +25,7 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
 
     Args:
         data: of two classes.
-        count: of tiles.
+        count: of tiles, at least 20.
         positive: name of the class that shows cracks.
 
     Raises:
@@ -38,7 +38,9 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
             f"(--positive), not {', '.join(map(printable, names))}"
         )
     if count * train.images[0].nbytes + train.images.nbytes > free_memory() // 2:
-        raise InputError(f"no room in memory for {count:,} drawn surfaces beside {len(train):,} images")
+        raise InputError(
+            f"no room in memory for {count:,} drawn surfaces beside {len(train):,} images; train on fewer"
+        )
     cracked = names.index(positive)
     pairs = round((1 - OVER) * count / 2)
     folder = drawn_surfaces(pairs, progress=False)
