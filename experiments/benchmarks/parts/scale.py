@@ -84,5 +84,8 @@ def _draw(figure: "Figure", costs: Sequence[Cost]) -> None:
         memory.loglog(counts, [cost.peak / 1e6 for cost in here], **style(i))
     for axes, title in ((time, "processor ms an image"), (memory, "MB at the peak")):
         axes.set_title(title, loc="left")
+        for axis, form in ((axes.xaxis, "{:,.0f}"), (axes.yaxis, "{:,g}")):
+            axis.set_major_formatter(lambda value, _, form=form: form.format(value))
+        axes.set_xticks(COUNTS)
         axes.set_xlabel("images")
     legend(figure, names)
