@@ -149,7 +149,7 @@ class TwinIndex:
         return _likeliest(self._alike(queries, progress=progress))
 
     def _alike(self, queries: range | None, *, progress: bool) -> npt.NDArray:
-        """What each two alike windows say; the index of windows is let go at the end, before that is sorted."""
+        """What each two alike windows say; the index of windows is let go before that is sorted."""
         owners = np.concatenate([np.full(len(points), i, np.int32) for i, points, _ in self._windows])
         points = np.concatenate([points for _, points, _ in self._windows])
         spectra = np.concatenate([spectra for *_, spectra in self._windows])
