@@ -45,6 +45,7 @@ def test_seeds_that_differ_widen_the_interval():
     assert widths[1] > 2 * widths[0]
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(0)
     groups = np.arange(60).repeat(8)

@@ -112,9 +112,7 @@ def check_parity(name, size):
     return mine
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in (*FEW, "ConvNeXtTiny"))) for n in SOME]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in FEW)) for n in SOME])
 def test_features_are_those_of_the_official_path(name):
     model = check_parity(name, 32)
     # The twin that `fit` trains a head on drops nothing at random.
@@ -403,7 +401,7 @@ def keras_home(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["EfficientNetB0", "ConvNeXtTiny"])
+@pytest.mark.parametrize("name", ["EfficientNetB0", pytest.param("ConvNeXtTiny", marks=pytest.mark.slow)])
 def test_a_file_gives_what_keras_makes_of_it_as_imagenet(name, tmp_path, monkeypatch):
     """EfficientNet has a layer more with ImageNet's weights than without: a file must fit the former."""
     with nothing_fetched():
@@ -426,6 +424,7 @@ def test_a_file_gives_what_keras_makes_of_it_as_imagenet(name, tmp_path, monkeyp
     assert not any(norm.trainable for norm in norms)
 
 
+@pytest.mark.slow
 def test_what_is_saved_from_a_backbone_is_what_it_takes(tmp_path):
     file = tmp_path / "mine.weights.h5"
     backbone_of(create_model("keras/EfficientNetB0", input_shape=SHAPE)).save_weights(file)

@@ -126,7 +126,14 @@ def test_a_frozen_phase_leaves_the_backbone_and_fine_tuning_its_statistics(data,
     assert not any("moving" in path for path in changed)
 
 
-@pytest.mark.parametrize("trainable", ["head", "block_11_expand_relu", "block_1", 0.25])
+@pytest.mark.parametrize(
+    "trainable",
+    [
+        "head",
+        "block_11_expand_relu",
+        *(pytest.param(part, marks=pytest.mark.slow) for part in ("block_1", 0.25)),
+    ],
+)
 def test_the_folded_parts_compute_what_the_model_computes(transfer, trainable):
     set_trainable(transfer, trainable)
     frozen, trained = frozen_and_trained(transfer)
