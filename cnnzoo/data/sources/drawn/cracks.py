@@ -111,11 +111,13 @@ def stepped_crack(rng: np.random.Generator, stones: npt.NDArray[np.int64]) -> Gr
         return scaled_cracks(rng, size)
     border = np.hypot(cv2.Sobel(side, -1, 1, 0), cv2.Sobel(side, -1, 0, 1)) > 0.5
     away = cv2.distanceTransform((~border).astype(np.uint8), cv2.DIST_L2, 5)
-    width = float(np.exp(rng.uniform(np.log(1.5), np.log(0.13 * size))))
+    width = float(np.exp(rng.uniform(np.log(1.5), np.log(0.25 * size))))
     width = width * np.exp(rng.uniform(0, 0.6) * noise(rng, size, 6)) + rng.uniform(0, 2) * noise(
         rng, size, 50
     )
     cover = np.clip(width / 2 - away + 0.5, 0, 1)
     part = rng.uniform(-1.2, 0.3) if rng.random() < 0.3 else -3  # begins within the tile
     along = -np.sin(angle) * x + np.cos(angle) * y
+    if rng.random() < 0.4:  # closed here and there
+        cover = cover * np.clip(4 * noise(rng, size, int(rng.integers(4, 14))) + 3, 0, 1)
     return np.asarray(cover * (along > part), np.float32)

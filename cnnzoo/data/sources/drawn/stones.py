@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -69,21 +70,36 @@ def _laid(
 
 
 def brick(rng: np.random.Generator, size: int) -> Surface:
-    height = size * rng.uniform(0.14, 0.7)
+    height = size * float(np.exp(rng.uniform(np.log(0.06), np.log(0.8))))
     length = height * rng.uniform(2.2, 4.2)
     bond = rng.choice([0.5, 0.5, 0.33, -1])
-    grid = _grid(
-        rng, size, height=height, length=length, bond=bond, ragged=rng.uniform(0, 3), tilt=rng.normal(0, 0.06)
-    )
+    ragged = rng.uniform(0, min(6, 0.05 * height))
+    grid = _grid(rng, size, height=height, length=length, bond=bond, ragged=ragged, tilt=rng.normal(0, 0.06))
     face = 0.6 * texture(rng, size) + pits(rng, size)
-    width = float(np.clip(height * rng.uniform(0.05, 0.25), 2, 30))
+    width = float(np.clip(height * rng.uniform(0.05, 0.3), 1.5, 40))
     depth = rng.uniform(-50, 50)
     gray = _laid(rng, size, grid, width=width, face=face, varied=rng.uniform(0, 16), depth=depth)
     gray = _flaked(rng, gray, grid, face)
+    joint = 1 / (1 + np.exp(np.clip(grid.joint - width / 2, -30, 30)))
+    gray = _overhang(rng, gray, joint)
     tint = np.array(
         rng.choice([[48, -8, -40], [28, -6, -20], [14, 0, -10], [4, 0, -4], [0, 0, 0]]), np.float32
     )
-    return gray, tint * rng.uniform(0.6, 1.3), grid.stones
+    # Mortar is gray, whatever the bricks are.
+    tint = tint * rng.uniform(0.6, 1.3) * (1 - rng.uniform(0.3, 1) * joint[..., None])
+    return gray, tint, grid.stones
+
+
+def _overhang(rng: np.random.Generator, gray: Gray, joint: Gray) -> Gray:
+    """The shadow of bricks on joints that lie deeper, here and there."""
+    if rng.random() < 0.3:
+        return gray
+    size = len(gray)
+    by = int(rng.integers(1, 7)) * int(rng.choice([-1, 1]))
+    edge = np.clip(joint - np.roll(joint, (by, int(rng.integers(-3, 4))), (0, 1)), 0, 1)
+    where = np.clip(rng.uniform(0, 1) + noise(rng, size, int(rng.integers(3, 25))), 0, 1.5)
+    shade = cv2.GaussianBlur(edge * where, (0, 0), rng.uniform(0.3, 1.2))
+    return np.asarray(gray - rng.uniform(10, 110) * shade, np.float32)
 
 
 def _flaked(rng: np.random.Generator, gray: Gray, grid: _Grid, face: Gray) -> Gray:
