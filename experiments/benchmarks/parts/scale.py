@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COUNTS = (1_000, 10_000, 100_000, 1_000_000)
-LONGEST = 300  # seconds of a stage, at most
+LONGEST = 600  # seconds of a stage, at most
 FIGURE = "scale.svg"
 
 
