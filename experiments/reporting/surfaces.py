@@ -76,10 +76,11 @@ class OverSurfaces:
         best = self.recipes[0]
         low, high = best.interval
         names = listed([printable(name) for name in self.surfaces])
+        has = "the highest balanced accuracy," if len(self.recipes) > 1 else "a balanced accuracy of"
         yield (
-            f"Tested on {names}, each left out of training in turn: {best.recipe} has the highest balanced "
-            f"accuracy on a surface that it never saw, {best.mean:.4f} on average (95 %: "
-            f"{low:.2f} to {high:.2f}, over surfaces and images)."
+            f"Tested on {names}, each left out of training in turn: {best.recipe} has {has} "
+            f"{best.mean:.4f} on average on a surface that it never saw (95 %: {low:.2f} to {high:.2f}, over "
+            "surfaces and images)."
         )
         equal: list[str] = []
         # Each is one of several chances for the best to seem better (Bonferroni).

@@ -92,7 +92,7 @@ def test_a_recipe_that_is_worse_everywhere_by_as_much_is_said_to_be_worse(tmp_pa
     assert apart == pytest.approx(0.1467, abs=1e-3)
     assert low <= expected.low + 1e-9
     assert high >= expected.high - 1e-9
-    assert "good has the highest balanced accuracy" in found.conclusions[0]
+    assert "good has the highest balanced accuracy, 0.8500 on average" in found.conclusions[0]
     assert "worse is worse by 14.7 percentage points" in found.conclusions[0]
 
 
