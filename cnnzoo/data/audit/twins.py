@@ -146,10 +146,6 @@ class TwinIndex:
 
     def _places(self, queries: range | None, *, progress: bool) -> npt.NDArray:
         """For each pair of images with alike windows the likeliest ways to lay one on the other."""
-        return _likeliest(self._alike(queries, progress=progress))
-
-    def _alike(self, queries: range | None, *, progress: bool) -> npt.NDArray:
-        """What each two alike windows say; the index of windows is let go before that is sorted."""
         owners = np.concatenate([np.full(len(points), i, np.int32) for i, points, _ in self._windows])
         points = np.concatenate([points for _, points, _ in self._windows])
         spectra = np.concatenate([spectra for *_, spectra in self._windows])
@@ -174,7 +170,7 @@ class TwinIndex:
         jobs = [(turn, start) for turn in turns for start in range(first, len(spectra), _LOOKED_UP)]
         done = in_threads(look_up, jobs)
         found = [*track(done, len(jobs), "looking for twins", unit="batches", progress=progress)]
-        return np.concatenate(found)
+        return _likeliest(np.concatenate(found))
 
 
 _PLACE = np.dtype(

@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.data.sources.drawn import SURFACES_VERSION
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import cache_dir
-from cnnzoo.limits import usable_cores
+from cnnzoo.limits import in_threads
 
 VERSION = 2  # of the drawing: tiles of another one are never mixed in
 TILE = 64  # pixels: small, so that all recipes learn in minutes; a crack is as wide as in a larger tile
@@ -83,6 +82,8 @@ def _is_whole(folder: Path, images_per_class: int) -> bool:
 def _draw_all(
     folder: Path, images_per_class: int, seed: int, draw: _Draw, what: str, *, progress: bool
 ) -> None:
+    import cv2
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".drawing-", dir=folder.parent))
     try:
@@ -95,8 +96,8 @@ def _draw_all(
             (unfinished / CLASSES[label] / f"{number + 1:05}.jpg").write_bytes(encode_jpeg(tile, 92))
 
         items = [(label, number) for number in range(images_per_class) for label in range(len(CLASSES))]
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            _exhaust(track(pool.map(write, items), len(items), f"drawing {what}", progress=progress))
+        cv2.setNumThreads(1)  # the parallelism is over tiles
+        _exhaust(track(in_threads(write, items), len(items), f"drawing {what}", progress=progress))
         try:
             unfinished.rename(folder)
         except OSError:
@@ -112,18 +113,12 @@ def _exhaust(items: Iterable[None]) -> None:
 
 
 def _concrete(rng: np.random.Generator, label: int, _: int) -> npt.NDArray[np.uint8]:
-    import cv2
-
-    cv2.setNumThreads(1)  # the parallelism is over tiles
     tile, _cover = draw_tile(rng, crack=bool(label), size=TILE)
     return tile
 
 
 def _surface(rng: np.random.Generator, label: int, number: int) -> npt.NDArray[np.uint8]:
-    import cv2
-
     from cnnzoo.data.sources.drawn.surfaces import KINDS, coarser, draw_surface_tile
 
-    cv2.setNumThreads(1)
     tile, _cover = draw_surface_tile(rng, crack=bool(label), kind=list(KINDS)[number % len(KINDS)])
     return coarser(rng, tile)
