@@ -16,6 +16,7 @@ from cnnzoo.errors import InputError
 # They keep these draws apart from those of the order, which share seed and epoch.
 _GEOMETRY_STREAM = 1
 _LOOKS_STREAM = 2
+_GAMMA_STREAM = 3
 LEAST_BLUR = 0.25  # a Gaussian narrower than this, in pixels, changes no 8-bit image
 _NOISE_VALUES = 1 << 20
 
@@ -35,6 +36,8 @@ class Augmentation:
         colour: each channel times 1 ± this share, drawn uniformly.
         blur: Gaussian blur with a standard deviation drawn uniformly from 0 to this many pixels.
         noise: normal noise with a standard deviation drawn uniformly from 0 to this many of 255 levels.
+        gamma: levels, as shares of 255, to a power drawn log-uniformly from 1 / (1 + gamma) to 1 + gamma,
+            as a camera that shows dark parts lighter, or darker, than they are; before light and colour.
     """
 
     horizontal_flip: bool = False
@@ -46,6 +49,7 @@ class Augmentation:
     colour: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    gamma: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rotation <= 0.5:
@@ -53,7 +57,7 @@ class Augmentation:
         for name in ("light", "colour"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it is a share, at least 0 and below 1")
-        for name in ("zoom", "blur", "noise"):
+        for name in ("zoom", "gamma", "blur", "noise"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0")
 
@@ -67,6 +71,11 @@ class Augmentation:
         return bool(self.rotation or self.zoom)
 
     @property
+    def relights(self) -> bool:
+        """Whether it changes levels, each by itself."""
+        return bool(self.light or self.gamma or self.colour)
+
+    @property
     def moves(self) -> bool:
         """Whether it changes places."""
         return self.interpolates or self.horizontal_flip or self.vertical_flip or self.quarter_turns
@@ -78,6 +87,7 @@ class Draws:
 
     Attributes:
         maps: (n, 2, 3) matrices from output to input pixel coordinates (x, y, 1).
+        powers: (n,) exponents of levels as shares of 255, before the gains.
         gains: (n, 3) factors of the channels about mid-gray, contrast and colour together.
         shifts: (n,) levels added to all channels.
         blurs: (n,) standard deviations in pixels.
@@ -86,6 +96,7 @@ class Draws:
     """
 
     maps: npt.NDArray[np.float64]
+    powers: npt.NDArray[np.float64]
     gains: npt.NDArray[np.float64]
     shifts: npt.NDArray[np.float64]
     blurs: npt.NDArray[np.float64]
@@ -95,6 +106,7 @@ class Draws:
     def __getitem__(self, chosen: npt.NDArray[np.intp] | slice) -> "Draws":
         return Draws(
             self.maps[chosen],
+            self.powers[chosen],
             self.gains[chosen],
             self.shifts[chosen],
             self.blurs[chosen],
@@ -109,8 +121,10 @@ def draw(augmentation: Augmentation, *, count: int, size: int, seed: int, epoch:
     looks = np.random.default_rng([seed, epoch, _LOOKS_STREAM]).random((count, 10))
     both_ways = 2 * looks - 1
     contrast = 1 + augmentation.light * both_ways[:, 0]
+    powers = np.random.default_rng([seed, epoch, _GAMMA_STREAM]).uniform(-1, 1, count)
     return Draws(
         maps=_draw_maps(augmentation, looks[:, 8:], size=size, seed=seed, epoch=epoch),
+        powers=(1 + augmentation.gamma) ** powers,
         gains=contrast[:, None] * (1 + augmentation.colour * both_ways[:, 1:4]),
         shifts=augmentation.light * 127.5 * both_ways[:, 4],
         blurs=augmentation.blur * looks[:, 5],
@@ -155,8 +169,8 @@ def augment(images: npt.NDArray[np.uint8], augmentation: Augmentation, draws: Dr
     for i, image in enumerate(changed):
         if draws.blurs[i] > LEAST_BLUR:
             cv2.GaussianBlur(image, (0, 0), draws.blurs[i], dst=image, borderType=cv2.BORDER_REFLECT)
-        if augmentation.light or augmentation.colour:
-            image[:] = _relit(image, draws.gains[i], draws.shifts[i])
+        if augmentation.relights:
+            image[:] = _relit(image, draws.powers[i], draws.gains[i], draws.shifts[i])
         if draws.noises[i] > 0:
             image[:] = _noisy(image, draws.noises[i], draws.offsets[i])
     return changed
@@ -181,11 +195,11 @@ def warp(
 
 
 def _relit(
-    image: npt.NDArray[np.uint8], gains: npt.NDArray[np.float64], shift: float
+    image: npt.NDArray[np.uint8], power: float, gains: npt.NDArray[np.float64], shift: float
 ) -> npt.NDArray[np.uint8]:
     import cv2
 
-    levels = np.arange(256)[:, None]
+    levels = 255 * (np.arange(256)[:, None] / 255) ** power
     table = np.clip(127.5 + (levels - 127.5) * gains + shift, 0, 255).round().astype(np.uint8)
     return cv2.LUT(image, table.reshape(1, 256, 3))
 

@@ -94,12 +94,13 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """What identifies the recipe's training, for the record."""
+        values = asdict(self)
+        del values["name"]
         # Without what was added since, as records of before have it.
-        return {
-            name: value
-            for name, value in asdict(self).items()
-            if name != "name" and (name != "drawn" or value)
-        }
+        for place, name in ((values, "drawn"), (values["config"]["augmentation"], "gamma")):
+            if not place[name]:
+                del place[name]
+        return values
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Recipe":

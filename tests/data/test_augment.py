@@ -13,6 +13,7 @@ ALL = Augmentation(
     quarter_turns=True,
     zoom=0.2,
     light=0.3,
+    gamma=0.4,
     colour=0.1,
     blur=1.0,
     noise=8.0,
@@ -98,6 +99,18 @@ def test_light_and_colour_are_one_line_of_each_channel(images):
             assert np.abs(slope * x + offset - y)[inside].max() < 1.5
 
 
+def test_gamma_is_a_power_of_the_level_and_leaves_black_and_white():
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (300, 1, 256, 3))[:, :, :1]
+    augmentation = Augmentation(gamma=0.5)
+    powers = draw(augmentation, count=300, size=256, seed=0, epoch=0).powers
+    assert 1 / 1.5 <= powers.min() < 0.68 and 1.45 < powers.max() <= 1.5
+    augmented = augment(ramp, augmentation)
+    assert (augmented[:, 0] == 0).all() and (augmented[:, 255] == 255).all()
+    for number in (0, 1, 2):
+        wanted = [round(255 * (level / 255) ** powers[number]) for level in range(256)]
+        assert augmented[number, :, 0, 0].tolist() == wanted
+
+
 def test_light_without_colour_keeps_grey_grey():
     grey = np.full((50, 8, 8, 3), 90, np.uint8)
     augmented = augment(grey, Augmentation(light=0.5))
@@ -136,6 +149,7 @@ def test_blur_is_scipys_gaussian_filter():
         ({"colour": -0.1}, "colour is -0.1"),
         ({"noise": -1}, "noise is -1"),
         ({"zoom": -1}, "zoom is -1"),
+        ({"gamma": float("inf")}, "gamma is inf"),
     ],
 )
 def test_strengths_out_of_range_are_refused(arguments, message):

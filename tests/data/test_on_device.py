@@ -61,9 +61,10 @@ def test_flips_and_quarter_turns_are_the_same(pictures, augmentation):
         (Augmentation(zoom=0.5), 0.01, 1),
         (Augmentation(light=0.4), 0.01, 1),
         (Augmentation(colour=0.3), 0.01, 1),
+        (Augmentation(gamma=0.5), 0.01, 1),
         (Augmentation(blur=3.0), 0.1, 1),  # OpenCV rounds the kernel to a 256th
         (Augmentation(noise=12.0), 0.01, 1),
-        (Augmentation(True, True, 0.5, True, 0.5, 0.4, 0.3, 3.0, 12.0), 0.1, 3),
+        (Augmentation(True, True, 0.5, True, 0.5, 0.4, 0.3, 3.0, 12.0, 0.5), 0.1, 3),
     ],
     ids=lambda value: (
         "-".join(k for k, v in vars(value).items() if v) if isinstance(value, Augmentation) else ""

@@ -23,7 +23,9 @@ def to_device(draws: Draws, augmentation: Augmentation) -> dict[str, Tensor]:
         values["maps"] = draws.maps.astype(np.float32)
     if augmentation.blur > LEAST_BLUR:
         values["kernels"] = _kernels(draws.blurs, augmentation.blur)
-    if augmentation.light or augmentation.colour:
+    if augmentation.gamma:
+        values["powers"] = draws.powers.astype(np.float32)
+    if augmentation.relights:
         values["gains"], values["shifts"] = draws.gains.astype(np.float32), draws.shifts.astype(np.float32)
     if augmentation.noise:
         values["noises"], values["offsets"] = draws.noises.astype(np.float32), draws.offsets.astype(np.int32)
@@ -45,6 +47,8 @@ def augment(images: Tensor, augmentation: Augmentation, draws: dict[str, Tensor]
     levels = ops.cast(images, "float32")
     if "kernels" in draws:
         levels = _blurred(levels, draws["kernels"])
+    if "powers" in draws:
+        levels = 255 * (levels / 255) ** draws["powers"][:, None, None, None]
     if "gains" in draws:
         gains, shifts = draws["gains"][:, None, None, :], draws["shifts"][:, None, None, None]
         levels = _whole(127.5 + (levels - 127.5) * gains + shifts)

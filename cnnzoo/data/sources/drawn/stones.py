@@ -33,11 +33,12 @@ def _grid(
     bond: float,
     ragged: float,
     tilt: float,
+    corner: float = 0.0,
 ) -> _Grid:
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     angle = tilt + (np.pi / 2 if rng.random() < 0.15 else 0)
-    x = x + ragged * noise(rng, size, 40) + 0.5 * ragged * noise(rng, size, 90)
-    y = y + ragged * noise(rng, size, 40) + 0.5 * ragged * noise(rng, size, 90)
+    x = x + ragged * (noise(rng, size, 12) + 0.4 * noise(rng, size, 40) + 0.15 * noise(rng, size, 90))
+    y = y + ragged * (noise(rng, size, 12) + 0.4 * noise(rng, size, 40) + 0.15 * noise(rng, size, 90))
     u = np.cos(angle) * x + np.sin(angle) * y + rng.uniform(0, length) + 4 * length
     v = -np.sin(angle) * x + np.cos(angle) * y + rng.uniform(0, height) + 40 * height
     row = np.floor(v / height).astype(int)
@@ -46,7 +47,11 @@ def _grid(
     column = np.floor(u / length).astype(int)
     from_row = np.minimum(v % height, height - v % height)
     from_column = np.minimum(u % length, length - u % length)
-    return _Grid(row, column, np.minimum(from_row, from_column).astype(np.float32))
+    # Round corners: within a radius of both joints, what counts is how far the corner's circle is.
+    radius = corner * height
+    inside = np.hypot(np.clip(radius - from_row, 0, None), np.clip(radius - from_column, 0, None))
+    joint = np.minimum(np.minimum(from_row, from_column), radius - inside)
+    return _Grid(row, column, joint.astype(np.float32))
 
 
 def _per_stone(rng: np.random.Generator, grid: _Grid) -> Gray:
@@ -63,7 +68,7 @@ def _laid(
     mortar = 1 / (1 + np.exp(np.clip((grid.joint - width / 2) / soft, -30, 30)))
     shift = tuple(int(s) for s in rng.integers(-2, 3, 2))
     edge = np.roll(mortar, shift, (0, 1)) - mortar
-    filling = 8 * rng.uniform(0.3, 1.5) * noise(rng, size, 80)
+    filling = rng.uniform(2, 14) * noise(rng, size, 80) + rng.uniform(0, 12) * noise(rng, size, 25)
     stones = face + varied * _per_stone(rng, grid)
     relief = rng.uniform(0, 35) * edge
     return np.asarray(stones * (1 - mortar) + (depth + filling) * mortar + relief, np.float32)
@@ -74,7 +79,10 @@ def brick(rng: np.random.Generator, size: int) -> Surface:
     length = height * rng.uniform(2.2, 4.2)
     bond = rng.choice([0.5, 0.5, 0.33, -1])
     ragged = rng.uniform(0, min(6, 0.05 * height))
-    grid = _grid(rng, size, height=height, length=length, bond=bond, ragged=ragged, tilt=rng.normal(0, 0.06))
+    grid = _grid(
+        rng, size, height=height, length=length, bond=bond, ragged=ragged, tilt=rng.normal(0, 0.06),
+        corner=rng.uniform(0.1, 0.4),
+    )  # fmt: skip
     face = 0.6 * texture(rng, size) + pits(rng, size)
     width = float(np.clip(height * rng.uniform(0.05, 0.3), 1.5, 40))
     depth = rng.uniform(-50, 50)

@@ -36,7 +36,7 @@ def draw_surface_tile(
     for overlay in OVERLAYS:
         gray = overlay(rng, gray)
     gray += _uneven_light(rng, size)
-    contrast = float(np.clip(rng.lognormal(np.log(22), 0.45), 8, 60))
+    contrast = float(np.clip(rng.lognormal(np.log(34 if kind == "brick" else 22), 0.45), 8, 60))
     cover = np.zeros((size, size), np.float32)
     if crack:
         if stones is not None and rng.random() < 0.4:
@@ -49,7 +49,7 @@ def draw_surface_tile(
     gray = gray * scale
     if crack:
         gray += carved
-        if rng.random() < 0.4:  # open: as dark inside, whatever it runs through
+        if rng.random() < (0.4 if stones is None else 0.6):  # open: as dark inside, whatever it runs through
             deep = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.2))
             gray += deep * (rng.uniform(-140, -80) - gray + rng.uniform(0, 12) * noise(rng, size, 40))
     return _photograph(rng, gray, tint * min(scale, 2)), cover > 0.3
