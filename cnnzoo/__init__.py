@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cnnzoo.data.augment import Augmentation
     from cnnzoo.data.manifest import build_manifest
     from cnnzoo.data.pipeline import load_datasets
-    from cnnzoo.deploy.classifier import Classifier, load_model, predict, save_model
+    from cnnzoo.deploy.classifier import Classifier, adapt, load_model, predict, save_model
     from cnnzoo.errors import InputError
     from cnnzoo.evaluation.calibration import Decision
     from cnnzoo.evaluation.explain import grad_cam
@@ -42,6 +42,7 @@ _HOMES = {
     "grad_cam": "cnnzoo.evaluation.explain",
     "Classifier": "cnnzoo.deploy.classifier",
     "Decision": "cnnzoo.evaluation.calibration",
+    "adapt": "cnnzoo.deploy.classifier",
     "Audit": "cnnzoo.data.audit.findings",
     "audit_manifest": "cnnzoo.data.audit.examine",
     "build_manifest": "cnnzoo.data.manifest",
@@ -62,6 +63,7 @@ __all__ = [
     "Progress",
     "Scores",
     "TrainConfig",
+    "adapt",
     "audit_manifest",
     "build_manifest",
     "create_model",

@@ -44,6 +44,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--out", type=Path, metavar="FIGURE.png", help=f"draw the first {FIGURE_IMAGES} images and verdicts"
     )
+    parser.add_argument(
+        "--adapt",
+        action="store_true",
+        help="first fit the threshold to these images, of one surface, which need no labels: for a surface "
+        "that the model was not trained on",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per file")
     return parser.parse_args(arguments)
 
@@ -63,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         classifier = load_model(options.model)
     say(_about(classifier), warning=True)
     bad = (Prediction(path, error=f"{printable(path)}: {reason}") for path, reason in unread)
-    verdicts = list(_printed(chain(bad, predict(classifier, files))))
+    found = _adapted(classifier, files) if options.adapt else predict(classifier, files)
+    verdicts = list(_printed(chain(bad, found)))
     _warn_of_large_ones(verdicts, classifier)
     if options.csv is not None:
         _write_csv(options.csv, verdicts, classifier.class_names)
@@ -127,6 +134,27 @@ def _about(classifier: "Classifier") -> str:
             f". {printable(decision.positive)} is answered from a probability of {decision.threshold:.4f} on"
         )
     return line
+
+
+def _adapted(classifier: "Classifier", files: Sequence[Path]) -> "Iterator[Prediction]":
+    """The verdicts by a threshold that fits all the images, which are all read before the first."""
+    from cnnzoo.bars import track
+    from cnnzoo.deploy.classifier import adapted_to, decided, predict
+    from cnnzoo.evaluation.adapting import FEWEST_SOUND, sound_reference
+
+    sound_reference(classifier.decision, classifier.class_names)
+    verdicts = list(track(predict(classifier, files), len(files), "looking at the surface", progress=True))
+    fitted = adapted_to(classifier, verdicts)
+    positive, threshold = printable(fitted.decision.positive), fitted.decision.threshold
+    if fitted.decision == classifier.decision:
+        say(
+            f"Not adapted: fewer than {FEWEST_SOUND} of the images are judged not to be {positive}, too few "
+            "to see how such images of this surface score",
+            warning=True,
+        )
+    else:
+        say(f"Adapted: {positive} is answered from a probability of {threshold:.4f} on", warning=True)
+    return (decided(verdict, fitted) for verdict in verdicts)
 
 
 def _printed(verdicts: "Iterable[Prediction]") -> "Iterator[Prediction]":

@@ -19,6 +19,7 @@ from cnnzoo.deploy.archive import OURS, read_archive, refused
 from cnnzoo.deploy.building_blocks import check_config
 from cnnzoo.deploy.requirements import check_answers, check_fit, check_size, check_weights, checked_parts
 from cnnzoo.errors import InputError, kind_of, one_line, printable
+from cnnzoo.evaluation.adapting import adapted
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
@@ -186,6 +187,42 @@ def predict(
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     return _predict(classifier, [Path(file) for file in files], batch_size)
+
+
+def adapt(
+    classifier: Classifier | str | Path, paths: str | Path | Sequence[str | Path], *, batch_size: int = 32
+) -> Classifier:
+    """Returns the classifier with a threshold for the surface that the files show; no label is used.
+
+    See `cnnzoo.evaluation.adapting`. Files that are no images are passed over.
+
+    Args:
+        classifier: what `load_model` returns, or the .keras file to load; of two classes, one positive.
+        paths: image files of one surface, or one of them; 32 do, with cracks or without.
+        batch_size: images at a time.
+
+    Raises:
+        InputError: as `predict`, or the classifier doesn't say how sound images score.
+    """
+    if isinstance(classifier, str | Path):
+        classifier = load_model(classifier)
+    verdicts = list(predict(classifier, paths, batch_size=batch_size))
+    return adapted_to(classifier, verdicts)
+
+
+def adapted_to(classifier: Classifier, verdicts: Sequence[Prediction]) -> Classifier:
+    """Returns the classifier with a threshold for the surface of images that it was asked about."""
+    found = [verdict.probabilities for verdict in verdicts if verdict.probabilities is not None]
+    rows = np.stack(found) if found else np.zeros((0, len(classifier.class_names)))
+    return replace(classifier, decision=adapted(classifier.decision, rows, classifier.class_names))
+
+
+def decided(verdict: Prediction, classifier: Classifier) -> Prediction:
+    """Returns the verdict on the same image by the decision of `classifier`, an adapted one."""
+    if verdict.probabilities is None:
+        return verdict
+    again = _verdict(verdict.path, verdict.probabilities, classifier)
+    return replace(again, times_larger=verdict.times_larger)
 
 
 def _predict(classifier: Classifier, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction]:

@@ -121,6 +121,8 @@ def _check_decision(decision: "Decision", names: Collection[str]) -> None:
         raise ValueError(
             f"positive is {decision.positive!r}; it must be '' or one of {', '.join(map(printable, names))}"
         )
+    if decision.sound is not None and not _is_number(decision.sound):
+        raise ValueError(f"sound is {decision.sound!r}; it must be a number, or None")
     if decision.threshold is None:
         return
     if not _is_number(decision.threshold) or not 0 <= decision.threshold <= 1:

@@ -21,11 +21,14 @@ class Decision:
         temperature: what the logits are divided by, so that a probability is the share of cases it is right.
         positive: name of the class that is to be found, which a threshold is for; empty for none.
         threshold: probability from which on an image counts as `positive`; None leaves it to the highest.
+        sound: median log-odds of `positive` among validation images of the other of two classes, which
+            `cnnzoo.adapt` compares those of another surface with; None where it is not known.
     """
 
     temperature: float = 1.0
     positive: str = ""
     threshold: float | None = None
+    sound: float | None = None
 
 
 def fit_temperature(labels: npt.NDArray, probabilities: npt.NDArray) -> float:

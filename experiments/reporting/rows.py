@@ -200,6 +200,11 @@ class Row:
         values = [result.others.get(name, {}).get(score) for result in self.results]
         return _mean([value for value in values if value is not None])
 
+    def other_adapted(self, name: str) -> float | None:
+        """The mean accuracy on another data set with a threshold fitted to its images, without labels."""
+        fitted = [result.others.get(name, {}).get("adapted") or {} for result in self.results]
+        return _mean([one["accuracy"] for one in fitted if one.get("accuracy") is not None])
+
     @property
     def test_groups(self) -> int | None:
         """The number of groups that the test images come from."""

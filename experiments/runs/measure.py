@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from cnnzoo.data.corruptions import CANVAS, CORRUPTIONS, corrupt
 from cnnzoo.data.images import load_images, resize_image
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.pipeline import Datasets, ImageSet, load_image_set
+from cnnzoo.evaluation.adapting import adapted, sound_level
 from cnnzoo.evaluation.calibration import (
     Decision,
     calibration_error,
@@ -30,12 +32,15 @@ def fit_decision(
 ) -> Decision:
     """Chooses temperature and threshold on the validation images."""
     temperature = fit_temperature(validation.labels, validation.probabilities)
-    if recall is None:
-        return Decision(temperature, positive)
+    if not positive:
+        return Decision(temperature)
     label = list(class_names).index(positive)
     calibrated = with_temperature(validation.probabilities, temperature)
+    sound = sound_level(validation.labels, calibrated, label)
+    if recall is None:
+        return Decision(temperature, positive, sound=sound)
     threshold = threshold_for_recall(validation.labels == label, calibrated[:, label], recall)
-    return Decision(temperature, positive, threshold)
+    return Decision(temperature, positive, threshold, sound)
 
 
 def operating_point(
@@ -63,6 +68,7 @@ def probability_scores(test: Scores, decision: Decision, positive: int | None) -
         "auroc": _finite(auroc(test.labels, test.probabilities)),
         "average_precision": _average_precision(test, positive),
         "temperature": decision.temperature,
+        "sound": decision.sound,
         "calibration_error": calibration_error(test.labels, calibrated),
         "calibration_error_raw": calibration_error(test.labels, test.probabilities),
     }
@@ -80,9 +86,10 @@ def _finite(value: float) -> float | None:
 
 
 def score_other(
-    model: Any, other: Other, data: Datasets, positive: int | None
+    model: Any, other: Other, data: Datasets, decision: Decision
 ) -> tuple[dict[str, Any], Scores, ImageSet]:
-    """Evaluates `model` on a data set that it never trained on."""
+    """Evaluates `model` on a data set that it never trained on, as it is and adapted to its images."""
+    positive = data.class_names.index(decision.positive) if decision.positive else None
     manifest = Manifest.load(other.manifest)
     images = load_image_set(manifest, image_size=data.test.images.shape[1], batch_size=data.test.batch_size)
     scores = evaluate(model, images)
@@ -94,10 +101,31 @@ def score_other(
             "average_precision": _average_precision(scores, positive),
             "recall": dict(zip(manifest.class_names, scores.recall.tolist(), strict=True)),
             "confusion": scores.confusion.tolist(),
+            **_adapted_scores(scores, manifest.class_names, decision),
         },
         scores,
         images,
     )
+
+
+def _adapted_scores(scores: Scores, class_names: Sequence[str], decision: Decision) -> dict[str, Any]:
+    """Accuracy and recalls with a threshold that fits the images; nothing where the model can't be adapted.
+
+    From the highest probability, as the scores without are, whatever recall the model's own threshold is for.
+    """
+    if decision.sound is None:
+        return {}
+    calibrated = with_temperature(scores.probabilities, decision.temperature)
+    fitted = adapted(replace(decision, threshold=None), calibrated, class_names)
+    right = decide(calibrated, class_names, fitted) == scores.labels
+    of_class = {name: right[scores.labels == label] for label, name in enumerate(class_names)}
+    return {
+        "adapted": {
+            "accuracy": float(right.mean()),
+            "recall": {name: float(found.mean()) for name, found in of_class.items() if len(found)},
+            "threshold": fitted.threshold,
+        }
+    }
 
 
 def robustness(model: Any, data: Datasets) -> dict[str, list[float]]:

@@ -57,12 +57,21 @@ class _Config:
 
 
 @dataclass(frozen=True)
+class _Adapted:
+    """What the report asks of `_Other.adapted`."""
+
+    accuracy: Share | None = None
+    recall: dict[str, Share] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Other:
     """What the report asks of each of `RunResult.others`."""
 
     accuracy: Share | None = None
     auroc: Share | None = None
     recall: dict[str, Share] = field(default_factory=dict)
+    adapted: _Adapted | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,9 @@ class RunResult:
     `auroc`, `average_precision` and `operating_point` speak of the positive class that `RunRecord.data`
     names. Calibration errors are of the test images, with the temperature fitted on validation and without.
     `operating_point` has the threshold chosen on validation for a wanted recall and what it gives on test.
-    `others` has accuracy, AUROC and so on for each other data set, `robustness` the test accuracy at five
+    `sound` is the median log-odds of the positive class among validation images of the other class. `others`
+    has accuracy, AUROC and so on for each other data set, "adapted" with a threshold fitted to its images, if
+    the run could be adapted; `robustness` the test accuracy at five
     strengths of each corruption, and at none ("none"). `tracing_seconds`, of building TensorFlow's graph in
     the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it
     and `val_loss_before`. `frozen_seconds`, of computing frozen layers once, are part of `train_seconds`.
@@ -115,6 +126,7 @@ class RunResult:
     auroc: Share | None = None
     average_precision: Share | None = None
     temperature: Annotated[float, Meta(gt=0, le=LARGEST)] = 1.0
+    sound: Annotated[float, Meta(ge=-LARGEST, le=LARGEST)] | None = None
     calibration_error: Amount | None = None
     calibration_error_raw: Amount | None = None
     operating_point: dict[str, float] | None = None

@@ -246,7 +246,7 @@ def _test_part(
     positive = names.index(spec.data.positive) if spec.data.positive else None
     others, repeats = {}, FEW_REPEATS if spec.demonstration else REPEATS
     for other in spec.others:
-        others[other.name], scores, images = measure.score_other(model, other, data, positive)
+        others[other.name], scores, images = measure.score_other(model, other, data, decision)
         file = predictions_file(spec.run_name, spec.identity, other.name)
         write_predictions(Path(spec.out) / "predictions" / file, images, scores, names, other.groups)
     return {

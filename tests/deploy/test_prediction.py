@@ -228,3 +228,64 @@ def test_a_backend_that_is_not_there_is_one_line(backend, message):
     environment = {**os.environ, "KERAS_BACKEND": backend}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert message in run.stdout
+
+
+@pytest.fixture
+def wall(model, tmp_path):
+    """A folder of sound tiles, one of them no image, and a model file to which they score unlike its own."""
+    folder = tmp_path / "wall"
+    folder.mkdir()
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number:02}.png"), pixels)
+    (folder / "note.png").write_text("no image")
+    scores = [
+        verdict.probabilities for verdict in cnnzoo.predict(cnnzoo.Classifier(model, NAMES), files(folder))
+    ]
+    crack = np.array([each[0] for each in scores if each is not None])
+    usual = np.median(np.log(crack / (1 - crack)))
+    # Nine of twelve count as sound, and score 2 nearer to a crack than those that the model knows.
+    threshold = float(np.sort(crack)[8:10].mean())
+    decision = Decision(positive="crack", threshold=threshold, sound=float(usual) - 2)
+    cnnzoo.save_model(model, tmp_path / "w.keras", class_names=NAMES, decision=decision)
+    return folder, tmp_path / "w.keras"
+
+
+def files(folder):
+    return sorted(folder.iterdir())
+
+
+def test_adapting_moves_the_threshold_and_nothing_else(wall):
+    folder, file = wall
+    before = cnnzoo.load_model(file)
+    after = cnnzoo.adapt(file, files(folder))
+    assert after.decision.threshold > before.decision.threshold
+    assert after.class_names == before.class_names
+    pairs = zip(cnnzoo.predict(before, files(folder)), cnnzoo.predict(after, files(folder)), strict=True)
+    changed = 0
+    for plain, fitted in pairs:
+        assert plain.error == fitted.error
+        if not plain.error:
+            np.testing.assert_array_equal(plain.probabilities, fitted.probabilities)
+            changed += plain.class_name != fitted.class_name
+    assert changed > 0
+
+
+def test_predict_adapts_to_the_files_that_it_is_given(wall, capsys):
+    folder, file = wall
+    wanted = [
+        verdict.class_name for verdict in cnnzoo.predict(cnnzoo.adapt(file, files(folder)), files(folder))
+    ]
+    assert predict.main([str(file), str(folder), "--adapt"]) == 1  # one is no image
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[1] for line in out.splitlines()] == [name for name in wanted if name]
+    assert "Adapted: crack is answered from a probability of 0." in err
+    assert "note.png" in err
+
+
+def test_predict_says_where_it_cannot_adapt(saved, wall, image, capsys):
+    folder, file = wall
+    assert predict.main([str(file), str(image), "--adapt"]) == 0
+    assert "Not adapted: fewer than 8 of the images" in capsys.readouterr().err
+    assert exit_code(lambda: predict.main([str(saved), str(folder), "--adapt"])) == 2
+    assert "can't be adapted" in capsys.readouterr().err

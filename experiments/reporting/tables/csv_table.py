@@ -46,6 +46,7 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     values |= {name: row.average(name) for name in PROBABILITY_SCORES}
     for name in other_names:
         values |= {f"also_{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
+        values[f"also_{name}_adapted_accuracy"] = row.other_adapted(name)
         low, high = row.other_intervals.get(name) or (None, None)
         values |= {f"also_{name}_accuracy_low": low, f"also_{name}_accuracy_high": high}
     values |= {f"robustness_{kind}": row.robustness(kind) for kind in ("none", *CORRUPTIONS)}

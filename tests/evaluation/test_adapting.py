@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from cnnzoo.errors import InputError
+from cnnzoo.evaluation.adapting import adapted, sound_level
+from cnnzoo.evaluation.calibration import Decision, decide
+
+NAMES = ("sound", "crack")
+LEARNT = Decision(positive="crack", sound=-4.0)
+
+
+def probabilities(log_odds):
+    """(n, 2) whose log-odds of the second class are these."""
+    p = expit(np.asarray(log_odds, float))
+    return np.stack([1 - p, p], axis=1)
+
+
+def test_the_threshold_follows_the_sound_images_a_third_of_the_way():
+    # All sound, at -2 instead of -4: log-odds of 0.35 * 2 = 0.7, by hand.
+    fitted = adapted(LEARNT, probabilities([-2.5, -2.0, -1.5] * 5), NAMES)
+    assert fitted.threshold == pytest.approx(expit(0.7))
+    # On the surface that it learnt from nothing changes.
+    assert adapted(LEARNT, probabilities([-5.0, -4.0, -3.0] * 5), NAMES).threshold == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("images", [32, 100, 1000])
+def test_the_share_of_cracked_images_hardly_matters(images):
+    rng = np.random.default_rng(0)
+    sound, cracked = rng.normal(-1.2, 1.0, 4000), rng.normal(3.0, 1.5, 4000)
+    labels = np.repeat([0, 1], 4000)
+    everything = probabilities(np.concatenate([sound, cracked]))
+
+    def balanced_accuracy(decision):
+        right = decide(everything, NAMES, decision) == labels
+        return (right[labels == 0].mean() + right[labels == 1].mean()) / 2
+
+    plain = balanced_accuracy(Decision(positive="crack"))
+    for share in (0.0, 0.05, 0.2, 0.5):
+        count = round(share * images)
+        scores = np.concatenate([sound[: images - count], cracked[:count]])
+        assert balanced_accuracy(adapted(LEARNT, probabilities(scores), NAMES)) > plain + 0.01
+
+
+def test_a_threshold_for_a_recall_is_where_it_starts():
+    strict = Decision(positive="crack", threshold=0.1, sound=-4.0)
+    fitted = adapted(strict, probabilities([-3.0] * 10), NAMES)
+    assert np.log(fitted.threshold / (1 - fitted.threshold)) == pytest.approx(np.log(0.1 / 0.9) + 0.35)
+
+
+def test_too_few_sound_images_say_nothing():
+    scores = [-1.0] * 7 + [4.0] * 30
+    assert adapted(LEARNT, probabilities(scores), NAMES) == LEARNT
+    assert adapted(LEARNT, np.zeros((0, 2)), NAMES) == LEARNT
+
+
+@pytest.mark.parametrize(
+    ("decision", "names"),
+    [(Decision(positive="crack"), NAMES), (Decision(), NAMES), (LEARNT, ("sound", "crack", "moss"))],
+)
+def test_a_model_that_does_not_know_how_sound_images_score_is_refused(decision, names):
+    with pytest.raises(InputError, match=r"can't be adapted.*--positive"):
+        adapted(decision, np.full((20, len(names)), 1 / len(names)), names)
+
+
+def test_the_sound_level_is_the_median_of_the_other_class():
+    p = probabilities([-3.0, -1.0, -2.0, 5.0])
+    assert sound_level(np.array([0, 0, 0, 1]), p, 1) == pytest.approx(-2.0)
+    assert sound_level(np.array([1, 1, 1, 1]), p, 1) is None
+    assert sound_level(np.array([0, 1]), np.full((2, 3), 1 / 3), 1) is None
+    # Nothing infinite from probabilities that float32 rounded to 0 or 1.
+    assert np.isfinite(sound_level(np.array([0, 0]), np.array([[1.0, 0.0], [0.0, 1.0]]), 1))
