@@ -27,7 +27,7 @@ from experiments.cli.arguments import (
 from experiments.cli.process import called, exit_code, quoted
 from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
-from experiments.recipes.published import FAST, RECIPES, USUAL
+from experiments.recipes.published import FAST, OTHER_SURFACES, RECIPES, USUAL
 from experiments.recipes.recipe import Recipe
 from experiments.runs import left
 
@@ -57,7 +57,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--recipes",
         default=",".join(USUAL),
         help="by commas: recipes, names of models, or recipe files (.json) such as cnnzoo tune writes. "
-        f"Recipes: {', '.join(USUAL)} (default: these); with frozen layers computed once: {', '.join(FAST)}",
+        f"Recipes: {', '.join(USUAL)} (default: these); with frozen layers computed once: "
+        f"{', '.join(FAST)}; for other surfaces than those trained on: {', '.join(OTHER_SURFACES)}",
     )
     parser.add_argument("--seeds", default="0", help="whole numbers, by commas; a run for each (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")

@@ -12,13 +12,15 @@ from cnnzoo.data.folders import look_below, no_data
 from cnnzoo.data.table import write_table
 from cnnzoo.errors import InputError, printable
 from experiments.cli.arguments import Parser, existing_name
-from experiments.cli.process import called, exit_code, quiet_stderr, quoted
+from experiments.cli.process import called, exit_code, quiet_stderr, quoted, to_type
 from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
     from cnnzoo.deploy.classifier import Classifier, Prediction
 
+SHIPPED = "crack_net"
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".tflite", ".pt", ".pth")  # the first alone can be read
 FIGURE_IMAGES = 48
 NAME_LENGTH = 28  # characters above an image
 FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
@@ -29,11 +31,17 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = Parser(
         prog=called("predict"),
         description="Name the class of image files of any size and mode, with its calibrated probability. "
+        "Without a model, the crack_net that comes with cnnzoo answers crack or no crack. "
         "A model trained with --recall decides by its threshold.",
         epilog="Exit code: 0 every file was an image, 1 some were not (they are named), 2 an argument can't "
         "be used.",
     )
-    parser.add_argument("model", metavar="MODEL.keras", help="as cnnzoo compare writes it")
+    parser.add_argument(
+        "model",
+        metavar="MODEL.keras",
+        nargs="?",
+        help="as cnnzoo compare writes it (default: the crack_net that comes with cnnzoo)",
+    )
     parser.add_argument(
         "images",
         metavar="IMAGE_OR_FOLDER",
@@ -51,7 +59,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "that the model was not trained on",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per file")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.model not in (None, SHIPPED) and not options.model.endswith(MODEL_SUFFIXES):
+        options.images.insert(0, existing_name(options.model))
+        options.model = None
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,8 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import_keras()
         from cnnzoo.deploy.classifier import Prediction, load_model, predict
 
-        classifier = load_model(options.model)
+        classifier = load_model(options.model or SHIPPED)
     say(_about(classifier), warning=True)
+    if options.model is None:
+        own = f"to train one on your own images: {to_type('compare')}"
+        say(f"Answered by the {SHIPPED} that comes with cnnzoo; {own}", warning=True)
     bad = (Prediction(path, error=f"{printable(path)}: {reason}") for path, reason in unread)
     found = _adapted(classifier, files) if options.adapt else predict(classifier, files)
     verdicts = list(_printed(chain(bad, found)))
@@ -90,10 +105,11 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 def _check_order(options: argparse.Namespace) -> None:
     models = [path for path in options.images if path.suffix == ".keras"]
-    if models and not options.model.endswith(".keras"):
+    if models and options.model is None:
+        others = [path for path in options.images if path not in models]
         raise InputError(
-            f"{printable(options.model)}: the model comes first, then the images: "
-            f"{called('predict')} {printable(models[0])} {printable(options.model)}"
+            f"{printable(options.images[0])}: the model comes first, then the images: "
+            f"{called('predict')} {quoted(models[0], *others)}"
         )
 
 

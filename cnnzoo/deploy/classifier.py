@@ -23,6 +23,7 @@ from cnnzoo.evaluation.adapting import adapted
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
+from cnnzoo.models.shipped import shipped_file, shipped_models
 
 MUCH_LARGER = 3.0  # times the width or height of the images that a model learnt from
 
@@ -102,6 +103,8 @@ def save_model(
 def load_model(path: str | Path) -> Classifier:
     """Returns the model in a .keras file with its class names and decision; nothing in it is executed.
 
+    "crack_net" is the network that comes with cnnzoo, trained on photographs of concrete and drawn surfaces.
+
     The file is looked at before Keras reads it: its sizes, the building blocks that it names, what the model
     takes and gives. A file that `save_model` did not write gets the names "class 0", "class 1", ….
 
@@ -109,6 +112,8 @@ def load_model(path: str | Path) -> Classifier:
         InputError: no such file, or no .keras model of square RGB images that gives probabilities, or one
             that needs code of others.
     """
+    if str(path) in shipped_models() and not Path(path).is_file():
+        path = shipped_file(str(path))
     path = Path(path)
     if not path.is_file():
         what = "no regular file" if path.exists() else "no such file"
@@ -190,31 +195,53 @@ def predict(
 
 
 def adapt(
-    classifier: Classifier | str | Path, paths: str | Path | Sequence[str | Path], *, batch_size: int = 32
+    classifier: Classifier | str | Path,
+    images: str | Path | Sequence[str | Path] | npt.NDArray[np.uint8],
+    *,
+    batch_size: int = 32,
 ) -> Classifier:
-    """Returns the classifier with a threshold for the surface that the files show; no label is used.
+    """Returns the classifier with a threshold for the surface that the images show; no label is used.
 
     See `cnnzoo.evaluation.adapting`. Files that are no images are passed over.
 
     Args:
         classifier: what `load_model` returns, or the .keras file to load; of two classes, one positive.
-        paths: image files of one surface, or one of them; 32 do, with cracks or without.
+        images: of one surface, with cracks or without, 32 or more: image files, or RGB in [0, 255],
+            (n, height, width, 3) uint8.
         batch_size: images at a time.
 
     Raises:
-        InputError: as `predict`, or the classifier doesn't say how sound images score.
+        InputError: as `predict`, the array is another one, or the classifier doesn't say how sound images
+            score.
     """
     if isinstance(classifier, str | Path):
         classifier = load_model(classifier)
-    verdicts = list(predict(classifier, paths, batch_size=batch_size))
-    return adapted_to(classifier, verdicts)
+    if not isinstance(images, np.ndarray):
+        return adapted_to(classifier, list(predict(classifier, images, batch_size=batch_size)))
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise InputError(
+            f"adapt takes (n, height, width, 3) uint8 or paths, not {images.shape} {images.dtype}"
+        )
+    size = classifier.model.input_shape[1]
+    rows = [
+        _probabilities(
+            classifier, np.stack([resize_image(image, size) for image in images[i : i + batch_size]])
+        )
+        for i in range(0, len(images), batch_size)
+    ]
+    return _adapted(classifier, np.concatenate(rows) if rows else None)
 
 
 def adapted_to(classifier: Classifier, verdicts: Sequence[Prediction]) -> Classifier:
     """Returns the classifier with a threshold for the surface of images that it was asked about."""
     found = [verdict.probabilities for verdict in verdicts if verdict.probabilities is not None]
-    rows = np.stack(found) if found else np.zeros((0, len(classifier.class_names)))
-    return replace(classifier, decision=adapted(classifier.decision, rows, classifier.class_names))
+    return _adapted(classifier, np.stack(found) if found else None)
+
+
+def _adapted(classifier: Classifier, probabilities: npt.NDArray | None) -> Classifier:
+    names = classifier.class_names
+    rows = np.zeros((0, len(names))) if probabilities is None else probabilities
+    return replace(classifier, decision=adapted(classifier.decision, rows, names))
 
 
 def decided(verdict: Prediction, classifier: Classifier) -> Prediction:

@@ -80,15 +80,23 @@ class Recipe:
         """Returns the recipe for tiles of `size` pixels: smaller images in the proportion of the recipes."""
         return replace(self, image_size=max(SMALLEST, round(self.image_size * size / USUAL_SIZE)))
 
-    def build_model(self, *, num_classes: int, weights_file: str) -> "keras.Model":
-        """Builds the untrained model, from random weights where `weights_file` is empty."""
-        from cnnzoo.models.catalogue import create_model
+    def build_model(
+        self, *, num_classes: int, weights_file: str, positive: int | None = None
+    ) -> "keras.Model":
+        """Builds the untrained model, from random weights where `weights_file` is empty.
 
+        `positive` is the id of the class that shows cracks, for weights that know them.
+        """
+        from cnnzoo.models.catalogue import create_model
+        from cnnzoo.models.shipped import shipped_models
+
+        knows_cracks = weights_file and self.model in shipped_models() and positive is not None
         return create_model(
             self.model,
             input_shape=(self.image_size, self.image_size, 3),
             num_classes=num_classes,
             weights=weights_file or None,
+            **({"cracked": positive} if knows_cracks else {}),
             **self.arguments,
         )
 

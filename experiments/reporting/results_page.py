@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cnnzoo.data.audit.summary import AuditFacts
 from cnnzoo.data.table import read_own
+from cnnzoo.evaluation.adapting import adapted
+from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
+from cnnzoo.models.shipped import shipped_card
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.pairs import Pair, p_text, pairs_of
 from experiments.reporting.rows import Row
@@ -22,6 +26,7 @@ FOLDER = Path(__file__).parents[2] / "results"
 TEMPLATE = "README.md.j2"
 MEASUREMENTS = "audit/measurements.jsonl"
 WRONG_LABELS = "crack_net/wrong_labels.csv"
+_DRAWS = 20  # folders that stand for all of one size and share of cracks
 
 
 class Results:
@@ -42,6 +47,13 @@ class Results:
     def table(self) -> str:
         """The table of comparison.md."""
         return "\n".join(line for line in markdown(self.comparison).splitlines() if line.startswith("| "))
+
+    @property
+    def surfaces_table(self) -> str:
+        """The table of comparison.md over surfaces, each left out of training in turn."""
+        lines = markdown(self.comparison).splitlines()
+        first = next(i for i, line in enumerate(lines) if line.startswith("| left out"))
+        return "\n".join(lines[first : lines.index("", first)])
 
     @property
     def sentence(self) -> str:
@@ -76,6 +88,12 @@ def render(folder: Path = FOLDER) -> str:
         set_right=_set_right,
         mistakes=_mistakes,
         trials=lambda name: read_own(folder / name / "trials.csv"),
+        balanced=lambda row, other, **how: float(np.mean(_balanced(row, other, **how))),
+        balanced_each=_balanced,
+        draws=_DRAWS,
+        few_labels=lambda wall, name, size: _few_labels(folder, wall, name, size),
+        shipped_card=shipped_card,
+        at_share=_at_share,
     )
 
 
@@ -98,6 +116,53 @@ def _set_right(row: Row, wrong: Sequence[dict[str, str]]) -> list[float]:
         ]))
         for seed in row.predictions
     ]  # fmt: skip
+
+
+def _balanced(row: Row, other: str, *, fitted: bool = False) -> list[float]:
+    """The mean of the classes' recalls on another data set, of each seed."""
+    found = [result.others[other] for result in row.results]
+    recalls = [(each["adapted"] if fitted else each)["recall"].values() for each in found]
+    return [float(np.mean(list(values))) for values in recalls]
+
+
+def _few_labels(folder: Path, wall: str, name: str, size: int) -> str:
+    row = Results(folder / "surfaces/tuned" / wall)[f"{name}-{size}"]
+    return f"{number(row.average('test_accuracy'), 3)} ({interval_of(row.interval)})"
+
+
+def _at_share(row: Row, other: str, share: float, images: int | None) -> tuple[float, float]:
+    """What adapting gives where so many images are at hand, a share of them cracked; None takes all.
+
+    Returns:
+        Balanced accuracy and share of false alarms on the whole data set, means over seeds and draws.
+    """
+    found = []
+    for record, seed in zip(row.finished, row.read(other), strict=True):
+        result, names = record.result, record.data.class_names
+        if result is None:
+            continue
+        label = list(names).index(record.data.positive)
+        decision = Decision(result.temperature, record.data.positive, sound=result.sound)
+        calibrated = with_temperature(seed.probabilities, decision.temperature)
+        cracked = seed.labels == label
+        for draw in range(_DRAWS):
+            at_hand = _draw_folder(cracked, share, images, np.random.default_rng(draw))
+            verdicts = decide(calibrated, names, adapted(decision, calibrated[at_hand], names)) == label
+            false, recall = verdicts[~cracked].mean(), verdicts[cracked].mean()
+            found.append(((1 - false + recall) / 2, false))
+    balanced, alarms = np.mean(found, axis=0)
+    return float(balanced), float(alarms)
+
+
+def _draw_folder(
+    cracked: npt.NDArray[np.bool_], share: float, images: int | None, rng: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    """Draws images of which a share is cracked: so many, or as many as there are at that share."""
+    bad, sound = rng.permutation(np.flatnonzero(cracked)), rng.permutation(np.flatnonzero(~cracked))
+    most = min(len(sound) / (1 - share), len(bad) / share if share else np.inf)
+    count = int(most) if images is None else images
+    of_bad = round(share * count)
+    return np.concatenate([bad[:of_bad], sound[: count - of_bad]])
 
 
 def _mistakes(row: Row) -> dict[str, int]:

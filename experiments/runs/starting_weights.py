@@ -6,6 +6,7 @@ from pathlib import Path
 from cnnzoo.backend import import_keras
 from cnnzoo.errors import InputError
 from cnnzoo.files import sha256_of
+from cnnzoo.models.shipped import shipped_file, shipped_models
 from experiments.cli.apart import apart
 from experiments.cli.process import quiet_stderr
 from experiments.cli.say import Say, say
@@ -42,6 +43,8 @@ def starting_weights(
         file = given.get(recipe.model, "")
         if not recipe.pretrained or file == "random":
             continue
+        if not file and recipe.model in shipped_models():
+            file = str(shipped_file(recipe.model))
         if not file:
             published.append(recipe)
             continue

@@ -146,7 +146,10 @@ def _train(spec: RunSpec, data: "Datasets", groups: dict[str, int], tell: child.
     data = _long_epochs(data, spec)
     tell(child.stage("building the model"))
     keras.utils.set_random_seed(spec.seed)
-    model = recipe.build_model(num_classes=len(data.class_names), weights_file=spec.weights_file)
+    positive = data.class_names.index(spec.data.positive) if spec.data.positive else None
+    model = recipe.build_model(
+        num_classes=len(data.class_names), weights_file=spec.weights_file, positive=positive
+    )
     config = replace(recipe.config, seed=spec.seed)
     if position := Checkpoint(spec.checkpoint, key_of(model, data, config)).position():
         tell(child.note(f"goes on {position}"))

@@ -269,6 +269,10 @@ def test_adapting_moves_the_threshold_and_nothing_else(wall):
             np.testing.assert_array_equal(plain.probabilities, fitted.probabilities)
             changed += plain.class_name != fitted.class_name
     assert changed > 0
+    pixels = np.stack([cv2.imread(str(path))[..., ::-1] for path in files(folder) if path.name != "note.png"])
+    assert cnnzoo.adapt(before, pixels).decision == after.decision
+    with pytest.raises(cnnzoo.InputError, match="uint8 or paths, not "):
+        cnnzoo.adapt(before, pixels / 255)
 
 
 def test_predict_adapts_to_the_files_that_it_is_given(wall, capsys):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.data.sources.drawn.canvas import TILE, Gray, lines, noise, spots, texture
+from cnnzoo.data.sources.drawn.canvas import TILE, Gray, lines, noise, spots, texture, uneven_light
 from cnnzoo.data.sources.drawn.cracks import carve, cracks
 
 
@@ -72,7 +72,7 @@ def _stains(rng: np.random.Generator, size: int) -> Gray:
 def _light(rng: np.random.Generator, size: int) -> Gray:
     """Uneven light, and the shadow of something outside the picture."""
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
-    gradient = rng.normal(0, 5) * x + rng.normal(0, 5) * y - rng.uniform(0, 4) * (x * x + y * y)
+    gradient = uneven_light(rng, size)
     if rng.random() < 0.15:
         angle, place = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
         edge = rng.choice([0.01, 0.05, 0.2])

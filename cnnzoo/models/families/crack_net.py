@@ -1,11 +1,17 @@
 """CrackNet: a small network of plain 3x3 convolutions for cracks, searched for in this project."""
 
+from pathlib import Path
+
 import keras
 from keras import KerasTensor, layers
 
+from cnnzoo.errors import InputError
+from cnnzoo.files import sha256_of
 from cnnzoo.models.blocks import Head, classification_head, dropout_layer, norm_act, unit_range
 from cnnzoo.models.checks import check_counts
 from cnnzoo.models.registry import register_model
+from cnnzoo.models.shipped import WEIGHTS as SHIPPED
+from cnnzoo.models.shipped import shipped_file
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, how bright an RGB colour looks
 
@@ -26,9 +32,11 @@ def crack_net(
     stem_stride: int = 4,
     gray: bool = False,
     standardise: bool = False,
-    max_pooling: bool = False,
+    max_pooling: bool | None = None,
     dropout: float = 0.4,
     head: Head = "softmax",
+    weights: str | Path | None = None,
+    cracked: int = 1,
 ) -> keras.Model:
     """Builds stages of 3x3 convolutions with batch norm and ReLU, max pooling between them.
 
@@ -41,18 +49,40 @@ def crack_net(
         stem_stride: of the first convolution.
         gray: look at luma alone.
         standardise: bring each image to mean 0 and standard deviation 1; else [0, 255] becomes [-1, 1].
-        max_pooling: end with the average and the maximum over all places side by side, not the average alone.
+        max_pooling: end with the average and the maximum over all places side by side, not the average alone;
+            None does with weights, and does not without.
         dropout: share of the pooled features left out.
         head: "softmax" over the classes, or one "sigmoid" unit.
+        weights: None for random ones, "cracks" for those that come with cnnzoo, or a copy of their file. The
+            last layer is taken along where it is a softmax over two classes, else it stays random.
+        cracked: with weights, which of two classes shows cracks.
 
     Raises:
-        InputError: an argument has no usable value.
+        InputError: an argument has no usable value, or the weights are of another network.
     """
     check_counts("widths", widths)
     check_counts("depths", depths, least=len(widths), most=len(widths))
+    if max_pooling is None:
+        max_pooling = weights is not None
     inputs = keras.Input(input_shape, name="image")
     x = _luma(inputs) if gray else inputs
     x = _standardise(x) if standardise else unit_range(x)
+    x = _stages(x, widths, depths, stem_kernel, stem_stride)
+    pooled = [layers.GlobalAveragePooling2D(name="average")(x)]
+    if max_pooling:
+        pooled.append(layers.GlobalMaxPooling2D(name="maximum")(x))
+    x = layers.Concatenate(name="pooled")(pooled) if max_pooling else pooled[0]
+    x = dropout_layer(dropout, name="dropout")(x)
+    outputs = classification_head(x, num_classes=num_classes, head=head)
+    model = keras.Model(inputs, outputs, name="crack_net")
+    if weights is not None:
+        _take_weights(model, weights, cracked)
+    return model
+
+
+def _stages(
+    x: KerasTensor, widths: tuple[int, ...], depths: tuple[int, ...], stem_kernel: int, stem_stride: int
+) -> KerasTensor:
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
         for block in range(1, depth + 1):
             stem = stage == block == 1
@@ -65,13 +95,31 @@ def crack_net(
                 name=f"stage{stage}_{block}_conv",
             )
             x = _block(x, convolution, pool=block == depth and stage < len(widths))
-    pooled = [layers.GlobalAveragePooling2D(name="average")(x)]
-    if max_pooling:
-        pooled.append(layers.GlobalMaxPooling2D(name="maximum")(x))
-    x = layers.Concatenate(name="pooled")(pooled) if max_pooling else pooled[0]
-    x = dropout_layer(dropout, name="dropout")(x)
-    outputs = classification_head(x, num_classes=num_classes, head=head)
-    return keras.Model(inputs, outputs, name="crack_net")
+    return x
+
+
+def _take_weights(model: keras.Model, weights: str | Path, cracked: int) -> None:
+    """Copies the weights that come with cnnzoo, those of the last layer where it has as many outputs."""
+    path = shipped_file("crack_net")
+    if str(weights) != SHIPPED and not (Path(weights).is_file() and sha256_of(weights) == sha256_of(path)):
+        raise InputError(f"crack_net takes the weights {SHIPPED!r} or none, not {str(weights)!r}")
+    trained = keras.saving.load_model(path, compile=False, safe_mode=True)
+    pairs = list(zip(model.layers[:-1], trained.layers[:-1], strict=False))
+    if len(model.layers) != len(trained.layers) or any(_shapes(mine) != _shapes(its) for mine, its in pairs):
+        raise InputError(
+            f"the weights {SHIPPED!r} are those of crack_net as it is; leave out its arguments, all but "
+            "dropout and head"
+        )
+    for mine, its in pairs:
+        mine.set_weights(its.get_weights())
+    kernel, bias = trained.layers[-1].get_weights()
+    if _shapes(model.layers[-1]) == [kernel.shape, bias.shape]:
+        order = [1, 0] if cracked == 0 else [0, 1]  # it was trained with the cracked class as the second
+        model.layers[-1].set_weights([kernel[:, order], bias[order]])
+
+
+def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in layer.weights]
 
 
 def _luma(images: KerasTensor) -> KerasTensor:

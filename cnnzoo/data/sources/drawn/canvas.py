@@ -18,6 +18,26 @@ def noise(rng: np.random.Generator, size: int, cells: int) -> Gray:
     return large[y : y + size, x : x + size]
 
 
+def soft_step(x: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """From 0 to 1 as x goes from well below 0 to well above."""
+    # Not scipy's expit, whose last bits differ: the same tiles on every version and machine.
+    return np.asarray(1 / (1 + np.exp(np.clip(-x, -30, 30))))
+
+
+def uneven_light(rng: np.random.Generator, size: int) -> Gray:
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    return np.asarray(
+        rng.normal(0, 5) * x + rng.normal(0, 5) * y - rng.uniform(0, 4) * (x * x + y * y), np.float32
+    )
+
+
+def half_plane(rng: np.random.Generator, size: int) -> npt.NDArray[np.float64]:
+    """How far each pixel lies beyond a straight line across the tile, in halves of its side."""
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    return np.asarray(np.cos(angle) * x + np.sin(angle) * y - rng.uniform(-0.6, 0.6), np.float64)
+
+
 def texture(rng: np.random.Generator, size: int) -> Gray:
     """Trowelled to rough: octaves of noise whose roughness and direction vary from tile to tile."""
     amplitude, roughness = rng.uniform(1.5, 5), rng.uniform(0.55, 1.0)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from cnnzoo.data.sources.drawn.canvas import Gray, noise, spots, stroke
+from cnnzoo.data.sources.drawn.canvas import Gray, half_plane, noise, soft_step, spots, stroke
 
 
 def _paint(rng: np.random.Generator, gray: Gray) -> Gray:
@@ -11,11 +11,9 @@ def _paint(rng: np.random.Generator, gray: Gray) -> Gray:
     if rng.random() > 0.15:
         return gray
     size = len(gray)
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
-    angle = rng.uniform(0, 2 * np.pi)
-    border = np.cos(angle) * x + np.sin(angle) * y - rng.uniform(-0.6, 0.6)
+    border = half_plane(rng, size)
     border += rng.choice([0, 0, 0.05, 0.4]) * noise(rng, size, int(rng.integers(3, 12)))
-    coat = 1 / (1 + np.exp(np.clip(-border / rng.choice([0.005, 0.02]), -30, 30)))
+    coat = soft_step(border / rng.choice([0.005, 0.02]))
     return np.asarray(gray * (1 - rng.uniform(0, 0.8) * coat) + rng.uniform(-60, 60) * coat, np.float32)
 
 
@@ -59,13 +57,9 @@ def _shadow(rng: np.random.Generator, gray: Gray) -> Gray:
     if rng.random() > 0.2:
         return gray
     size = len(gray)
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
-    angle = rng.uniform(0, 2 * np.pi)
-    border = np.cos(angle) * x + np.sin(angle) * y - rng.uniform(-0.6, 0.6) + 0.05 * noise(rng, size, 4)
-    return np.asarray(
-        gray - rng.uniform(12, 60) / (1 + np.exp(np.clip(-border / rng.choice([0.01, 0.05, 0.2]), -30, 30))),
-        np.float32,
-    )
+    border = half_plane(rng, size) + 0.05 * noise(rng, size, 4)
+    depth = rng.uniform(12, 60)
+    return np.asarray(gray - depth * soft_step(border / rng.choice([0.01, 0.05, 0.2])), np.float32)
 
 
 OVERLAYS = (_paint, _plants, _pipe, _shadow)

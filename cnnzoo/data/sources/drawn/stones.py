@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.data.sources.drawn.canvas import Gray, noise, texture
+from cnnzoo.data.sources.drawn.canvas import Gray, noise, soft_step, texture
 from cnnzoo.data.sources.drawn.grounds import Surface, drawn_out, pits
 
 
@@ -65,7 +65,7 @@ def _laid(
 ) -> Gray:
     """Stones with joints between them, lit from one side."""
     soft = rng.uniform(0.4, 1.6)
-    mortar = 1 / (1 + np.exp(np.clip((grid.joint - width / 2) / soft, -30, 30)))
+    mortar = soft_step((width / 2 - grid.joint) / soft)
     shift = tuple(int(s) for s in rng.integers(-2, 3, 2))
     edge = np.roll(mortar, shift, (0, 1)) - mortar
     filling = rng.uniform(2, 14) * noise(rng, size, 80) + rng.uniform(0, 12) * noise(rng, size, 25)
@@ -88,7 +88,7 @@ def brick(rng: np.random.Generator, size: int) -> Surface:
     depth = rng.uniform(-50, 50)
     gray = _laid(rng, size, grid, width=width, face=face, varied=rng.uniform(0, 16), depth=depth)
     gray = _flaked(rng, gray, grid, face)
-    joint = 1 / (1 + np.exp(np.clip(grid.joint - width / 2, -30, 30)))
+    joint = soft_step(width / 2 - grid.joint)
     gray = _overhang(rng, gray, joint)
     tint = np.array(
         rng.choice([[48, -8, -40], [28, -6, -20], [14, 0, -10], [4, 0, -4], [0, 0, 0]]), np.float32
@@ -116,9 +116,7 @@ def _flaked(rng: np.random.Generator, gray: Gray, grid: _Grid, face: Gray) -> Gr
     for _ in range(int(rng.integers(0, 3))):
         hills = noise(rng, size, int(rng.integers(5, 20))) + 0.4 * noise(rng, size, 40)
         near = np.exp(-grid.joint / (size * rng.uniform(0.02, 0.12)))
-        spot = 1 / (
-            1 + np.exp(np.clip(-(hills + 2 * near - rng.uniform(1.6, 3.0)) / rng.uniform(0.05, 0.4), -30, 30))
-        )
+        spot = soft_step((hills + 2 * near - rng.uniform(1.6, 3.0)) / rng.uniform(0.05, 0.4))
         shift = tuple(int(s) for s in rng.integers(-4, 5, 2))
         relief = np.roll(spot, shift, (0, 1)) - spot
         gray = gray * (1 - spot) + spot * (rng.uniform(-50, 60) + face) + rng.uniform(0, 60) * relief

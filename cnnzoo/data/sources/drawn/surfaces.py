@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.data.sources.drawn.canvas import TILE, Gray, noise
+from cnnzoo.data.sources.drawn.canvas import TILE, Gray, noise, uneven_light
 from cnnzoo.data.sources.drawn.cracks import carve, scaled_cracks, stepped_crack
 from cnnzoo.data.sources.drawn.grounds import Colour, Surface, asphalt, concrete, plaster, washed
 from cnnzoo.data.sources.drawn.overlays import OVERLAYS
@@ -35,7 +35,7 @@ def draw_surface_tile(
     gray, tint, stones = KINDS[kind](rng, size)
     for overlay in OVERLAYS:
         gray = overlay(rng, gray)
-    gray += _uneven_light(rng, size)
+    gray += uneven_light(rng, size)
     contrast = float(np.clip(rng.lognormal(np.log(34 if kind == "brick" else 22), 0.45), 8, 60))
     cover = np.zeros((size, size), np.float32)
     if crack:
@@ -53,13 +53,6 @@ def draw_surface_tile(
             deep = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.2))
             gray += deep * (rng.uniform(-140, -80) - gray + rng.uniform(0, 12) * noise(rng, size, 40))
     return _photograph(rng, gray, tint * min(scale, 2)), cover > 0.3
-
-
-def _uneven_light(rng: np.random.Generator, size: int) -> Gray:
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
-    return np.asarray(
-        rng.normal(0, 5) * x + rng.normal(0, 5) * y - rng.uniform(0, 4) * (x * x + y * y), np.float32
-    )
 
 
 def _photograph(rng: np.random.Generator, gray: Gray, tint: Colour) -> npt.NDArray[np.uint8]:
