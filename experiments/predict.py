@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say(_about(classifier), warning=True)
     if options.model is None:
         own = f"to train one on your own images: {to_type('compare')}"
-        say(f"Answered by the {SHIPPED} that comes with cnnzoo; {own}", warning=True)
+        say(f"Answered by the {SHIPPED} that comes with cnnzoo: Positive is a crack; {own}", warning=True)
     bad = (Prediction(path, error=f"{printable(path)}: {reason}") for path, reason in unread)
     found = _adapted(classifier, files) if options.adapt else predict(classifier, files)
     verdicts = list(_printed(chain(bad, found)))
@@ -104,13 +104,20 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _check_order(options: argparse.Namespace) -> None:
-    models = [path for path in options.images if path.suffix == ".keras"]
+    models = [path for path in options.images if path.suffix == ".keras" or _means_shipped(path)]
     if models and options.model is None:
         others = [path for path in options.images if path not in models]
+        if not others:
+            usage = f"{called('predict')} {quoted(models[0])} photos/"
+            raise InputError(f"no images to ask {printable(models[0])} about: {usage}")
         raise InputError(
             f"{printable(options.images[0])}: the model comes first, then the images: "
             f"{called('predict')} {quoted(models[0], *others)}"
         )
+
+
+def _means_shipped(path: Path) -> bool:
+    return str(path) == SHIPPED and not path.exists()
 
 
 def _files(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:

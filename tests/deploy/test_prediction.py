@@ -218,6 +218,12 @@ def test_swapped_arguments_are_one_line_with_the_right_order(saved, image, capsy
     )
 
 
+def test_a_model_alone_has_nothing_to_look_at(saved, capsys):
+    assert exit_code(lambda: predict.main([str(saved)])) == 2
+    assert exit_code(lambda: predict.main(["crack_net"])) == 2
+    assert capsys.readouterr().err.count("no images to ask") == 2
+
+
 @pytest.mark.parametrize(
     ("backend", "message"), [("jax", "pip install jax"), ("foo", "there are tensorflow, jax, torch")]
 )

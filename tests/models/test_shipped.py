@@ -132,7 +132,7 @@ def test_its_card_is_the_record_of_the_run_that_made_it():
     model = next(facts for name, facts in record["files"].items() if name.endswith(".keras"))
     assert model["sha256"] == card["sha256"]
     assert record["seed"] == card["seed"]
-    assert record["environment"]["commit"] == card["commit"]
+    assert record["environment"]["git_commit"] == card["commit"]
 
 
 def test_it_says_of_brickwork_what_the_records_say(classifier, shared):
