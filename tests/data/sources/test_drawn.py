@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.pipeline import load_datasets
 from cnnzoo.data.sources import synthetic
-from cnnzoo.data.sources.drawn import added
+from cnnzoo.data.sources.drawn import added, stones
 from cnnzoo.data.sources.drawn.photographs import draw_over
 from cnnzoo.data.sources.drawn.surfaces import KINDS, draw_surface_tile
 from cnnzoo.errors import InputError
@@ -88,3 +88,19 @@ def test_the_folder_of_drawn_surfaces_keeps_its_tiles(tmp_path):
     for name in ("Negative", "Positive"):
         assert len(list((more / name).iterdir())) == 9
         assert (few / name / "00007.jpg").read_bytes() == (more / name / "00007.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("corner", [0.0, 0.1, 0.4])
+def test_stones_are_wider_than_their_joints_and_rounded_at_the_corners_alone(corner):
+    grid = stones._grid(
+        np.random.default_rng(0), 128, height=32, length=64, bond=0, ragged=0, tilt=0, corner=corner
+    )
+    # Half a stone's height from the nearest joint, at most; by hand, on a wall without bond, 32 x 64.
+    assert grid.joint.max() == pytest.approx(16, abs=1)
+    assert (grid.joint > 4).mean() == pytest.approx(24 / 32 * 56 / 64, abs=0.05)
+    square = stones._grid(np.random.default_rng(0), 128, height=32, length=64, bond=0, ragged=0, tilt=0)
+    nearer = square.joint - grid.joint
+    assert (nearer > -1e-3).all()
+    # What a round corner of radius r takes, (1 - pi / 4) r^2, is little of a stone, and none without one.
+    assert (nearer > 1e-3).mean() <= 4 * (32 * corner) ** 2 / (32 * 64) + 0.02
+    assert (grid.joint < 0).mean() == pytest.approx(4 * 0.2146 * (32 * corner) ** 2 / (32 * 64), abs=0.01)

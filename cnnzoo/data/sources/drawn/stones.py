@@ -50,7 +50,7 @@ def _grid(
     # Round corners: within a radius of both joints, what counts is how far the corner's circle is.
     radius = corner * height
     inside = np.hypot(np.clip(radius - from_row, 0, None), np.clip(radius - from_column, 0, None))
-    joint = np.minimum(np.minimum(from_row, from_column), radius - inside)
+    joint = np.where(inside > 0, radius - inside, np.minimum(from_row, from_column))
     return _Grid(row, column, joint.astype(np.float32))
 
 
