@@ -17,7 +17,7 @@ from experiments.cli.process import called, exit_code, quiet_stderr, quoted
 from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
-from experiments.recipes.published import RECIPES
+from experiments.recipes.published import FAST, USUAL
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,7 +57,7 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"images per class (default: {FEW}; all of them where accuracy is measured)",
     )
-    parser.add_argument("--recipes", default=",".join(RECIPES), help="by commas (default: all of them)")
+    parser.add_argument("--recipes", default=",".join(USUAL | FAST), help="by commas (default: all of them)")
     parser.add_argument(
         "--epochs", type=int, metavar="N", help="epochs per phase, at most, where accuracy is measured"
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
 from cnnzoo.backend import check_backend, import_keras
 from cnnzoo.data.folders import look_below, no_data
@@ -36,18 +37,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         epilog="Exit code: 0 every file was an image, 1 some were not (they are named), 2 an argument can't "
         "be used.",
     )
-    parser.add_argument(
-        "model",
-        metavar="MODEL.keras",
-        nargs="?",
-        help="as cnnzoo compare writes it (default: the crack_net that comes with cnnzoo)",
-    )
+    # One list, parsed by itself: else no option could stand between the model and the images.
     parser.add_argument(
         "images",
-        metavar="IMAGE_OR_FOLDER",
+        metavar="[MODEL.keras] IMAGE_OR_FOLDER",
         nargs="+",
         type=existing_name,
-        help="files, or folders with all below them",
+        help="a model as cnnzoo compare writes it (default: the crack_net that comes with cnnzoo), then "
+        "image files, or folders with all below them",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FIGURE.png", help=f"draw the first {FIGURE_IMAGES} images and verdicts"
@@ -59,11 +56,16 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "that the model was not trained on",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per file")
-    options = parser.parse_args(arguments)
-    if options.model not in (None, SHIPPED) and not options.model.endswith(MODEL_SUFFIXES):
-        options.images.insert(0, existing_name(options.model))
-        options.model = None
+    options = parser.parse_intermixed_args(arguments)
+    options.model = options.images.pop(0) if _is_model(options.images[0]) else None
     return options
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a word names a model: by its suffix, by what the file is, or that of the one in the package."""
+    if str(path) == SHIPPED and not path.exists():
+        return True
+    return path.suffix in MODEL_SUFFIXES or (path.is_file() and is_zipfile(path))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,20 +106,17 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _check_order(options: argparse.Namespace) -> None:
-    models = [path for path in options.images if path.suffix == ".keras" or _means_shipped(path)]
+    """Checks that there are images, and that no model comes after them."""
+    models = [path for path in options.images if _is_model(path)]
+    if not options.images:
+        usage = f"{called('predict')} {quoted(options.model)} photos/"
+        raise InputError(f"no images to ask {printable(options.model)} about: {usage}")
     if models and options.model is None:
         others = [path for path in options.images if path not in models]
-        if not others:
-            usage = f"{called('predict')} {quoted(models[0])} photos/"
-            raise InputError(f"no images to ask {printable(models[0])} about: {usage}")
         raise InputError(
             f"{printable(options.images[0])}: the model comes first, then the images: "
             f"{called('predict')} {quoted(models[0], *others)}"
         )
-
-
-def _means_shipped(path: Path) -> bool:
-    return str(path) == SHIPPED and not path.exists()
 
 
 def _files(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -172,7 +171,7 @@ def _adapted(classifier: "Classifier", files: Sequence[Path]) -> "Iterator[Predi
     if fitted.decision == classifier.decision:
         say(
             f"Not adapted: fewer than {FEWEST_SOUND} of the images are judged not to be {positive}, too few "
-            "to see how such images of this surface score",
+            "to see how sound ones of this surface score",
             warning=True,
         )
     else:

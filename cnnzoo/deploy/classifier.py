@@ -19,7 +19,7 @@ from cnnzoo.deploy.archive import OURS, read_archive, refused
 from cnnzoo.deploy.building_blocks import check_config
 from cnnzoo.deploy.requirements import check_answers, check_fit, check_size, check_weights, checked_parts
 from cnnzoo.errors import InputError, kind_of, one_line, printable
-from cnnzoo.evaluation.adapting import adapted
+from cnnzoo.evaluation.adapting import adapted, sound_reference
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
@@ -171,19 +171,7 @@ def predict(
     Raises:
         InputError: the classifier or the paths are something else, or the file can't be loaded.
     """
-    if isinstance(classifier, str | Path):
-        classifier = load_model(classifier)
-    if not isinstance(classifier, Classifier):
-        raise InputError(
-            "predict takes a Classifier, as load_model returns it, or a .keras file; not "
-            f"{kind_of(classifier)}"
-        )
-    try:
-        check_fit(classifier.model)
-        parts = classifier.class_names, classifier.decision, classifier.image_pixels
-        checked_parts(*parts, classifier.model.output_shape[-1])
-    except ValueError as error:
-        raise InputError(f"the classifier can't be asked: {one_line(error)}") from error
+    classifier = _checked(classifier)
     files = [paths] if isinstance(paths, str) or not isinstance(paths, Iterable) else list(paths)
     if odd := [file for file in files if not isinstance(file, str | Path)]:
         raise InputError(
@@ -192,6 +180,24 @@ def predict(
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     return _predict(classifier, [Path(file) for file in files], batch_size)
+
+
+def _checked(classifier: Classifier | str | Path, called: str = "predict") -> Classifier:
+    """Returns a classifier that can be asked, loaded where a file is named."""
+    if isinstance(classifier, str | Path):
+        classifier = load_model(classifier)
+    if not isinstance(classifier, Classifier):
+        raise InputError(
+            f"{called} takes a Classifier, as load_model returns it, or a .keras file; not "
+            f"{kind_of(classifier)}"
+        )
+    try:
+        check_fit(classifier.model)
+        parts = classifier.class_names, classifier.decision, classifier.image_pixels
+        checked_parts(*parts, classifier.model.output_shape[-1])
+    except ValueError as error:
+        raise InputError(f"the classifier can't be asked: {one_line(error)}") from error
+    return classifier
 
 
 def adapt(
@@ -214,10 +220,12 @@ def adapt(
         InputError: as `predict`, the array is another one, or the classifier doesn't say how sound images
             score.
     """
-    if isinstance(classifier, str | Path):
-        classifier = load_model(classifier)
+    classifier = _checked(classifier, "adapt")
+    sound_reference(classifier.decision, classifier.class_names)  # before all images are read
     if not isinstance(images, np.ndarray):
         return adapted_to(classifier, list(predict(classifier, images, batch_size=batch_size)))
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise InputError(
             f"adapt takes (n, height, width, 3) uint8 or paths, not {images.shape} {images.dtype}"

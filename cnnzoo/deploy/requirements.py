@@ -1,6 +1,7 @@
 """What a model has to be, so that it can be asked about images; and what goes with it."""
 
 import math
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ GIVES = "(None, classes), a probability for each"
 LARGEST_OUTPUT = 1 << 27  # numbers that a layer may give for one image; VGG16's give 3 million at most
 LARGEST_SIDE = 10_000_000  # pixels of an image that a model learnt from
 TEMPERATURES = (1e-3, 1e3)
+LARGEST_LOG_ODDS = 17  # of a probability in float32
 SUMS_TO_ONE = 1e-2  # what half precision leaves of it
 
 
@@ -121,8 +123,11 @@ def _check_decision(decision: "Decision", names: Collection[str]) -> None:
         raise ValueError(
             f"positive is {decision.positive!r}; it must be '' or one of {', '.join(map(printable, names))}"
         )
-    if decision.sound is not None and not _is_number(decision.sound):
-        raise ValueError(f"sound is {decision.sound!r}; it must be a number, or None")
+    most = LARGEST_LOG_ODDS
+    if decision.sound is not None and not (_is_number(decision.sound) and abs(decision.sound) <= most):
+        raise ValueError(
+            f"sound is {decision.sound!r:.40}; it must be a number from -{most} to {most}, or None"
+        )
     if decision.threshold is None:
         return
     if not _is_number(decision.threshold) or not 0 <= decision.threshold <= 1:
@@ -145,7 +150,9 @@ def _check_pixels(pixels: object) -> tuple[int, int] | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < sys.float_info.max
 
 
 def _check_ends(what: str, tensors: object, expected: str) -> None:

@@ -1,10 +1,11 @@
 """A threshold for a surface that the model has not seen, from its images alone: no label is used.
 
-On a new surface the scores of all images move: joints and rough stones look a little like cracks, smooth
-asphalt less so than concrete does. How far can be seen where no crack is. So the sound images, as the model
-itself tells them, are compared with the sound ones that it was validated on, and the threshold follows part
-of the way. The share of cracked images does not matter, as they take no part; statistics of a whole folder,
-such as those of batch norm taken anew (Li et al. 2016), call sound images cracked where few are.
+On a new surface the scores of sound images move: joints and rough stones look a little like cracks. So the
+sound images, as the model itself tells them, are compared with the sound ones that it was validated on, and
+the threshold follows part of the way. The share of cracked images does not matter, as they take no part;
+statistics of a whole folder, such as those of batch norm taken anew (Li et al. 2016), call sound images
+cracked where few are. Where cracks score lower than in training too, the threshold moves the wrong way:
+results/surfaces says by how much.
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,8 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
     """Returns the decision with the threshold that suits a surface, given its images' probabilities.
 
     The threshold's log-odds move by 0.35 of what lies between the median of the images judged sound and
-    `decision.sound`, until moving it changes no verdict. Unchanged where fewer than 8 are judged sound.
+    `decision.sound`, until moving it changes no verdict. Unchanged where fewer than 8 are judged sound at
+    first.
 
     Args:
         decision: of the model, with `sound`.
@@ -59,10 +61,12 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
     scores = log_odds(probabilities[:, list(class_names).index(decision.positive)])
     first = float(log_odds(np.array(0.5 if decision.threshold is None else decision.threshold)))
     threshold = first
+    if (scores < first).sum() < FEWEST_SOUND:
+        return decision
     for _ in range(_ROUNDS):
         sound = scores[scores < threshold]
         if len(sound) < FEWEST_SOUND:
-            return decision
+            break
         before, threshold = threshold, first + FOLLOWED * float(np.median(sound) - reference)
         if threshold == before:
             break

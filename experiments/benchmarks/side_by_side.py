@@ -12,6 +12,7 @@ import keras
 import cnnzoo
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
+from cnnzoo.models.shipped import shipped_file, shipped_models
 from cnnzoo.models.transfer import backbone_of, set_trainable
 from cnnzoo.training.config import Phase, TrainConfig
 from cnnzoo.training.progress import Progress
@@ -153,6 +154,9 @@ def weights_of(recipe: Recipe, given: str) -> Iterator[str]:
     """
     if given or not recipe.pretrained:
         yield given
+        return
+    if recipe.model in shipped_models():
+        yield str(shipped_file(recipe.model))
         return
     with TemporaryDirectory(prefix="cnnzoo-bench-") as folder:
         file = Path(folder, "random.weights.h5")

@@ -26,8 +26,9 @@ MOST_BYTES = 1 << 20  # of a recipe's file
 class Recipe:
     """A model with its arguments, its input size and how it is trained.
 
-    `pretrained` says that it starts from ImageNet weights; `drawn` is the number of drawn tiles, with a crack
-    and without, that train beside the images, which must show cracks in one of two classes.
+    `pretrained` says that it starts from ImageNet weights, or those in the package; `drawn` is the number of
+    drawn tiles, with a crack and without, that train beside the images, which must show cracks in one of two
+    classes.
     """
 
     name: str
@@ -90,13 +91,13 @@ class Recipe:
         from cnnzoo.models.catalogue import create_model
         from cnnzoo.models.shipped import shipped_models
 
-        knows_cracks = weights_file and self.model in shipped_models() and positive is not None
+        knows_cracks = weights_file and self.model in shipped_models()
         return create_model(
             self.model,
             input_shape=(self.image_size, self.image_size, 3),
             num_classes=num_classes,
             weights=weights_file or None,
-            **({"cracked": positive} if knows_cracks else {}),
+            **({"cracked": positive if num_classes == 2 else None} if knows_cracks else {}),
             **self.arguments,
         )
 

@@ -203,7 +203,8 @@ class Row:
     def other_adapted(self, name: str) -> float | None:
         """The mean accuracy on another data set with a threshold fitted to its images, without labels."""
         fitted = [result.others.get(name, {}).get("adapted") or {} for result in self.results]
-        return _mean([one["accuracy"] for one in fitted if one.get("accuracy") is not None])
+        found = [one["accuracy"] for one in fitted if one.get("accuracy") is not None]
+        return _mean(found) if len(found) == len(self.results) else None
 
     @property
     def test_groups(self) -> int | None:

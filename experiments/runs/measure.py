@@ -117,6 +117,8 @@ def _adapted_scores(scores: Scores, class_names: Sequence[str], decision: Decisi
         return {}
     calibrated = with_temperature(scores.probabilities, decision.temperature)
     fitted = adapted(replace(decision, threshold=None), calibrated, class_names)
+    if fitted.threshold is None:
+        return {}
     right = decide(calibrated, class_names, fitted) == scores.labels
     of_class = {name: right[scores.labels == label] for label, name in enumerate(class_names)}
     return {

@@ -126,7 +126,7 @@ class RunResult:
     auroc: Share | None = None
     average_precision: Share | None = None
     temperature: Annotated[float, Meta(gt=0, le=LARGEST)] = 1.0
-    sound: Annotated[float, Meta(ge=-LARGEST, le=LARGEST)] | None = None
+    sound: Annotated[float, Meta(ge=-17, le=17)] | None = None
     calibration_error: Amount | None = None
     calibration_error_raw: Amount | None = None
     operating_point: dict[str, float] | None = None

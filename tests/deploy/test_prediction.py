@@ -218,6 +218,36 @@ def test_swapped_arguments_are_one_line_with_the_right_order(saved, image, capsy
     )
 
 
+def test_options_may_stand_anywhere_and_a_model_is_known_by_what_it_is(saved, image, tmp_path, capsys):
+    assert predict.main([str(saved), "--csv", str(tmp_path / "a.csv"), str(image)]) == 0
+    assert predict.main(["--csv", str(tmp_path / "b.csv"), str(saved), str(image)]) == 0
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    latest = tmp_path / "latest"
+    latest.symlink_to(saved)
+    capsys.readouterr()
+    # Not taken for a picture that the network in the package is asked about.
+    assert exit_code(lambda: predict.main([str(latest), str(image)])) == 2
+    assert "can't be used as a model" in capsys.readouterr().err
+
+
+def test_adapt_checks_before_it_looks(model, saved, image):
+    pixels = np.zeros((1, 32, 32, 3), np.uint8)
+    for classifier, images, size, message in (
+        (model, pixels, 32, "adapt takes a Classifier"),
+        (saved, [image], 32, "can't be adapted"),
+        (cnnzoo.Classifier(model, NAMES, Decision(1.0, "crack", None, -2.0)), pixels, 0, "batch_size is 0"),
+    ):
+        with pytest.raises(cnnzoo.InputError, match=message):
+            cnnzoo.adapt(classifier, images, batch_size=size)
+
+
+@pytest.mark.parametrize("sound", [-1e308, 10**400, float("nan"), "-3", True])
+def test_a_sound_level_that_is_none_is_refused(model, tmp_path, sound):
+    with pytest.raises(cnnzoo.InputError, match="sound is "):
+        decision = Decision(positive="crack", sound=sound)
+        cnnzoo.save_model(model, tmp_path / "m.keras", class_names=NAMES, decision=decision)
+
+
 def test_a_model_alone_has_nothing_to_look_at(saved, capsys):
     assert exit_code(lambda: predict.main([str(saved)])) == 2
     assert exit_code(lambda: predict.main(["crack_net"])) == 2

@@ -13,6 +13,9 @@ from cnnzoo.models.registry import register_model
 from cnnzoo.models.shipped import WEIGHTS as SHIPPED
 from cnnzoo.models.shipped import shipped_file
 
+# The arguments of the network that comes with cnnzoo, from `widths` to `max_pooling`.
+_TRAINED_AS = ((16, 24, 44, 80), (1, 2, 2, 2), 7, 4, False, False, True)
+
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, how bright an RGB colour looks
 
 
@@ -36,7 +39,7 @@ def crack_net(
     dropout: float = 0.4,
     head: Head = "softmax",
     weights: str | Path | None = None,
-    cracked: int = 1,
+    cracked: int | None = 1,
 ) -> keras.Model:
     """Builds stages of 3x3 convolutions with batch norm and ReLU, max pooling between them.
 
@@ -55,7 +58,7 @@ def crack_net(
         head: "softmax" over the classes, or one "sigmoid" unit.
         weights: None for random ones, "cracks" for those that come with cnnzoo, or a copy of their file. The
             last layer is taken along where it is a softmax over two classes, else it stays random.
-        cracked: with weights, which of two classes shows cracks.
+        cracked: with weights, which of two classes shows cracks; None leaves the last layer random.
 
     Raises:
         InputError: an argument has no usable value, or the weights are of another network.
@@ -64,6 +67,9 @@ def crack_net(
     check_counts("depths", depths, least=len(widths), most=len(widths))
     if max_pooling is None:
         max_pooling = weights is not None
+    if weights is not None:
+        given = (tuple(widths), tuple(depths), stem_kernel, stem_stride, gray, standardise, max_pooling)
+        _check_fit(given, input_shape[2], cracked)
     inputs = keras.Input(input_shape, name="image")
     x = _luma(inputs) if gray else inputs
     x = _standardise(x) if standardise else unit_range(x)
@@ -98,28 +104,29 @@ def _stages(
     return x
 
 
-def _take_weights(model: keras.Model, weights: str | Path, cracked: int) -> None:
+def _check_fit(given: tuple[object, ...], channels: int, cracked: object) -> None:
+    if given != _TRAINED_AS or channels != 3:
+        raise InputError(
+            f"the weights {SHIPPED!r} are those of crack_net as it is, on RGB images; with them it takes no "
+            "other arguments than dropout, head and cracked"
+        )
+    if cracked not in (None, 0, 1) or isinstance(cracked, bool):
+        raise InputError(f"cracked is {cracked!r}; it must be 0 or 1, the class that shows cracks, or None")
+
+
+def _take_weights(model: keras.Model, weights: str | Path, cracked: int | None) -> None:
     """Copies the weights that come with cnnzoo, those of the last layer where it has as many outputs."""
     path = shipped_file("crack_net")
     if str(weights) != SHIPPED and not (Path(weights).is_file() and sha256_of(weights) == sha256_of(path)):
         raise InputError(f"crack_net takes the weights {SHIPPED!r} or none, not {str(weights)!r}")
     trained = keras.saving.load_model(path, compile=False, safe_mode=True)
-    pairs = list(zip(model.layers[:-1], trained.layers[:-1], strict=False))
-    if len(model.layers) != len(trained.layers) or any(_shapes(mine) != _shapes(its) for mine, its in pairs):
-        raise InputError(
-            f"the weights {SHIPPED!r} are those of crack_net as it is; leave out its arguments, all but "
-            "dropout and head"
-        )
-    for mine, its in pairs:
+    for mine, its in zip(model.layers[:-1], trained.layers[:-1], strict=True):
         mine.set_weights(its.get_weights())
     kernel, bias = trained.layers[-1].get_weights()
-    if _shapes(model.layers[-1]) == [kernel.shape, bias.shape]:
+    last = model.layers[-1]
+    if cracked is not None and [weight.shape for weight in last.get_weights()] == [kernel.shape, bias.shape]:
         order = [1, 0] if cracked == 0 else [0, 1]  # it was trained with the cracked class as the second
-        model.layers[-1].set_weights([kernel[:, order], bias[order]])
-
-
-def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
-    return [tuple(weight.shape) for weight in layer.weights]
+        last.set_weights([kernel[:, order], bias[order]])
 
 
 def _luma(images: KerasTensor) -> KerasTensor:
