@@ -4,8 +4,8 @@ On a new surface the scores of sound images move: joints and rough stones look a
 sound images, as the model itself tells them, are compared with the sound ones that it was validated on, and
 the threshold follows part of the way. The share of cracked images does not matter, as they take no part;
 statistics of a whole folder, such as those of batch norm taken anew (Li et al. 2016), call sound images
-cracked where few are. Where cracks score lower than in training too, the threshold moves the wrong way:
-results/surfaces says by how much.
+cracked where few are. Where cracks score lower than in training too, the threshold may move the wrong way,
+and so small moves are not followed; results/surfaces says what it gains.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,10 @@ import numpy.typing as npt
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.calibration import Decision
 
-# Cracks move less than what is sound: chosen on brickwork and on drawn surfaces (results/surfaces).
-FOLLOWED = 0.35
+# Cracks move less than what is sound; and within a quarter of the way to the threshold, sound images of other
+# walls move without a reason to follow. How both were chosen: results/surfaces.
+FOLLOWED = 0.5
+LEFT_ALONE = 0.25
 FEWEST_SOUND = 8  # images judged sound, below which a median says nothing
 _ROUNDS = 50
 _TINY = 1e-7  # float32 probabilities reach 0 and 1
@@ -43,9 +45,9 @@ def sound_level(labels: npt.NDArray, probabilities: npt.NDArray, positive: int) 
 def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequence[str]) -> Decision:
     """Returns the decision with the threshold that suits a surface, given its images' probabilities.
 
-    The threshold's log-odds move by 0.35 of what lies between the median of the images judged sound and
-    `decision.sound`, until moving it changes no verdict. Unchanged where fewer than 8 are judged sound at
-    first.
+    The median of the images judged sound may lie off `decision.sound` by a quarter of the way from there to
+    the threshold: the threshold's log-odds move by half of what lies beyond, until that changes no verdict.
+    The decision is unchanged where fewer than 8 images are judged sound at first.
 
     Args:
         decision: of the model, with `sound`.
@@ -67,7 +69,9 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
         sound = scores[scores < threshold]
         if len(sound) < FEWEST_SOUND:
             break
-        before, threshold = threshold, first + FOLLOWED * float(np.median(sound) - reference)
+        moved = float(np.median(sound) - reference)
+        beyond = max(0.0, abs(moved) - LEFT_ALONE * abs(first - reference))
+        before, threshold = threshold, first + FOLLOWED * float(np.copysign(beyond, moved))
         if threshold == before:
             break
     return replace(decision, threshold=float(expit(threshold)))

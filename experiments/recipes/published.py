@@ -133,7 +133,7 @@ def crack_net_drawn() -> Recipe:
 
     Scale, light, contrast, colour and grain are thrown about, so that little but the crack is left to learn;
     the maximum over all places finds a crack in a corner. Chosen on brickwork and drawn surfaces by a random
-    search of 150 short trainings; results/surfaces compares it.
+    search of 157 short trainings; results/surfaces compares it.
     """
     return Recipe(
         name="crack_net_drawn",

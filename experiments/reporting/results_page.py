@@ -119,7 +119,7 @@ def _set_right(row: Row, wrong: Sequence[dict[str, str]]) -> list[float]:
 
 
 def _balanced(row: Row, other: str, *, fitted: bool = False) -> list[float]:
-    """The mean of the classes' recalls on another data set, of each seed."""
+    """The mean of the classes' recalls on another data set, of each seed; a class without images has none."""
     found = [result.others[other] for result in row.results]
     recalls = [(each["adapted"] if fitted else each)["recall"].values() for each in found]
     return [float(np.mean(list(values))) for values in recalls]

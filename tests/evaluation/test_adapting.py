@@ -16,12 +16,15 @@ def probabilities(log_odds):
     return np.stack([1 - p, p], axis=1)
 
 
-def test_the_threshold_follows_the_sound_images_a_third_of_the_way():
-    # All sound, at -2 instead of -4: log-odds of 0.35 * 2 = 0.7, by hand.
+def test_the_threshold_follows_sound_images_that_have_moved_far():
+    # All sound, at -2 instead of -4. A quarter of the 4 to the threshold is left alone, half of the rest
+    # is followed: 0.5, by hand.
     fitted = adapted(LEARNT, probabilities([-2.5, -2.0, -1.5] * 5), NAMES)
-    assert fitted.threshold == pytest.approx(expit(0.7))
-    # On the surface that it learnt from nothing changes.
-    assert adapted(LEARNT, probabilities([-5.0, -4.0, -3.0] * 5), NAMES).threshold == pytest.approx(0.5)
+    assert fitted.threshold == pytest.approx(expit(0.5))
+    # Where it learnt, and on walls that are much like it, nothing changes.
+    for middle in (-4.0, -3.1, -4.9):
+        near = probabilities(np.array([-0.5, 0.0, 0.5] * 5) + middle)
+        assert adapted(LEARNT, near, NAMES).threshold == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("images", [32, 100, 1000])
@@ -47,12 +50,15 @@ def test_the_share_of_cracked_images_hardly_matters(images):
 def test_a_threshold_for_a_recall_is_where_it_starts():
     strict = Decision(positive="crack", threshold=0.1, sound=-4.0)
     fitted = adapted(strict, probabilities([-3.0] * 10), NAMES)
-    assert np.log(fitted.threshold / (1 - fitted.threshold)) == pytest.approx(np.log(0.1 / 0.9) + 0.35)
+    first = np.log(0.1 / 0.9)
+    assert np.log(fitted.threshold / (1 - fitted.threshold)) == pytest.approx(
+        first + 0.5 * (1 - 0.25 * (first + 4))
+    )
 
 
 def test_a_surface_smoother_than_that_of_training_lowers_the_threshold():
     fitted = adapted(LEARNT, probabilities([-6.5, -6.0, -5.5] * 5), NAMES)
-    assert fitted.threshold == pytest.approx(expit(-0.7))
+    assert fitted.threshold == pytest.approx(expit(-0.5))
 
 
 def test_too_few_sound_images_say_nothing():
