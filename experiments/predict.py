@@ -31,6 +31,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
         prog=called("predict"),
+        usage="%(prog)s [-h] [--adapt] [--out FIGURE.png] [--csv FILE] [MODEL.keras] IMAGE_OR_FOLDER ...",
         description="Name the class of image files of any size and mode, with its calibrated probability. "
         "Without a model, the crack_net that comes with cnnzoo answers crack or no crack. "
         "A model trained with --recall decides by its threshold.",
@@ -40,11 +41,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     # One list, parsed by itself: else no option could stand between the model and the images.
     parser.add_argument(
         "images",
-        metavar="[MODEL.keras] IMAGE_OR_FOLDER",
+        metavar="IMAGE_OR_FOLDER",
         nargs="+",
         type=existing_name,
-        help="a model as cnnzoo compare writes it (default: the crack_net that comes with cnnzoo), then "
-        "image files, or folders with all below them",
+        help="image files, or folders with all below them; before them a model, as cnnzoo compare writes it "
+        "(default: the crack_net that comes with cnnzoo)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FIGURE.png", help=f"draw the first {FIGURE_IMAGES} images and verdicts"

@@ -207,6 +207,11 @@ class Row:
         return _mean(found) if len(found) == len(self.results) else None
 
     @property
+    def adapts(self) -> bool:
+        """Whether a threshold was fitted to some other data set."""
+        return any(self.other_adapted(name) is not None for name in self.other_names)
+
+    @property
     def test_groups(self) -> int | None:
         """The number of groups that the test images come from."""
         return len(set(self.tested[1])) if self.tested else None
