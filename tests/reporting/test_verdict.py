@@ -270,6 +270,26 @@ def test_another_data_set_named_test_hides_no_column(tmp_path):
     assert values["also_test_accuracy"] == 0.5
 
 
+def on_a_wall(made, **scores):
+    return replace(
+        made,
+        data=replace(made.data, others={"wall": OtherFacts(fingerprint="x")}),
+        result=replace(made.result, others={"wall": {"accuracy": 0.5, "images": 4, **scores}}),
+    )
+
+
+def test_adapted_accuracy_is_a_column_of_all_seeds_or_of_none(tmp_path):
+    first, second = run(tmp_path, "a", with_mistakes(1)), run(tmp_path, "a", with_mistakes(2), seed=1)
+    fitted = [on_a_wall(first, adapted={"accuracy": 0.75}), on_a_wall(second, adapted={"accuracy": 0.5})]
+    comparison = Comparison(rows_of(tmp_path, *fitted))
+    assert csv_row(comparison.rows[0], NAMES, ["wall"])["also_wall_adapted_accuracy"] == 0.625
+    assert "wall, adapted |" in markdown(comparison) and "| 0.6250 |" in markdown(comparison)
+    # A record of an earlier version beside one of today: no mean of other seeds than the plain one's.
+    comparison = Comparison(rows_of(tmp_path, fitted[0], on_a_wall(second)))
+    assert csv_row(comparison.rows[0], NAMES, ["wall"])["also_wall_adapted_accuracy"] is None
+    assert "adapted" not in markdown(comparison)
+
+
 def test_the_precision_curve_of_a_weak_model_lies_within_its_axes(tmp_path):
     from matplotlib.figure import Figure
 
