@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.data.sources.drawn.canvas import TILE, Gray, lines, noise, spots, texture, uneven_light
+from cnnzoo.data.sources.drawn.canvas import TILE, Gray, lines, noise, soft_step, spots, texture, uneven_light
 from cnnzoo.data.sources.drawn.cracks import carve, cracks
 
 
@@ -65,7 +65,7 @@ def _stains(rng: np.random.Generator, size: int) -> Gray:
         hills = noise(rng, size, int(rng.integers(2, 6))) + 0.25 * noise(rng, size, 24)
         edge = rng.uniform(0.05, 0.6)
         depth, border = rng.uniform(-38, 30), rng.uniform(0.2, 1.2)
-        stains += depth / (1 + np.exp(np.clip(-(hills - border) / edge, -30, 30)))
+        stains += depth * soft_step((hills - border) / edge)
     return stains
 
 
@@ -77,7 +77,7 @@ def _light(rng: np.random.Generator, size: int) -> Gray:
         angle, place = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
         edge = rng.choice([0.01, 0.05, 0.2])
         border = np.cos(angle) * x + np.sin(angle) * y - place + 0.05 * noise(rng, size, 4)
-        gradient -= rng.uniform(12, 50) / (1 + np.exp(np.clip(-border / edge, -30, 30)))
+        gradient -= rng.uniform(12, 50) * soft_step(border / edge)
     return np.asarray(gradient, np.float32)
 
 
