@@ -93,5 +93,6 @@ def sound_reference(decision: Decision, class_names: Sequence[str]) -> float:
 
 def log_odds(probabilities: npt.NDArray) -> npt.NDArray[np.float64]:
     """Returns log(p / (1 - p)), of p kept a little away from 0 and 1."""
-    p = np.clip(np.asarray(probabilities, np.float64), _TINY, 1 - _TINY)
-    return np.asarray(np.log(p) - np.log1p(-p))
+    from scipy.special import logit
+
+    return np.asarray(logit(np.clip(np.asarray(probabilities, np.float64), _TINY, 1 - _TINY)))

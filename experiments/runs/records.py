@@ -83,8 +83,8 @@ class RunResult:
     `operating_point` has the threshold chosen on validation for a wanted recall and what it gives on test.
     `sound` is the median log-odds of the positive class among validation images of the other class. `others`
     has accuracy, AUROC and so on for each other data set, "adapted" with a threshold fitted to its images, if
-    the run could be adapted; `robustness` the test accuracy at five
-    strengths of each corruption, and at none ("none"). `tracing_seconds`, of building TensorFlow's graph in
+    the run could be adapted; `robustness` the test accuracy at five strengths of each corruption, and at none
+    ("none"). `tracing_seconds`, of building TensorFlow's graph in
     the first batch of each phase, are part of `train_seconds` in records of earlier versions, which lack it
     and `val_loss_before`. `frozen_seconds`, of computing frozen layers once, are part of `train_seconds`.
     `start_seconds` are of importing TensorFlow; decoding goes on beside it. `second_batch_seconds` is what a

@@ -9,7 +9,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.data.sources.drawn.canvas import TILE, Gray, lines, noise, soft_step, spots, texture, uneven_light
+from cnnzoo.data.sources.drawn.canvas import (
+    TILE,
+    Gray,
+    half_plane,
+    lines,
+    noise,
+    soft_step,
+    spots,
+    texture,
+    uneven_light,
+)
 from cnnzoo.data.sources.drawn.cracks import carve, cracks
 
 
@@ -71,12 +81,11 @@ def _stains(rng: np.random.Generator, size: int) -> Gray:
 
 def _light(rng: np.random.Generator, size: int) -> Gray:
     """Uneven light, and the shadow of something outside the picture."""
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     gradient = uneven_light(rng, size)
     if rng.random() < 0.15:
-        angle, place = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
+        border = half_plane(rng, size)
         edge = rng.choice([0.01, 0.05, 0.2])
-        border = np.cos(angle) * x + np.sin(angle) * y - place + 0.05 * noise(rng, size, 4)
+        border += 0.05 * noise(rng, size, 4)
         gradient -= rng.uniform(12, 50) * soft_step(border / edge)
     return np.asarray(gradient, np.float32)
 

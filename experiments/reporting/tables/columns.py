@@ -45,7 +45,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(lambda row: number(row.average("auroc"), 4), markdown="AUROC"),
         *(Column(partial(_other_accuracy, name=name), latex=name) for name in others),
         *(Column(partial(_other_with_area, name=name), markdown=f"{name} (AUROC)") for name in others),
-        *(Column(_adapted_to(name), markdown=f"{name}, adapted") for name in adapted),
+        *(Column(partial(_other_adapted, name=name), markdown=f"{name}, adapted") for name in adapted),
         Column(
             _time("train_seconds"), terminal="training", markdown="training", latex="Training", priority=6
         ),
@@ -55,7 +55,10 @@ def columns(comparison: Comparison) -> list[Column]:
         ),
         Column(_batch_latency, terminal="ms/image", latex="ms/image", priority=2),
         *(Column(partial(_other_accuracy, name=name), terminal=name, priority=3) for name in others),
-        *(Column(_adapted_to(name), terminal=f"{name} adapted", priority=2) for name in adapted),
+        *(
+            Column(partial(_other_adapted, name=name), terminal=f"{name} adapted", priority=2)
+            for name in adapted
+        ),
         Column(_latency, markdown="ms/image (1 / 32)"),
         Column(lambda row: starts[row.first.weights], terminal="weights", priority=1, words=True),
         Column(lambda row: row.first.weights, markdown="weights"),
@@ -112,8 +115,8 @@ def _other_accuracy(row: Row, name: str) -> str:
     return number(row.other(name, "accuracy"), 4)
 
 
-def _adapted_to(name: str) -> Callable[[Row], str]:
-    return lambda row: number(row.other_adapted(name), 4)
+def _other_adapted(row: Row, name: str) -> str:
+    return number(row.other_adapted(name), 4)
 
 
 def _other_with_area(row: Row, name: str) -> str:
