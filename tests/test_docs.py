@@ -11,6 +11,8 @@ import pytest
 from parity import OURS, models
 
 import cnnzoo
+from cnnzoo.evaluation.adapting import adapted
+from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from cnnzoo.models.catalogue import model_info
 from experiments.benchmarks.rows import latest, read_measurements
 from experiments.models import HEADER, table_row
@@ -20,6 +22,7 @@ from experiments.reporting.comparison import Comparison
 from experiments.reporting.results_page import render
 from experiments.reporting.tables.csv_table import write_csv
 from experiments.reporting.tables.markdown import markdown
+from experiments.runs.predictions import read_verdicts
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -220,3 +223,17 @@ def test_the_pages_build_without_a_warning(tmp_path):
     for page in site.rglob("*.html"):
         sources = re.findall(r'<img [^>]*src="(?!https?:|data:)([^"]+)"', page.read_text(encoding="utf-8"))
         assert all((page.parent / source).is_file() for source in sources)
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_adapted_accuracy_in_the_records_follows_from_the_predictions_beside_them(number):
+    folder = ROOT / "results/surfaces/ablation"
+    record = json.loads((folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()[number])
+    result, names = record["result"], record["data"]["class_names"]
+    decision = Decision(result["temperature"], "Positive", sound=result["sound"])
+    for name, scores in result["others"].items():
+        (file,) = (folder / "predictions").glob(f"*-{record['identity'][:8]}-{name}.csv")
+        seen = read_verdicts(file, names)
+        calibrated = with_temperature(seen.probabilities, decision.temperature)
+        said = decide(calibrated, names, adapted(decision, calibrated, names))
+        assert (said == seen.labels).mean() == pytest.approx(scores["adapted"]["accuracy"])
