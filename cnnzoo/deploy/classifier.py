@@ -171,18 +171,16 @@ def predict(
     Raises:
         InputError: the classifier or the paths are something else, or the file can't be loaded.
     """
-    classifier = _checked(classifier)
+    classifier = _checked(classifier, batch_size)
     files = [paths] if isinstance(paths, str) or not isinstance(paths, Iterable) else list(paths)
     if odd := [file for file in files if not isinstance(file, str | Path)]:
         raise InputError(
             f"predict takes paths of image files, not {kind_of(odd[0])}; for arrays use the model"
         )
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     return _predict(classifier, [Path(file) for file in files], batch_size)
 
 
-def _checked(classifier: Classifier | str | Path, called: str = "predict") -> Classifier:
+def _checked(classifier: Classifier | str | Path, batch_size: int, called: str = "predict") -> Classifier:
     """Returns a classifier that can be asked, loaded where a file is named."""
     if isinstance(classifier, str | Path):
         classifier = load_model(classifier)
@@ -197,6 +195,8 @@ def _checked(classifier: Classifier | str | Path, called: str = "predict") -> Cl
         checked_parts(*parts, classifier.model.output_shape[-1])
     except ValueError as error:
         raise InputError(f"the classifier can't be asked: {one_line(error)}") from error
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     return classifier
 
 
@@ -220,12 +220,10 @@ def adapt(
         InputError: as `predict`, the array is another one, or the classifier doesn't say how sound images
             score.
     """
-    classifier = _checked(classifier, "adapt")
+    classifier = _checked(classifier, batch_size, "adapt")
     sound_reference(classifier.decision, classifier.class_names)  # before all images are read
     if not isinstance(images, np.ndarray):
         return adapted_to(classifier, list(predict(classifier, images, batch_size=batch_size)))
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise InputError(
             f"adapt takes (n, height, width, 3) uint8 or paths, not {images.shape} {images.dtype}"

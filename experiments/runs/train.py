@@ -146,9 +146,8 @@ def _train(spec: RunSpec, data: "Datasets", groups: dict[str, int], tell: child.
     data = _long_epochs(data, spec)
     tell(child.stage("building the model"))
     keras.utils.set_random_seed(spec.seed)
-    positive = data.class_names.index(spec.data.positive) if spec.data.positive else None
     model = recipe.build_model(
-        num_classes=len(data.class_names), weights_file=spec.weights_file, positive=positive
+        num_classes=len(data.class_names), weights_file=spec.weights_file, positive=_positive(spec, data)
     )
     config = replace(recipe.config, seed=spec.seed)
     if position := Checkpoint(spec.checkpoint, key_of(model, data, config)).position():
@@ -164,6 +163,11 @@ def _train(spec: RunSpec, data: "Datasets", groups: dict[str, int], tell: child.
         progress=lambda now: tell(child.progress(now)),
     )
     return _Trained(model, data, groups, fitted, before_fit)
+
+
+def _positive(spec: RunSpec, data: "Datasets") -> int | None:
+    """The id of the positive class; None where none is named."""
+    return data.class_names.index(spec.data.positive) if spec.data.positive else None
 
 
 def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child.Tell) -> RunResult:
@@ -246,7 +250,6 @@ def _test_part(
     from experiments.runs import measure
 
     names, test = data.class_names, sides["test"]
-    positive = names.index(spec.data.positive) if spec.data.positive else None
     others, repeats = {}, FEW_REPEATS if spec.demonstration else REPEATS
     for other in spec.others:
         others[other.name], scores, images = measure.score_other(model, other, data, decision)
@@ -269,7 +272,7 @@ def _test_part(
             for i, name in enumerate(names)
         },
         "confusion": test.confusion.tolist(),
-        **measure.probability_scores(test, decision, positive),
+        **measure.probability_scores(test, decision, _positive(spec, data)),
         "operating_point": measure.operating_point(sides, names, decision, spec.recall),
         "others": others,
         "robustness": measure.robustness(model, data) if spec.robustness else {},
