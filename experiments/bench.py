@@ -176,7 +176,7 @@ def _backend_and_gpus() -> tuple[str, list[Gpu]]:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    from experiments.runs.starting_weights import given_weights
+    from experiments.recipes.starting_weights import given_weights
 
     check_at_least_one(options, "limit", "epochs")
     check_apart(options.out, [Path(options.data)])

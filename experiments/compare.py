@@ -1,7 +1,6 @@
 """`python -m experiments.compare`: train recipes on a folder of images and tabulate what came of it."""
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,13 +16,12 @@ from experiments.cli.arguments import (
     Parser,
     add_data_options,
     add_ray_option,
-    check_at_least_one,
-    check_groups,
     data_values,
     make_folders,
     read_seeds,
     read_train_sizes,
 )
+from experiments.cli.compare_options import check_options
 from experiments.cli.process import called, exit_code, quoted
 from experiments.cli.stopping import tell_if_stopped
 from experiments.recipes.lookup import find_recipes
@@ -34,8 +32,9 @@ from experiments.runs import left
 if TYPE_CHECKING:
     from experiments.cluster.driver import Cluster
     from experiments.live.view import View
-    from experiments.runs.data_plan import DataPlan, DataRequest, Part
+    from experiments.runs.data_plan import DataPlan, Part
     from experiments.runs.records import RunRecord
+    from experiments.runs.sides import DataRequest
     from experiments.runs.spec import RunSpec
 
 # A phase of the large networks; the small ones train as long as their recipes say.
@@ -107,16 +106,31 @@ def _add_test_options(parser: argparse.ArgumentParser) -> None:
         "which recipe is best on a surface that it never saw",
     )
     parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="cut the images into K parts, photographs whole, and test on each part a network trained on the "
+        "others: K runs for each recipe and seed, and every image is tested",
+    )
+    parser.add_argument(
         "--train-sizes",
         default="all",
         metavar="50,100,all",
         help="numbers of training images, by commas; a run for each (default: all)",
     )
-    parser.add_argument(
+    wanted = parser.add_mutually_exclusive_group()
+    wanted.add_argument(
         "--recall",
         type=float,
         metavar="R",
-        help="choose, on validation, the threshold that finds this share of the positive class, as in 0.99",
+        help="choose, on validation, the threshold that finds this share of the positive class, as in 0.99, "
+        "on new photographs too, with a probability of 95 %%; never a higher one than without",
+    )
+    wanted.add_argument(
+        "--precision",
+        type=float,
+        metavar="P",
+        help="choose the threshold above which this share of what is called positive is so, likewise",
     )
     parser.add_argument(
         "--positive",
@@ -164,14 +178,14 @@ def _compare(options: argparse.Namespace, held: ExitStack) -> int:
 def _run(options: argparse.Namespace, view: "View", held: ExitStack) -> "list[RunSpec]":
     """Makes the runs that are missing, the folder for itself, which `held` keeps; returns all asked for."""
     from experiments.cluster.driver import cluster_at
+    from experiments.recipes.starting_weights import given_weights, starting_weights
     from experiments.runs.data_plan import prepare_data
     from experiments.runs.spec import with_hashes
-    from experiments.runs.starting_weights import given_weights, starting_weights
 
     check_backend()
     recipes = _recipes(options)
     seeds, request = read_seeds(options.seeds), _request(options)
-    _check_numbers(options)
+    check_options(options)
     given = given_weights(options.weights, recipes)
     make_folders(options.out, left.FOLDERS)
     held.enter_context(alone_in(options.out, "compare"))
@@ -242,45 +256,17 @@ def _demonstration(options: argparse.Namespace) -> bool:
 
 
 def _request(options: argparse.Namespace) -> "DataRequest":
-    from experiments.runs.data_plan import DataRequest
+    from experiments.runs.sides import DataRequest
 
     return DataRequest(
         **data_values(options),
         positive=options.positive,
-        needs_positive=options.recall is not None,
+        needs_positive="--recall" if options.recall else "--precision" if options.precision else "",
         also=tuple(options.also),
         train_sizes=read_train_sizes(options.train_sizes),
         leave_one_out=options.leave_one_out,
+        folds=options.folds or 0,
     )
-
-
-def _check_numbers(options: argparse.Namespace) -> None:
-    from cnnzoo.limits import usable_cores
-
-    check_at_least_one(options, "limit", "epochs", "jobs")
-    if options.ray and options.jobs > 1:
-        raise InputError("--jobs shares out this machine, --ray a cluster: leave one of them out")
-    if options.jobs > (cores := usable_cores()):
-        raise InputError(f"--jobs {options.jobs}: each run needs a core; give at most {cores}")
-    _check_leave_one_out(options)
-    if options.budget is not None and not 0 < options.budget < math.inf:
-        raise InputError(f"--budget {options.budget:g}: give a number of minutes above 0, as in 30")
-    if options.budget is not None and options.train_sizes != "all":
-        raise InputError("--budget compares recipes on all training images: leave --train-sizes out")
-    if options.recall is not None and not 0 < options.recall <= 1:
-        raise InputError(f"--recall {options.recall}: give a share above 0 and at most 1, as in 0.99")
-    check_groups(options)
-
-
-def _check_leave_one_out(options: argparse.Namespace) -> None:
-    if not options.leave_one_out:
-        return
-    if len(options.data or ()) < 2:
-        raise InputError("--leave-one-out: name two folders or more, each with its own --data")
-    if options.split:
-        raise InputError("--leave-one-out decides what is tested: leave --split out")
-    if options.budget is not None:
-        raise InputError("--budget compares recipes on one split: leave it or --leave-one-out out")
 
 
 def _spec(
@@ -303,6 +289,7 @@ def _spec(
         split=str(part.split_file),
         others=plan.others,
         recall=options.recall,
+        precision=options.precision,
         robustness=options.robustness,
         out=str(options.out),
         command=f"{called('compare')} {quoted(*sys.argv[1:])}".strip(),

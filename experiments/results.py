@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m experiments.results", description="Write results/README.md from its records."
     )
     parser.parse_args(arguments)
-    from experiments.reporting.results_page import FOLDER, TEMPLATE, render
+    from experiments.reporting.tables.results_page import FOLDER, TEMPLATE, render
 
     if not (FOLDER / TEMPLATE).is_file():
         raise InputError(f"{FOLDER / TEMPLATE}: no such file; this command needs a checkout of the project")

@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _request(options: argparse.Namespace) -> "SearchRequest":
-    from experiments.runs.data_plan import DataRequest
+    from experiments.runs.sides import DataRequest
     from experiments.search.spec import SearchRequest
 
     return SearchRequest(

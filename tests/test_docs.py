@@ -19,9 +19,9 @@ from experiments.models import HEADER, table_row
 from experiments.recipes import published as recipes
 from experiments.recipes.published import RECIPES
 from experiments.reporting.comparison import Comparison
-from experiments.reporting.results_page import render
 from experiments.reporting.tables.csv_table import write_csv
 from experiments.reporting.tables.markdown import markdown
+from experiments.reporting.tables.results_page import render
 from experiments.runs.predictions import read_verdicts
 
 ROOT = Path(__file__).parents[1]

@@ -114,6 +114,48 @@ def leave_out(
     return Split(*(_indices(side) for side in sides))
 
 
+def fold_splits(
+    manifest: Manifest,
+    folds: int,
+    *,
+    groups: Sequence[int] | npt.NDArray,
+    seed: int = 0,
+) -> list[Split]:
+    """Returns `folds` splits that test each image once, each class alike, every group whole on one side.
+
+    Two in nine of the images that a split doesn't test on are to choose by. Sides that folders give are not
+    kept.
+
+    Args:
+        manifest: of the images.
+        folds: at least 2.
+        groups: a number per image of the manifest.
+        seed: the same seed, manifest and groups give the same splits.
+
+    Raises:
+        InputError: a class has fewer groups than folds, or too few to choose by.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels = np.array([image.label for image in manifest.images])
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    for label, name in enumerate(manifest.class_names):
+        found = len(np.unique(numbers[labels == label]))
+        if found < folds:
+            raise InputError(
+                f"class {name!r} has {found} different images or groups of them: too few for {folds} folds"
+            )
+    kept, validation, _ = DEFAULT_FRACTIONS
+    share, found_splits = validation / (kept + validation), []
+    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    for rest, test in dealer.split(labels, labels, numbers):
+        train, chosen = _cut_groups(manifest, rest, labels, numbers, share, seed, (SIDES[0], SIDES[1]))
+        sides = [train, chosen, test]
+        _check_classes(manifest, labels, sides)
+        found_splits.append(Split(*(_indices(side) for side in sides)))
+    return found_splits
+
+
 def few(split: Split, manifest: Manifest, train_size: int, *, seed: int = 0) -> Split:
     """Returns a split of `train_size` training images, each class alike, validation in proportion.
 

@@ -88,20 +88,6 @@ def calibration_error(labels: npt.NDArray, probabilities: npt.NDArray) -> float:
     return sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / len(labels)
 
 
-def threshold_for_recall(positive: npt.NDArray, scores: npt.NDArray, recall: float) -> float:
-    """Returns the highest threshold at which at least `recall` of the positive images score no less.
-
-    Args:
-        positive: (n,) whether the image is of the positive class; at least one must be.
-        scores: (n,) probability of the positive class.
-        recall: wanted share, above 0 and at most 1.
-    """
-    from sklearn.metrics import precision_recall_curve
-
-    _, recalls, thresholds = precision_recall_curve(positive, scores, drop_intermediate=False)
-    return float(thresholds[recalls[:-1] >= recall - 1e-12].max())
-
-
 def accuracy_when_abstaining(
     labels: npt.NDArray, probabilities: npt.NDArray
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

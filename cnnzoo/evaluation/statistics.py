@@ -23,16 +23,20 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def bootstrap_interval(values: npt.NDArray, groups: Groups, *, seed: int = 0) -> tuple[float, float]:
+def bootstrap_interval(
+    values: npt.NDArray, groups: Groups, *, folds: npt.NDArray | None = None, seed: int = 0
+) -> tuple[float, float]:
     """Returns the 95 % percentile interval of the mean of `values` by a bootstrap over groups and seeds.
 
     Both are drawn anew with replacement (two-way cluster bootstrap; Owen 2007, Davison and Hinkley 1997):
     images of one group fall together, and another initialisation is as much chance as another photograph.
-    Over a dozen groups or less such an interval is too narrow.
+    Over a dozen groups or less such an interval is too narrow. With folds, each tested by a network of its
+    own, folds are drawn, then groups within each (two-stage bootstrap, which is rather too wide).
 
     Args:
         values: (seeds, images), for example 1 where the run was right and 0 where it was wrong.
         groups: (images,) the group of each.
+        folds: (images,) the fold of each; a group lies in one.
         seed: of the drawing.
     """
     rng = np.random.default_rng(seed)
@@ -41,15 +45,28 @@ def bootstrap_interval(values: npt.NDArray, groups: Groups, *, seed: int = 0) ->
     sums = np.stack([np.bincount(numbers, weights=row, minlength=count) for row in values])
     sizes = np.bincount(numbers, minlength=count)
     means = np.empty(RESAMPLES)
+    within = (
+        [np.arange(count)] if folds is None else [np.unique(numbers[folds == k]) for k in np.unique(folds)]
+    )
     for i in range(RESAMPLES):
-        chosen = rng.integers(0, count, count)
+        chosen = _drawn(rng, within)
         runs = rng.integers(0, len(sums), len(sums))
         means[i] = sums[runs][:, chosen].sum() / (sizes[chosen].sum() * len(sums))
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def accuracy_interval(right: npt.NDArray, groups: Groups) -> tuple[float, float]:
+def _drawn(rng: np.random.Generator, within: Sequence[npt.NDArray]) -> npt.NDArray:
+    """Draws folds, then of the groups within each as many as there are."""
+    if len(within) == 1:
+        return within[0][rng.integers(0, len(within[0]), len(within[0]))]
+    folds = [within[k] for k in rng.integers(0, len(within), len(within))]
+    return np.concatenate([groups[rng.integers(0, len(groups), len(groups))] for groups in folds])
+
+
+def accuracy_interval(
+    right: npt.NDArray, groups: Groups, *, folds: npt.NDArray | None = None
+) -> tuple[float, float]:
     """Returns a 95 % interval of the mean accuracy over seeds, for images of `groups`.
 
     For one seed and no two images of a group it is Wilson's. Else the bootstrap's, but never narrower than
@@ -59,6 +76,7 @@ def accuracy_interval(right: npt.NDArray, groups: Groups) -> tuple[float, float]
     Args:
         right: (seeds, images) whether the run was right.
         groups: (images,) the group of each.
+        folds: (images,) the fold of each, where a network of its own tested it.
     """
     accuracy = float(right.mean())
     _, numbers = np.unique(np.asarray(groups), return_inverse=True)
@@ -67,9 +85,9 @@ def accuracy_interval(right: npt.NDArray, groups: Groups) -> tuple[float, float]
     rare = min(len(np.unique(numbers[share < 1])), len(np.unique(numbers[share > 0])))
     trials = len(np.unique(numbers)) if rare < FEW_GROUPS else right.shape[1]
     wilson_low, wilson_high = wilson_interval(round(accuracy * trials), trials)
-    if accuracy in (0.0, 1.0) or (len(right) == 1 and alone):
+    if accuracy in (0.0, 1.0) or (len(right) == 1 and alone and folds is None):
         return wilson_low, wilson_high
-    low, high = bootstrap_interval(right, groups)
+    low, high = bootstrap_interval(right, groups, folds=folds)
     return min(low, wilson_low), max(high, wilson_high)
 
 

@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from experiments.reporting.rows import Row
 from experiments.runs.left import mistakes_file
-from experiments.runs.records import RunResult
 
 
 @dataclass(frozen=True)
@@ -64,17 +62,12 @@ class Decisions:
     @cached_property
     def probabilities(self) -> list[npt.NDArray[np.float64]]:
         """(images, classes), calibrated, for each seed; empty without predictions."""
-        pairs = zip(self.row.predictions, self.row.results, strict=False)
-        return [with_temperature(each.probabilities, result.temperature) for each, result in pairs]
+        return [each.calibrated for each in self.row.predictions]
 
     @cached_property
     def decided(self) -> list[npt.NDArray[np.int64]]:
         """(images,) class ids for each seed."""
-        names, positive = self.row.class_names, self.row.first.data.positive
-        return [
-            decide(probabilities, names, _decision(result, positive))
-            for probabilities, result in zip(self.probabilities, self.row.results, strict=False)
-        ]
+        return [each.decided for each in self.row.predictions]
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -131,17 +124,14 @@ class Decisions:
         return {self.row.predictions[0].paths[i] for i in np.flatnonzero(np.all(self.wrong, axis=0))}
 
 
-def _decision(result: RunResult, positive: str) -> Decision:
-    point = result.operating_point or {}
-    return Decision(result.temperature, positive, point.get("threshold"))
-
-
 def _pictures(row: Row) -> list[dict[str, tuple[str, str]]]:
-    """The pictures that each run of a row left, by image; none where they are not as it left them."""
-    return [
-        {} if file in row.not_as_recorded else _read_pictures((row.folder or Path()) / file)
-        for file in (mistakes_file(record.run_name, record.identity) for record in row.finished)
-    ]
+    """The pictures that the runs of each seed left, by image; none where they are not as they left them."""
+    found: dict[int, dict[str, tuple[str, str]]] = {record.seed: {} for record in row.finished}
+    for record in row.runs:
+        file = mistakes_file(record.run_name, record.identity)
+        if file not in row.not_as_recorded:
+            found[record.seed] |= _read_pictures((row.folder or Path()) / file)
+    return list(found.values())
 
 
 def _read_pictures(path: Path) -> dict[str, tuple[str, str]]:

@@ -26,7 +26,7 @@ def tensorboard_commands(comparison: Comparison, program: str = "tensorboard") -
 
 def model_file(row: Row) -> Path | None:
     """The saved model, unchanged, of the seed with the highest validation accuracy; None without one."""
-    best = sorted(row.finished, key=lambda record: -(record.result.val_accuracy if record.result else 0))
+    best = sorted(row.runs, key=lambda record: -(record.result.val_accuracy if record.result else 0))
     names = [record.model_file for record in best if record.model_file not in row.not_as_recorded]
     files = [(row.folder or Path()) / name for name in names]
     return next((file for file in files if file.is_file()), None)

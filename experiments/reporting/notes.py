@@ -38,12 +38,8 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
         notes.append(f"trained on {drawn:,} drawn tiles too")
     if views := _views(row):
         notes.append(f"frozen layers computed once, for {views} augmented views of each image")
-    wanted = row.operating("wanted_recall")
-    if wanted is not None:
-        notes.append(
-            f"at the threshold chosen for a recall of {wanted:g}: recall {row.operating('test_recall'):.4f}, "
-            f"precision {row.operating('test_precision'):.4f}"
-        )
+    if operating := operating_text(row):
+        notes.append(operating)
     twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
     if not usual and any(planned_epochs(other) != planned_epochs(row) for other in twins):
         notes.append(f"trained for up to {planned_epochs(row)} epochs")
@@ -57,6 +53,43 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     if row.status != "ok":
         notes.append(row.status)
     return notes
+
+
+def operating_text(row: Row) -> str:
+    """What the threshold for a wanted recall or precision promises, and gives on test; empty without one."""
+    threshold, promised = row.operating("threshold"), row.operating("promised")
+    if threshold is None:
+        return ""
+    what = "recall" if row.operating("wanted_recall") is not None else "precision"
+    wanted = row.operating(f"wanted_{what}") or 0.0
+    both = {name: row.operating(f"test_{name}") for name in ("recall", "precision")}
+    if promised is None:  # of a record of before
+        given = ", ".join(f"{name} {value:.4f}" for name, value in both.items())
+        return f"at the threshold chosen for a {what} of {wanted:g}: {given}"
+    given = ", ".join(
+        f"{name} {value:.4f} ({row.operating(f'test_plain_{name}'):.4f} without)"
+        for name, value in both.items()
+    )
+    if promised == 1:
+        return f"a {what} of {wanted:g} is promised at the threshold {threshold:.4f}: on test {given}"
+    why = _too_few(row, wanted)
+    return f"no {what} of {wanted:g} can be promised: {why}; at {threshold:.4f} on test {given}"
+
+
+def _too_few(row: Row, wanted: float) -> str:
+    """Why validation can't promise a share, and what would help."""
+    from cnnzoo.evaluation.promise import images_needed
+
+    count, needed = row.operating("independent") or 0.0, images_needed(wanted)
+    if needed is None:
+        return "no number of images is enough for that"
+    if count >= needed:
+        return f"validation shows too many mistakes among {count:,.0f} independent images"
+    name = printable(row.first.data.positive)
+    return (
+        f"the validation images of {name} are worth {count:,.0f} independent ones, and about {needed:,} are "
+        "needed"
+    )
 
 
 def class_notes(row: Row) -> list[str]:

@@ -19,7 +19,7 @@ from experiments.reporting.next_steps import (
     predict_command,
     tensorboard_commands,
 )
-from experiments.reporting.notes import class_notes, scaling_note
+from experiments.reporting.notes import class_notes, operating_text, scaling_note
 from experiments.reporting.rows import Row, interval_text
 from experiments.reporting.sentences import (
     OWN_IMAGES,
@@ -132,6 +132,7 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         points={field: _points(rows, field) for field in ("train_seconds", "total_params")},
         notes=comparison.notes,
         class_notes=class_notes,
+        operating_text=operating_text,
         scaling_note=scaling_note,
         interval=interval_text,
         traced=all(row.average("tracing_seconds") is not None for row in comparison.finished),
@@ -221,7 +222,8 @@ def _batch_text(verdicts: Decisions) -> str:
     if not verdicts.decided:
         return ""
     names, labels, decided = verdicts.row.class_names, verdicts.labels, verdicts.decided[0]
-    places = batch_places(len(labels))
+    first = verdicts.row.runs[0]  # of folds, the first one's images come first
+    places = batch_places(first.result.test_images if first.result else len(labels))
     wrong = sum(decided[i] != labels[i] for i in places)
     said = [
         f"{names[labels[i]]} → {names[decided[i]]}{' (wrong)' if decided[i] != labels[i] else ''}"

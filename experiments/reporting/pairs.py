@@ -53,9 +53,11 @@ def _compare(a: Row, b: Row) -> tuple[float, float, float, float]:
     (first, groups), (second, _) = a.tested, b.tested
     difference = float(first.mean() - second.mean())
     if len(first) == len(second):
-        low, high = bootstrap_interval(first - second, groups)
+        low, high = bootstrap_interval(first - second, groups, folds=a.folds)
     else:
-        low, high = bootstrap_interval((first.mean(axis=0) - second.mean(axis=0))[None], groups)
+        low, high = bootstrap_interval(
+            (first.mean(axis=0) - second.mean(axis=0))[None], groups, folds=a.folds
+        )
     return difference, low, high, paired_p_value(first, second, groups)
 
 

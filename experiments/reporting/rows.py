@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
@@ -12,21 +12,17 @@ import numpy.typing as npt
 
 from cnnzoo.errors import printable
 from cnnzoo.files import file_stem
+from experiments.reporting.folds import TIMES, joined, pooled
 from experiments.runs import left
 from experiments.runs.predictions import Predictions, read_predictions
 from experiments.runs.records import ENDED_EARLY, RunRecord, RunResult, epochs_text, kept_epoch
 from experiments.runs.spec import part_of
 from experiments.style.text import interval_of
 
-# Machines are noisy: what another program did during one seed should not show.
-TIMES = {"train_seconds", "first_epoch_seconds", "seconds_per_epoch", "images_per_second", "start_seconds",
-         "decode_seconds", "tracing_seconds", "validation_seconds", "test_seconds", "cpu_seconds",
-         "ms_per_image_1", "ms_per_image_32"}  # fmt: skip
-
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """All runs that differ in their seed alone, the latest of each; `name` is unique among the rows.
+    """All runs that differ in seed and fold alone, the latest of each; `name` is unique among the rows.
 
     `folder` is what `compare` wrote; without it, or without its predictions, intervals are Wilson's.
     """
@@ -43,12 +39,27 @@ class Row:
     @property
     def first(self) -> RunRecord:
         """The record that speaks for what all share: recipe, data, settings, weights."""
-        return self.records[0]
+        return self.seeds[0]
+
+    @cached_property
+    def seeds(self) -> tuple[RunRecord, ...]:
+        """A record for each seed: its folds taken together, where there are some."""
+        if not self.records[0].data.split.folds:
+            return self.records
+        of_seed: dict[int, list[RunRecord]] = {}
+        for record in self.records:
+            of_seed.setdefault(record.seed, []).append(record)
+        return tuple(map(pooled, of_seed.values()))
+
+    @cached_property
+    def runs(self) -> tuple[RunRecord, ...]:
+        """The runs that have a result, each fold's too."""
+        return tuple(record for record in self.records if record.ok and record.result)
 
     @cached_property
     def finished(self) -> tuple[RunRecord, ...]:
-        """The runs that have a result."""
-        return tuple(record for record in self.records if record.ok and record.result)
+        """The seeds that have a result."""
+        return tuple(record for record in self.seeds if record.ok and record.result)
 
     @cached_property
     def results(self) -> tuple[RunResult, ...]:
@@ -117,7 +128,7 @@ class Row:
     @property
     def at_once(self) -> list[int]:
         """How many runs shared the machine while its own were made, where they differ all numbers."""
-        return sorted({record.at_once for record in self.finished})
+        return sorted({record.at_once for record in self.runs})
 
     @property
     def collapsed_seeds(self) -> list[int]:
@@ -134,7 +145,7 @@ class Row:
     @cached_property
     def not_as_recorded(self) -> dict[str, left.State]:
         """The files of the finished runs, below the folder, that are missing or not as the runs left them."""
-        files = {file: facts for record in self.finished for file, facts in record.files.items()}
+        files = {file: facts for record in self.runs for file, facts in record.files.items()}
         return left.not_as_recorded(self.folder, files) if self.folder else {}
 
     @cached_property
@@ -143,16 +154,23 @@ class Row:
         return self.read()
 
     def read(self, other: str = "") -> tuple[Predictions, ...]:
-        """The verdicts of each finished seed, on its test images or another data set; empty without files."""
+        """The verdicts of each finished seed on its test images, or of each run on another data set.
+
+        Empty where a file is missing, or a fold.
+        """
         if self.folder is None:
             return ()
-        files = [f"predictions/{record.predictions_file(other)}" for record in self.finished]
+        files = [f"predictions/{record.predictions_file(other)}" for record in self.runs]
         if any(file in self.not_as_recorded for file in files):
             return ()
-        found = [read_predictions(self.folder, record, other) for record in self.finished]
-        whole = tuple(each for each in found if each is not None)
-        same = len({each.paths for each in whole}) == 1
-        return whole if same and len(whole) == len(self.finished) else ()
+        found = [read_predictions(self.folder, record, other) for record in self.runs]
+        whole = [each for each in found if each is not None]
+        folds = 0 if other else self.first.data.split.folds
+        if len(whole) < max(len(found), folds * len(self.finished)):
+            return ()
+        if folds:
+            whole = [joined(whole[i : i + folds]) for i in range(0, len(whole), folds)]
+        return tuple(whole) if len({each.paths for each in whole}) == 1 else ()
 
     def other_recall(self, name: str, class_name: str) -> float | None:
         """The mean over the finished seeds of a class's recall on another data set."""
@@ -182,6 +200,11 @@ class Row:
             return None
         return np.stack([each.right for each in self.predictions]), self.predictions[0].groups
 
+    @property
+    def folds(self) -> npt.NDArray[np.int64] | None:
+        """(images,) the fold of each, where several runs tested one each."""
+        return self.predictions[0].folds if self.predictions else None
+
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the mean accuracy: by groups and seeds where the predictions are at hand."""
@@ -191,7 +214,7 @@ class Row:
         if accuracy is None:
             return None
         if self.tested is not None:
-            return accuracy_interval(*self.tested)
+            return accuracy_interval(*self.tested, folds=self.folds)
         images = self.results[0].test_images
         return wilson_interval(round(accuracy * images), images)
 
@@ -225,9 +248,10 @@ class Row:
         return _mean([fmean(r.robustness[kind]) for r in self.results if kind in r.robustness])
 
     def operating(self, field: str) -> float | None:
-        """The mean over the finished seeds of a number of the operating point."""
-        points = [result.operating_point for result in self.results if result.operating_point]
-        return _mean([point[field] for point in points])
+        """The mean over the finished seeds of a number of the operating point; None where one lacks it."""
+        found = [result.operating_point.get(field) for result in self.results if result.operating_point]
+        values = [value for value in found if value is not None]
+        return _mean(values) if len(values) == len(found) else None
 
     def images(self, side: str) -> int:
         """The number of images in `train`, `validation` or `test`."""
@@ -273,15 +297,16 @@ def make_rows(
     for group in sorted(groups.values(), key=lambda group: order.get(group[0].recipe, len(order))):
         name = _row_name(group[0], taken)
         taken.add(file_stem(name))
-        # Of one seed the latest: another --recall or --robustness is no other seed.
-        seeds = {record.seed: record for record in group}
-        rows.append(Row(name, tuple(seeds[seed] for seed in sorted(seeds)), folder))
+        # Of one seed and fold the latest: another --recall or --robustness is no other seed.
+        runs = {(record.seed, record.data.split.fold): record for record in group}
+        rows.append(Row(name, tuple(runs[run] for run in sorted(runs)), folder))
     return rows
 
 
 def _row_name(record: RunRecord, taken: set[str]) -> str:
     """The recipe, with the part of the data that it was trained on; unique."""
-    return unique_name(printable(f"{record.recipe}{part_of(record.data)}"), taken)
+    whole = replace(record.data, split=record.data.split.of_all_folds)
+    return unique_name(printable(f"{record.recipe}{part_of(whole)}"), taken)
 
 
 def unique_name(name: str, taken: set[str]) -> str:
@@ -292,7 +317,8 @@ def unique_name(name: str, taken: set[str]) -> str:
 
 def _group(record: RunRecord) -> str:
     return json.dumps(
-        [settings_of(record), record.data.fingerprint, record.data.split.as_dict()], sort_keys=True
+        [settings_of(record), record.data.fingerprint, record.data.split.of_all_folds.as_dict()],
+        sort_keys=True,
     )
 
 

@@ -96,7 +96,8 @@ def class_lines(rows: Sequence[Row]) -> list[str]:
 def class_line(row: Row) -> str:
     """Name and split of a row's data, and the images of each class; of many classes, of two of them."""
     data = row.first.data
-    totals = {name: sum(data.images.get(side, {}).get(name, 0) for side in SIDES) for name in row.class_names}
+    sides = ("test",) if data.split.folds else SIDES  # which are all images of the other folds too
+    totals = {name: sum(data.images.get(side, {}).get(name, 0) for side in sides) for name in row.class_names}
     if len(totals) <= CLASSES_NAMED:
         classes = "; ".join(_class(data, name, totals[name]) for name in totals)
     else:
@@ -117,7 +118,10 @@ def test_groups(row: Row) -> str:
 def _class(data: DataFacts, name: str, total: int) -> str:
     positive = ", the positive class" if name == data.positive else ""
     counts = ", ".join(f"{data.images.get(side, {}).get(name, 0):,} {side}" for side in SIDES)
-    return f"{printable(name)}{positive}: {total:,} images ({counts})"
+    each = " in a fold, each image tested once" if data.split.folds else ""
+    if each:
+        counts = ", ".join(f"{data.images.get(side, {}).get(name, 0):,} {side}" for side in SIDES[:2])
+    return f"{printable(name)}{positive}: {total:,} images ({counts}{each})"
 
 
 def machine_lines(rows: Sequence[Row]) -> list[str]:

@@ -36,6 +36,11 @@ def predictions_file(name: str, identity: str, other: str = "") -> str:
     return f"{stem(name, identity)}{'-' if other else ''}{file_stem(other)}.csv"
 
 
+def validation_file(name: str, identity: str) -> str:
+    """Returns the name of the file with the verdicts on its validation images, beside the others."""
+    return f"validation/{stem(name, identity)}.csv"
+
+
 def mistakes_file(name: str, identity: str) -> str:
     """Returns where a run leaves the pictures of its worst mistakes."""
     return f"mistakes/{stem(name, identity)}.json"
@@ -58,9 +63,10 @@ def augmented_file(name: str, identity: str) -> str:
 
 def files_of(name: str, identity: str, others: Iterable[str]) -> list[str]:
     """Returns every file that a run of that name leaves for good; `others` are its other data sets."""
-    predictions = [predictions_file(name, identity, other) for other in ("", *others)]
+    verdicts = [predictions_file(name, identity, other) for other in ("", *others)]
+    verdicts.append(validation_file(name, identity))
     pictures = [each(name, identity) for each in (mistakes_file, batch_file, augmented_file)]
-    return [model_file(name, identity), *(f"predictions/{file}" for file in predictions), *pictures]
+    return [model_file(name, identity), *(f"predictions/{file}" for file in verdicts), *pictures]
 
 
 def facts_of(out: Path, files: Iterable[str]) -> dict[str, FileFacts]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,46 +18,80 @@ from cnnzoo.evaluation.calibration import (
     calibration_error,
     decide,
     fit_temperature,
-    threshold_for_recall,
     with_temperature,
 )
+from cnnzoo.evaluation.promise import Operating, threshold_for_precision, threshold_for_promise
 from cnnzoo.evaluation.scores import Scores, auroc, average_precision, evaluate
 from experiments.runs.spec import Other
 
 ROBUSTNESS_IMAGES = 300  # of the test images: 30 corruptions of each
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a threshold is to give: a recall, or a precision, of the positive class; at most one of them."""
+
+    recall: float | None = None
+    precision: float | None = None
+
+
 def fit_decision(
-    validation: Scores, class_names: Sequence[str], positive: str, recall: float | None
-) -> Decision:
-    """Chooses temperature and threshold on the validation images."""
+    validation: Scores, class_names: Sequence[str], positive: str, groups: Sequence[int], wanted: Wanted
+) -> tuple[Decision, Operating | None]:
+    """Chooses temperature and threshold on the validation images, which `groups` has the photographs of.
+
+    For a recall the threshold is never higher than without one: nobody who asks for it wants to find less.
+    """
     temperature = fit_temperature(validation.labels, validation.probabilities)
     if not positive:
-        return Decision(temperature)
+        return Decision(temperature), None
     label = list(class_names).index(positive)
     calibrated = with_temperature(validation.probabilities, temperature)
-    sound = sound_level(validation.labels, calibrated, label)
-    if recall is None:
-        return Decision(temperature, positive, sound=sound)
-    threshold = threshold_for_recall(validation.labels == label, calibrated[:, label], recall)
-    return Decision(temperature, positive, threshold, sound)
+    decision = Decision(temperature, positive, sound=sound_level(validation.labels, calibrated, label))
+    actual, scores = validation.labels == label, calibrated[:, label]
+    if wanted.recall is not None:
+        chosen = threshold_for_promise(actual, scores, groups, wanted.recall)
+        # An image whose most probable class it is has a probability of at least this.
+        chosen = replace(chosen, threshold=min(chosen.threshold, 1 / len(class_names)))
+    elif wanted.precision is not None:
+        chosen = threshold_for_precision(actual, scores, groups, wanted.precision)
+    else:
+        return decision, None
+    return replace(decision, threshold=chosen.threshold), chosen
 
 
 def operating_point(
-    sides: dict[str, Scores], class_names: Sequence[str], decision: Decision, recall: float | None
+    sides: dict[str, Scores],
+    class_names: Sequence[str],
+    decision: Decision,
+    chosen: Operating | None,
+    wanted: Wanted,
 ) -> dict[str, float] | None:
-    """What the threshold gives on each side: recall and precision of the positive class, accuracy."""
-    if decision.threshold is None or recall is None:
+    """What the threshold gives on each side, and what the most probable class does ("plain").
+
+    Recall and precision of the positive class, and accuracy.
+    """
+    if decision.threshold is None or chosen is None:
         return None
     label = list(class_names).index(decision.positive)
-    point = {"wanted_recall": recall, "threshold": decision.threshold}
+    point = {
+        f"wanted_{name}": share
+        for name, share in (("recall", wanted.recall), ("precision", wanted.precision))
+        if share is not None
+    }
+    point |= {
+        "threshold": decision.threshold,
+        "promised": float(chosen.promised),
+        "independent": chosen.independent,
+    }
     for side, scores in sides.items():
         calibrated = with_temperature(scores.probabilities, decision.temperature)
-        verdicts = decide(calibrated, class_names, decision)
-        actual, found = scores.labels == label, verdicts == label
-        point[f"{side}_recall"] = float(found[actual].mean())
-        point[f"{side}_precision"] = float(actual[found].mean()) if found.any() else 0.0
-        point[f"{side}_accuracy"] = float((verdicts == scores.labels).mean())
+        for kind, how in (("", decision), ("plain_", replace(decision, threshold=None))):
+            verdicts = decide(calibrated, class_names, how)
+            actual, found = scores.labels == label, verdicts == label
+            point[f"{side}_{kind}recall"] = float(found[actual].mean())
+            point[f"{side}_{kind}precision"] = float(actual[found].mean()) if found.any() else 0.0
+            point[f"{side}_{kind}accuracy"] = float((verdicts == scores.labels).mean())
     return point
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.data.table import read_own, write_table
+from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
 from experiments.runs.records import RunRecord
 
 if TYPE_CHECKING:
@@ -20,12 +21,19 @@ BATCH = 16  # test images that are shown with their verdicts
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """n images: path, group, true class id, (n, classes) probabilities."""
+    """n images: path, group, true class id, (n, classes) probabilities, what a run makes of these.
+
+    `calibrated` are the probabilities with the run's temperature, `decided` the class ids by its threshold.
+    `folds` has the number of the fold of each, where several runs tested a fold each.
+    """
 
     paths: tuple[str, ...]
     groups: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
+    calibrated: npt.NDArray[np.float64]
+    decided: npt.NDArray[np.int64]
+    folds: npt.NDArray[np.int64] | None = None
 
     @property
     def right(self) -> npt.NDArray[np.float64]:
@@ -37,7 +45,7 @@ def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predic
     """Returns a run's test images, or those of another data set; None where the file is missing."""
     path = folder / "predictions" / record.predictions_file(other)
     try:
-        found = read_verdicts(path, record.data.class_names)
+        found = read_verdicts(path, record.data.class_names, _decision(record))
     except (OSError, KeyError, ValueError):
         return None
     if record.result is None:
@@ -46,8 +54,14 @@ def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predic
     return found if len(found.paths) == images else None
 
 
-def read_verdicts(path: Path, class_names: Sequence[str]) -> Predictions:
-    """Reads what `write_predictions` wrote.
+def _decision(record: RunRecord) -> Decision:
+    result = record.result
+    point = (result and result.operating_point) or {}
+    return Decision(result.temperature if result else 1.0, record.data.positive, point.get("threshold"))
+
+
+def read_verdicts(path: Path, class_names: Sequence[str], decision: Decision | None = None) -> Predictions:
+    """Reads what `write_predictions` wrote, and decides as the run did.
 
     Raises:
         OSError: it can't be read.
@@ -55,11 +69,16 @@ def read_verdicts(path: Path, class_names: Sequence[str]) -> Predictions:
     """
     lines = read_own(path)
     labels = {name: label for label, name in enumerate(class_names)}
+    how = decision or Decision()
+    probabilities = np.array([[float(line[f"p_{name}"]) for name in class_names] for line in lines])
+    calibrated = with_temperature(probabilities, how.temperature) if decision else probabilities
     return Predictions(
         paths=tuple(line["path"] for line in lines),
         groups=tuple(line["group"] for line in lines),
         labels=np.array([labels[line["actual"]] for line in lines]),
-        probabilities=np.array([[float(line[f"p_{name}"]) for name in class_names] for line in lines]),
+        probabilities=probabilities,
+        calibrated=calibrated,
+        decided=decide(calibrated, class_names, how),
     )
 
 
@@ -78,4 +97,5 @@ def write_predictions(
             images.paths, groups, scores.labels, scores.predicted, scores.probabilities, strict=True
         )
     ]
+    path.parent.mkdir(exist_ok=True)
     write_table(path, ["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)], lines)

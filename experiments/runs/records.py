@@ -31,7 +31,7 @@ Amount = Annotated[float, Meta(ge=0, le=LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 # What the report asks of an operating point.
-POINT = {"wanted_recall", "threshold", "test_recall", "test_precision"}
+POINT = {"threshold", "test_recall", "test_precision"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class RunResult:
 
     `auroc`, `average_precision` and `operating_point` speak of the positive class that `RunRecord.data`
     names. Calibration errors are of the test images, with the temperature fitted on validation and without.
-    `operating_point` has the threshold chosen on validation for a wanted recall and what it gives on test.
+    `operating_point` has the threshold chosen on validation for a wanted recall or precision, whether it is
+    promised, which earlier versions did not, and what it gives on test.
     `sound` is the median log-odds of the positive class among validation images of the other class. `others`
     has accuracy, AUROC and so on for each other data set, "adapted" with a threshold fitted to its images, if
     the run could be adapted; `robustness` the test accuracy at five strengths of each corruption, and at none

@@ -29,6 +29,7 @@ class SplitFacts:
 
     `groups` is a hash of the groups, `leaked` the number of test images with a twin in training, `train_size`
     the number of training images that was asked for, None for all of the `train_images` that there are.
+    `fold` counts from 1 to `folds`, where each image is tested by one of so many runs; both are 0 elsewhere.
     """
 
     kind: str = ""
@@ -39,15 +40,27 @@ class SplitFacts:
     train_size: int | None = None
     train_images: int = 0
     left_out: str = ""
+    fold: int = 0
+    folds: int = 0
 
     @property
     def named(self) -> str:
         """As people call it."""
+        if self.folds:
+            return f"{self.folds} folds, {self.kind}"
         return f"{printable(self.left_out)} left out of training" if self.left_out else f"{self.kind} split"
 
     def as_dict(self) -> dict[str, Any]:
-        """What tells this split from others; records of before there was a `left_out` have the same."""
-        return {name: value for name, value in asdict(self).items() if name != "left_out" or value}
+        """What tells this split from others; records of before there were the last fields have the same."""
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value}
+
+    @property
+    def of_all_folds(self) -> "SplitFacts":
+        """What the folds share."""
+        return replace(self, fold=0, leaked=0, train_images=0) if self.folds else self
+
+
+_LATER = ("left_out", "fold", "folds")
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,7 @@ class RunSpec:
     split: str
     others: tuple[Other, ...]
     recall: float | None
+    precision: float | None
     robustness: bool
     out: str
     command: str
@@ -201,6 +215,9 @@ class RunSpec:
             "recall": self.recall,
             "robustness": self.robustness and _corruptions(),
         }
+        if self.recall is not None or self.precision is not None:
+            # Thresholds of before were chosen without a promise, and had no precision to ask for.
+            parts["promise"] = self.precision
         if self.recipe.drawn:
             parts["drawn"] = SURFACES_VERSION
         if self.round:
@@ -253,6 +270,10 @@ def usual_name(recipe: str, seed: int, data: DataFacts) -> str:
 
 
 def part_of(data: DataFacts) -> str:
-    """`-50` where so many training images were asked for, `-without-brickwork` where that is left out."""
+    """`-50` where so many training images were asked for, `-without-brickwork` where that is left out.
+
+    `-fold2` where that is the one that is tested.
+    """
     without = f"-without-{file_stem(data.split.left_out)[:MOST_OF_A_NAME]}" if data.split.left_out else ""
-    return without + (f"-{data.split.train_size}" if data.split.train_size else "")
+    fold = f"-fold{data.split.fold}" if data.split.fold else ""
+    return without + fold + (f"-{data.split.train_size}" if data.split.train_size else "")

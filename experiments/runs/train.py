@@ -23,7 +23,7 @@ from experiments.cli.process import exit_code
 from experiments.runs import child
 from experiments.runs.environment import start_backend
 from experiments.runs.evidence import save_evidence
-from experiments.runs.left import facts_of, model_file, predictions_file
+from experiments.runs.left import facts_of, model_file, predictions_file, validation_file
 from experiments.runs.predictions import write_predictions
 from experiments.runs.records import RunRecord, RunResult, ended_early, record_for, to_json
 from experiments.runs.spec import RunSpec, check_unchanged
@@ -180,7 +180,11 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
     from experiments.runs import measure
 
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
-    decision = measure.fit_decision(validation, data.class_names, spec.data.positive, spec.recall)
+    of_path, wanted = trained.groups, measure.Wanted(spec.recall, spec.precision)
+    photographs = [of_path[path] for path in data.validation.paths]
+    decision, chosen = measure.fit_decision(
+        validation, data.class_names, spec.data.positive, photographs, wanted
+    )
     saved = out / model_file(spec.run_name, spec.identity)
     cnnzoo.save_model(
         model,
@@ -189,13 +193,18 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
         decision=decision,
         image_pixels=data.manifest.usual_size,
     )
-    write_predictions(
-        out / "predictions" / predictions_file(spec.run_name, spec.identity),
-        data.test, test, data.class_names, [trained.groups[path] for path in data.test.paths],
-    )  # fmt: skip
+    for file, images, scores in (
+        (predictions_file(spec.run_name, spec.identity), data.test, test),
+        (validation_file(spec.run_name, spec.identity), data.validation, validation),
+    ):
+        groups = [of_path[path] for path in images.paths]
+        write_predictions(out / "predictions" / file, images, scores, data.class_names, groups)
     result = RunResult(
         **_training_part(trained, validation),
-        **_test_part(model, data, {"validation": validation, "test": test}, decision, spec),
+        **_test_part(model, data, test, decision, spec),
+        operating_point=measure.operating_point(
+            {"validation": validation, "test": test}, data.class_names, decision, chosen, wanted
+        ),
         start_seconds=start_seconds,
         model_bytes=saved.stat().st_size,
         **_usage(),
@@ -242,14 +251,14 @@ def _training_part(trained: _Trained, validation: "Scores") -> dict[str, Any]:
 def _test_part(
     model: "keras.Model",
     data: "Datasets",
-    sides: dict[str, "Scores"],
+    test: "Scores",
     decision: "Decision",
     spec: RunSpec,
 ) -> dict[str, Any]:
     from cnnzoo.evaluation.speed import REPEATS, milliseconds_per_image
     from experiments.runs import measure
 
-    names, test = data.class_names, sides["test"]
+    names = data.class_names
     others, repeats = {}, FEW_REPEATS if spec.demonstration else REPEATS
     for other in spec.others:
         others[other.name], scores, images = measure.score_other(model, other, data, decision)
@@ -273,7 +282,6 @@ def _test_part(
         },
         "confusion": test.confusion.tolist(),
         **measure.probability_scores(test, decision, _positive(spec, data)),
-        "operating_point": measure.operating_point(sides, names, decision, spec.recall),
         "others": others,
         "robustness": measure.robustness(model, data) if spec.robustness else {},
         "ms_per_image_1": milliseconds_per_image(model, batch_size=1, repeats=repeats),

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from experiments.recipes.recipe import Recipe
-from experiments.runs.data_plan import DataRequest
+from experiments.runs.sides import DataRequest
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from experiments.cli.process import quiet_stderr
 from experiments.cli.say import say
 from experiments.cluster.driver import Cluster, cluster_at
 from experiments.recipes.lookup import for_model
+from experiments.recipes.starting_weights import given_weights, starting_weights
 from experiments.runs.child import ask
 from experiments.runs.data_plan import DataPlan, prepare_data
 from experiments.runs.spec import hashes_of
-from experiments.runs.starting_weights import given_weights, starting_weights
 from experiments.search.records import TRIALS_FILE
 from experiments.search.spec import Search, SearchRequest
 

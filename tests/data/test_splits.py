@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnzoo.data.manifest import ImageRecord, Manifest
-from cnnzoo.data.splits import few, split_manifest
+from cnnzoo.data.splits import few, fold_splits, split_manifest
 from cnnzoo.errors import InputError
 from experiments.cli.process import OPTION_OF_ARGUMENT
 
@@ -191,3 +191,26 @@ def test_few_images_hold_two_of_a_rare_class_too(size):
     side = few(split_manifest(manifest), manifest, size)
     for part in (side.train, side.validation):
         assert sum(manifest.images[i].label == 1 for i in part) >= 2
+
+
+@pytest.mark.parametrize("folds", [2, 5])
+def test_folds_test_each_image_once_and_keep_groups_whole(folds):
+    manifest = metu_like()
+    groups = np.unique([image.sha256 for image in manifest.images], return_inverse=True)[1]
+    splits = fold_splits(manifest, folds, groups=groups)
+    assert len(splits) == folds
+    assert sorted(i for split in splits for i in split.test) == list(range(20_000))
+    for split in splits:
+        assert sorted(i for side in sides(split) for i in side) == list(range(20_000))
+        for a, b in pairwise([*sides(split), split.train]):
+            assert not {groups[i] for i in a} & {groups[i] for i in b}
+        # Two in nine of what is not tested are to choose by, each class alike.
+        assert len(split.validation) == pytest.approx(2 / 9 * (20_000 - len(split.test)), rel=0.2)
+        for side in sides(split):
+            assert sum(manifest.images[i].label for i in side) == pytest.approx(len(side) / 2, rel=0.05)
+    assert splits == fold_splits(manifest, folds, groups=groups)
+
+
+def test_a_class_of_fewer_groups_than_folds_is_said():
+    with pytest.raises(InputError, match="class '1' has 4 different images or groups of them: too few for 5"):
+        fold_splits(different(40, 4), 5, groups=range(44))

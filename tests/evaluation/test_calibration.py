@@ -1,14 +1,13 @@
 import numpy as np
 import pytest
 from scipy.special import softmax
-from sklearn.metrics import log_loss, recall_score
+from sklearn.metrics import log_loss
 
 from cnnzoo.evaluation.calibration import (
     accuracy_when_abstaining,
     calibration_error,
     fit_temperature,
     reliability,
-    threshold_for_recall,
     with_temperature,
 )
 
@@ -67,22 +66,6 @@ def test_true_probabilities_are_calibrated(overconfident):
     assert calibration_error(labels, true) < 0.015
     assert calibration_error(labels, probabilities) > 0.1
     assert sum(b.count for b in reliability(labels, true)) == len(labels)
-
-
-@pytest.mark.parametrize("recall", [0.5, 0.9, 0.99, 1.0])
-def test_the_threshold_is_the_highest_that_finds_enough(recall):
-    rng = np.random.default_rng(0)
-    positive = rng.random(500) < 0.3
-    scores = np.round(rng.normal(positive * 1.0, 1), 1)  # rounded, for ties
-    threshold = threshold_for_recall(positive, scores, recall)
-    assert recall_score(positive, scores >= threshold) >= recall
-    higher = scores[scores > threshold].min()
-    assert recall_score(positive, scores >= higher) < recall
-
-
-def test_a_recall_of_one_takes_the_lowest_positive_score():
-    assert threshold_for_recall(np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.3, 0.1]), 1.0) == 0.3
-    assert threshold_for_recall(np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.3, 0.1]), 0.5) == 0.9
 
 
 def test_abstaining_leaves_out_the_least_sure_first():

@@ -139,3 +139,25 @@ def test_permutations_of_many_groups_are_made_in_parts_that_fit_into_memory(monk
     parts = paired_p_value(first.astype(float), second.astype(float), groups)
     assert 0.01 < whole < 0.99
     assert parts == pytest.approx(whole, abs=0.02)
+
+
+def test_the_interval_covers_the_accuracy_of_another_network_where_folds_have_one_each():
+    # Each fold's network is a little better or worse than the recipe is; the images are independent.
+    rng, covered, alone = np.random.default_rng(0), 0, 0
+    folds = np.arange(2000) % 10
+    for _ in range(100):
+        shares = 0.8 + rng.normal(0, 0.04, 10)
+        right = (rng.random((1, 2000)) < shares[folds]).astype(float)
+        low, high = accuracy_interval(right, range(2000), folds=folds)
+        covered += low <= 0.8 <= high
+        low, high = accuracy_interval(right, range(2000))
+        alone += low <= 0.8 <= high
+    assert covered >= 88
+    assert alone < 85
+
+
+def test_folds_without_a_difference_widen_the_interval_by_no_more_than_the_second_stage():
+    right = (np.random.default_rng(0).random((1, 3000)) < 0.9).astype(float)
+    low, high = bootstrap_interval(right, range(3000))
+    low_folds, high_folds = bootstrap_interval(right, range(3000), folds=np.arange(3000) // 600)
+    assert 1 <= (high_folds - low_folds) / (high - low) <= 1.7

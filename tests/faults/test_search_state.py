@@ -11,7 +11,7 @@ from cnnzoo.errors import InputError
 from cnnzoo.files import sha256_of
 from experiments.recipes.lookup import for_model
 from experiments.runs.child import ask
-from experiments.runs.data_plan import DataRequest
+from experiments.runs.sides import DataRequest
 from experiments.search import report
 from experiments.search.journal import Journal
 from experiments.search.oracles import make_oracle

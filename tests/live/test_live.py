@@ -49,6 +49,7 @@ def spec(recipe="three_conv", seed=0, *, epochs=15, out="out"):
         split="",
         others=(),
         recall=None,
+        precision=None,
         robustness=False,
         out=str(out),
         command="python",

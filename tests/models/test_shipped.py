@@ -15,8 +15,8 @@ from cnnzoo.errors import InputError
 from cnnzoo.models import shipped
 from cnnzoo.models.shipped import shipped_card, shipped_file
 from experiments import predict
-from experiments.reporting.results_page import FOLDER as RESULTS
-from experiments.runs.starting_weights import starting_weights
+from experiments.recipes.starting_weights import starting_weights
+from experiments.reporting.tables.results_page import FOLDER as RESULTS
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from experiments import audit
 from experiments.cli.folder_lines import doubts
 from experiments.cli.process import exit_code
 from experiments.compare import main
-from experiments.runs.data_plan import DataRequest, prepare_data
+from experiments.runs.data_plan import prepare_data
+from experiments.runs.sides import DataRequest
 from experiments.runs.spec import DataFacts, SplitFacts, usual_name
 
 
@@ -184,7 +185,7 @@ def test_the_positive_class_is_never_the_last_by_name(tmp_path, names, positive)
     folder = write_tiles(tmp_path / "tiles", dict.fromkeys(names, 12))
     plan = prepare_data(request(folder, tmp_path / "out"))
     assert plan.parts[0].data.positive == positive
-    asked = request(folder, tmp_path / "recall", needs_positive=True)
+    asked = request(folder, tmp_path / "recall", needs_positive="--recall")
     if positive:
         assert prepare_data(asked).parts[0].data.positive == positive
     else:

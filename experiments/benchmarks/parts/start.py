@@ -26,8 +26,9 @@ from experiments.cli.process import own_environment, own_module
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.recipe import Recipe
 from experiments.runs import child, left
-from experiments.runs.data_plan import DataPlan, DataRequest, prepare_data
+from experiments.runs.data_plan import DataPlan, prepare_data
 from experiments.runs.records import RunRecord, append_record, from_json
+from experiments.runs.sides import DataRequest
 from experiments.runs.spec import RunSpec
 
 IMAGES = 96  # per class: a few batches
@@ -127,6 +128,7 @@ def _spec(recipe: Recipe, weights: str, plan: DataPlan, out: Path) -> RunSpec:
         split=str(plan.parts[0].split_file),
         others=(),
         recall=None,
+        precision=None,
         robustness=False,
         out=str(out),
         command="",

@@ -19,8 +19,9 @@ from experiments.benchmarks.images import link_images
 from experiments.benchmarks.registry import Request, Tell, unsaid
 from experiments.benchmarks.rivals import yolo_script
 from experiments.benchmarks.rows import Row
-from experiments.runs.data_plan import DataRequest, prepare_data
+from experiments.runs.data_plan import prepare_data
 from experiments.runs.records import RunRecord
+from experiments.runs.sides import DataRequest
 from experiments.runs.spec import DataFacts
 
 RECIPE = "crack_net"

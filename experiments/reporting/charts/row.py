@@ -11,7 +11,7 @@ import numpy.typing as npt
 from experiments.reporting.charts.shared import filled_bins
 from experiments.reporting.mistakes import Decisions
 from experiments.reporting.rows import Row
-from experiments.runs.records import RunResult
+from experiments.runs.records import RunRecord, RunResult
 from experiments.style.chart import BLUE, FEW, GREY, MARKERS, VERMILION
 from experiments.style.text import shorten, shorten_apart
 
@@ -43,8 +43,9 @@ def _curve(figure: "Figure", *, row: Row, field: str) -> None:
     """Accuracy or loss by epoch, every seed; epoch 0 is the model before training."""
     figure.set_size_inches(4.2, 3.6)
     axes = figure.subplots()
-    for i, result in enumerate(row.results):
-        _seed_curves(axes, result, field, marker=MARKERS[i % len(MARKERS)])
+    for i, run in enumerate(row.runs):
+        if run.result:
+            _run_curves(axes, run.result, field, marker=MARKERS[i % len(MARKERS)])
     axes.set(xlabel="Epoch", ylabel="Loss (cross-entropy)" if field == "loss" else "Accuracy")
     axes.locator_params(axis="x", integer=True, nbins=8)
     _scale_loss(axes) if field == "loss" else None
@@ -54,7 +55,7 @@ def _curve(figure: "Figure", *, row: Row, field: str) -> None:
 
 
 def _name_sides_and_seeds(figure: "Figure", row: Row) -> None:
-    """A legend in which the side is the line and the seed is the marker."""
+    """A legend in which the side is the line and the run is the marker."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -63,13 +64,18 @@ def _name_sides_and_seeds(figure: "Figure", row: Row) -> None:
     ]
     handles += [
         Line2D([], [], color=GREY, linestyle="", marker=MARKERS[i % len(MARKERS)], markersize=4,
-               label=f"seed {record.seed}")
-        for i, record in enumerate(row.finished)
+               label=_called(run))
+        for i, run in enumerate(row.runs)
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2)
 
 
-def _seed_curves(axes: "Axes", result: RunResult, field: str, *, marker: str) -> None:
+def _called(run: RunRecord) -> str:
+    fold = run.data.split.fold
+    return f"seed {run.seed}" + (f", fold {fold}" if fold else "")
+
+
+def _run_curves(axes: "Axes", result: RunResult, field: str, *, marker: str) -> None:
     epochs = range(1, len(result.history) + 1)
     for prefix, colour, line in (("", BLUE, "--"), ("val_", VERMILION, "-")):
         values = [_finite(getattr(epoch, prefix + field)) for epoch in result.history]

@@ -112,10 +112,7 @@ def filled_bins(row: Row) -> "list[ReliabilityBin]":
 
 def _calibrated(row: Row) -> npt.NDArray[np.float64]:
     """The probabilities of all seeds, each with its own temperature."""
-    from cnnzoo.evaluation.calibration import with_temperature
-
-    pairs = zip(row.predictions, row.results, strict=True)
-    return np.concatenate([with_temperature(each.probabilities, r.temperature) for each, r in pairs])
+    return np.concatenate([each.calibrated for each in row.predictions])
 
 
 def _abstention(figure: "Figure", *, rows: Sequence[Row]) -> None:

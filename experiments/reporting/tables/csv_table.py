@@ -20,7 +20,15 @@ PROBABILITY_SCORES = (
     "calibration_error_raw",
 )
 
-OPERATING = ("threshold", "test_recall", "test_precision")
+OPERATING = (
+    "threshold",
+    "promised",
+    "independent",
+    "test_recall",
+    "test_precision",
+    "test_plain_recall",
+    "test_plain_precision",
+)
 
 
 def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = ()) -> dict[str, Any]:
@@ -30,7 +38,7 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
         "recipe": row.first.recipe,
         "model": row.first.model,
         "status": row.status,
-        "seeds": ",".join(str(record.seed) for record in row.records),
+        "seeds": ",".join(str(record.seed) for record in row.seeds),
         "test_accuracy": row.average("test_accuracy"),
         "test_accuracy_low": low,
         "test_accuracy_high": high,
@@ -57,7 +65,12 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     values |= {name: row.average(name) for name in ("model_bytes", "ms_per_image_1", "ms_per_image_32")}
     values |= {"train_images": row.images("train"), "test_images": row.images("test")}
     split = row.first.data.split
-    values |= {"split": split.kind, "left_out": split.left_out, "test_groups": row.test_groups}
+    values |= {
+        "split": split.kind,
+        "left_out": split.left_out,
+        "folds": split.folds or None,
+        "test_groups": row.test_groups,
+    }
     return values | {"device": row.environment("device"), "backend": row.environment("backend")}
 
 

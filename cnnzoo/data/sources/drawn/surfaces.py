@@ -43,8 +43,10 @@ def draw_surface_tile(
             cover = stepped_crack(rng, stones)
         else:
             cover = scaled_cracks(rng, size)
-        carved = carve(rng, cover) * rng.uniform(0.55, 1.15)
-        contrast = max(contrast**2 - float(carved.var()), (0.35 * contrast) ** 2) ** 0.5
+        carved = carve(rng, cover) * rng.uniform(0.35 if stones is None else 0.55, 1.15)
+        # With a crack the tile has more contrast, or its ground less: neither must tell them apart.
+        if stones is not None or rng.random() < 0.3:
+            contrast = max(contrast**2 - float(carved.var()), (0.35 * contrast) ** 2) ** 0.5
     scale = contrast / max(gray.std(), 1e-3)
     gray = gray * scale
     if crack:

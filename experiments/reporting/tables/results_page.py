@@ -21,7 +21,7 @@ from experiments.reporting.sentences import audit_lines
 from experiments.reporting.tables.markdown import markdown
 from experiments.style.text import human_time, interval_of, number
 
-FOLDER = Path(__file__).parents[2] / "results"
+FOLDER = Path(__file__).parents[3] / "results"
 
 TEMPLATE = "README.md.j2"
 MEASUREMENTS = "audit/measurements.jsonl"
