@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SHIPPED = "crack_net"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".tflite", ".pt", ".pth")  # the first alone can be read
 FIGURE_IMAGES = 48
+FEW_UNLIKE = 0.05  # share of unlike images that is not worth a word: one in a hundred is by chance
 NAME_LENGTH = 28  # characters above an image
 FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = _adapted(classifier, files) if options.adapt else predict(classifier, files)
     verdicts = list(_printed(chain(bad, found)))
     _warn_of_large_ones(verdicts, classifier)
+    _warn_of_unlike_ones(verdicts)
     if options.csv is not None:
         _write_csv(options.csv, verdicts, classifier.class_names)
     if options.out is not None:
@@ -209,17 +211,36 @@ def _warn_of_large_ones(verdicts: "Sequence[Prediction]", classifier: "Classifie
     )
 
 
+def _warn_of_unlike_ones(verdicts: "Sequence[Prediction]") -> None:
+    """Says how many images are unlike what the model learnt from, and what to do; nothing for a few."""
+    known = [verdict for verdict in verdicts if verdict.distance is not None]
+    unlike = [verdict for verdict in known if verdict.unlike]
+    if len(unlike) <= FEW_UNLIKE * len(known):
+        return
+    most = max(unlike, key=lambda verdict: verdict.distance or 0)
+    share = 100 * len(unlike) / len(known)
+    say(
+        f"warning: {share:.0f} % of these images are unlike those that this model was trained on "
+        f"({printable(most.path)} most of all); its verdicts on them are not to be trusted. Sort 50 of them "
+        f"into a folder for each class and see how it does there: {to_type('compare')} --also FOLDER, or "
+        "train on them too",
+        warning=True,
+    )
+
+
 def _write_csv(path: Path, verdicts: "Sequence[Prediction]", class_names: Sequence[str]) -> None:
-    titles = ["path", "class", "probability", *(f"p_{name}" for name in class_names), "error", "times_larger"]
+    each = [f"p_{name}" for name in class_names]
+    titles = ["path", "class", "probability", *each, "error", "times_larger", "distance"]
     write_table(path, titles, [_csv_line(verdict, len(class_names)) for verdict in verdicts])
 
 
 def _csv_line(verdict: "Prediction", classes: int) -> list[object]:
     if verdict.probabilities is None:
-        return [verdict.path, "", "", *[""] * classes, verdict.error, ""]
+        return [verdict.path, "", "", *[""] * classes, verdict.error, "", ""]
     each = [f"{p:.6f}" for p in verdict.probabilities]
     larger = f"{verdict.times_larger:.1f}" if verdict.times_larger else ""
-    return [verdict.path, verdict.class_name, f"{verdict.probability:.6f}", *each, "", larger]
+    distance = "" if verdict.distance is None else f"{verdict.distance:.3f}"
+    return [verdict.path, verdict.class_name, f"{verdict.probability:.6f}", *each, "", larger, distance]
 
 
 def _draw(path: Path, verdicts: "Sequence[Prediction]") -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from keras.src.backend.common import global_state
@@ -17,10 +18,18 @@ from cnnzoo.backend import use_own_settings
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.deploy.archive import OURS, read_archive, refused
 from cnnzoo.deploy.building_blocks import check_config
-from cnnzoo.deploy.requirements import check_answers, check_fit, check_size, check_weights, checked_parts
+from cnnzoo.deploy.requirements import (
+    check_answers,
+    check_fit,
+    check_likeness,
+    check_size,
+    check_weights,
+    checked_parts,
+)
 from cnnzoo.errors import InputError, kind_of, one_line, printable
 from cnnzoo.evaluation.adapting import adapted, sound_reference
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
+from cnnzoo.evaluation.likeness import Likeness
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
 from cnnzoo.models.shipped import shipped_file, shipped_models
@@ -32,14 +41,15 @@ MUCH_LARGER = 3.0  # times the width or height of the images that a model learnt
 class Classifier:
     """A trained model and all that it takes to ask it.
 
-    `image_pixels`: usual width and height of the images that it learnt from, before they were resized; None
-    where the file doesn't say.
+    `image_pixels`: usual width and height of the images that it learnt from, before they were resized;
+    `likeness`: what these look like. Both are None where the file doesn't say.
     """
 
     model: keras.Model
     class_names: tuple[str, ...]
     decision: Decision = Decision()
     image_pixels: tuple[int, int] | None = None
+    likeness: Likeness | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +58,8 @@ class Prediction:
 
     `times_larger`: how many times the image is as wide, or as high, as those that the model learnt from,
     where that is `MUCH_LARGER` or more: then a crack in it shrinks too far to be seen. 0 elsewhere.
+    `distance`: how far the image is from those that the model learnt from; above 1 it is unlike them, and
+    the verdict is not to be trusted. None where the model file doesn't say what they look like.
     """
 
     path: Path
@@ -56,6 +68,12 @@ class Prediction:
     probabilities: npt.NDArray[np.float64] | None = None
     error: str = ""
     times_larger: float = 0.0
+    distance: float | None = None
+
+    @property
+    def unlike(self) -> bool:
+        """Whether the image is unlike those that the model learnt from, as far as that is known."""
+        return self.distance is not None and self.distance > 1
 
 
 def save_model(
@@ -65,12 +83,13 @@ def save_model(
     class_names: Sequence[str],
     decision: Decision = Decision(),
     image_pixels: tuple[int, int] | None = None,
+    likeness: Likeness | None = None,
 ) -> None:
     """Writes one .keras file that holds the model, the names of its classes and how it decides.
 
     `image_pixels` is the usual width and height of the images before they were resized: `predict` warns of
-    much larger ones. All this goes into the .keras archive as a member of its own, which
-    `keras.saving.load_model` ignores.
+    much larger ones. `likeness` says what the training images look like, to tell what is unlike them. All
+    this goes into the .keras archive as a member of its own, which `keras.saving.load_model` ignores.
 
     Raises:
         InputError: the file has another suffix, the names are not one for each class of the model, or the
@@ -78,6 +97,7 @@ def save_model(
     """
     try:
         checked_parts(class_names, decision, image_pixels, model.output_shape[-1])
+        check_likeness(likeness)
     except ValueError as error:
         raise InputError(str(error)) from error
     if Path(path).suffix != ".keras":
@@ -94,6 +114,7 @@ def save_model(
                     "class_names": list(class_names),
                     "decision": asdict(decision),
                     "image_pixels": image_pixels,
+                    "likeness": likeness and asdict(likeness),
                 }
                 archive.writestr(OURS, json.dumps(content))
     finally:
@@ -123,13 +144,14 @@ def load_model(path: str | Path) -> Classifier:
     with refused(path):
         check_config(found.config)
         parts = _parts(found.ours, _outputs(found.config, found.weights_size))
+        likeness = _likeness(found.ours)
         with warnings.catch_warnings():
             # Keras only warns where it finds no weights for a layer, and leaves it with random ones.
             warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
         check_weights(model)
         check_answers(model)
-    return Classifier(model, *parts)
+    return Classifier(model, *parts, likeness)
 
 
 def _outputs(config: dict[str, Any], weights_size: int) -> int:
@@ -152,6 +174,16 @@ def _parts(content: dict[str, Any], outputs: int) -> tuple[tuple[str, ...], Deci
         return checked_parts(names, decision, content.get("image_pixels"), outputs)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
+
+
+def _likeness(content: dict[str, Any]) -> Likeness | None:
+    values = content.get("likeness")
+    try:
+        found = None if values is None else msgspec.convert(values, Likeness)
+        check_likeness(found)
+    except ValueError as error:  # msgspec's is one
+        raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
+    return found
 
 
 def predict(
@@ -193,6 +225,7 @@ def _checked(classifier: Classifier | str | Path, batch_size: int, called: str =
         check_fit(classifier.model)
         parts = classifier.class_names, classifier.decision, classifier.image_pixels
         checked_parts(*parts, classifier.model.output_shape[-1])
+        check_likeness(classifier.likeness)
     except ValueError as error:
         raise InputError(f"the classifier can't be asked: {one_line(error)}") from error
     if batch_size < 1:
@@ -255,7 +288,7 @@ def decided(verdict: Prediction, classifier: Classifier) -> Prediction:
     if verdict.probabilities is None:
         return verdict
     again = _verdict(verdict.path, verdict.probabilities, classifier)
-    return replace(again, times_larger=verdict.times_larger)
+    return replace(again, times_larger=verdict.times_larger, distance=verdict.distance)
 
 
 def _predict(classifier: Classifier, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction]:
@@ -265,11 +298,13 @@ def _predict(classifier: Classifier, paths: Sequence[Path], batch_size: int) -> 
         images = [image for image, _, _ in batch if image is not None]
         if images:
             rows = iter(_probabilities(classifier, np.stack(images)))
+            distances = iter(_distances(classifier, np.stack(images)))
         for path, (image, error, larger) in zip(paths[first:], batch, strict=False):
             if image is None:
                 yield Prediction(path, error=error)
             else:
-                yield replace(_verdict(path, next(rows), classifier), times_larger=larger)
+                verdict = _verdict(path, next(rows), classifier)
+                yield replace(verdict, times_larger=larger, distance=next(distances))
 
 
 def _read(
@@ -291,6 +326,12 @@ def _probabilities(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt
     except Exception as error:  # of the backend, which has many
         raise InputError(f"the model can't be asked about {len(images)} images: {one_line(error)}") from error
     return with_temperature(raw, classifier.decision.temperature)
+
+
+def _distances(classifier: Classifier, images: npt.NDArray[np.uint8]) -> list[float | None]:
+    if classifier.likeness is None:
+        return [None] * len(images)
+    return [float(distance) for distance in classifier.likeness.distances(images)]
 
 
 def _verdict(path: Path, probabilities: npt.NDArray[np.float64], classifier: Classifier) -> Prediction:

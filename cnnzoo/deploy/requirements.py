@@ -10,15 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.errors import printable
+from cnnzoo.evaluation.likeness import STATISTICS
 
 if TYPE_CHECKING:
     from cnnzoo.evaluation.calibration import Decision
+    from cnnzoo.evaluation.likeness import Likeness
 
 TAKES = "(None, side, side, 3), square images with the channels last"
 GIVES = "(None, classes), a probability for each"
 LARGEST_OUTPUT = 1 << 27  # numbers that a layer may give for one image; VGG16's give 3 million at most
 LARGEST_SIDE = 10_000_000  # pixels of an image that a model learnt from
 TEMPERATURES = (1e-3, 1e3)
+LARGEST_PRECISION = 1e6  # inverse of the smallest variance that a statistic of images is given
 LARGEST_LOG_ODDS = 17  # of a probability in float32
 SUMS_TO_ONE = 1e-2  # what half precision leaves of it
 
@@ -147,6 +150,25 @@ def _check_pixels(pixels: object) -> tuple[int, int] | None:
     ):
         raise ValueError(f"image_pixels is {pixels!r}; it must be the width and the height in pixels")
     return int(pixels[0]), int(pixels[1])
+
+
+def check_likeness(likeness: "Likeness | None") -> None:
+    """Checks that a distance can be measured by it.
+
+    Raises:
+        ValueError: it is not 21 statistics, their inverse covariance and a limit above 0.
+    """
+    if likeness is None:
+        return
+    mean, precision = np.asarray(likeness.mean, float), np.asarray(likeness.precision, float)
+    if mean.shape != (STATISTICS,) or precision.shape != (STATISTICS, STATISTICS):
+        raise ValueError(f"likeness is not of {STATISTICS} statistics: {mean.shape}, {precision.shape}")
+    if not (np.isfinite(mean).all() and np.isfinite(precision).all() and np.isfinite(likeness.limit)):
+        raise ValueError("likeness holds NaN or infinity")
+    if likeness.limit <= 0 or np.abs(precision).max() > LARGEST_PRECISION or np.abs(mean).max() > 1000:
+        raise ValueError("likeness holds numbers that no images have")
+    if np.linalg.eigvalsh((precision + precision.T) / 2).min() <= 0:
+        raise ValueError("likeness: its precision is no inverse of a covariance")
 
 
 def _is_number(value: object) -> bool:

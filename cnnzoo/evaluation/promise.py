@@ -41,7 +41,8 @@ def threshold_for_promise(
 ) -> Operating:
     """Returns the highest threshold that promises `recall` on as many new images.
 
-    Where there are too few images to promise it, the threshold is the lowest score of a positive image.
+    Where there are too few photographs to promise it, the threshold is the one that would promise it if each
+    image were a photograph of its own; with too few images for that, the lowest score of a positive one.
 
     Args:
         positive: (n,) whether the image is of the positive class; at least one must be.
@@ -54,7 +55,8 @@ def threshold_for_promise(
     independent = independent_images(np.asarray(groups)[wanted])
     missed = _most_missed(independent, recall)
     if missed is None:
-        return Operating(float(found[0]), promised=False, independent=independent)
+        at_best = _most_missed(len(found), recall) or 0
+        return Operating(float(found[at_best]), promised=False, independent=independent)
     allowed = math.floor(missed * len(found) / independent + _ROUNDING)
     return Operating(float(found[allowed]), promised=True, independent=independent)
 

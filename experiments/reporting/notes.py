@@ -40,6 +40,8 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
         notes.append(f"frozen layers computed once, for {views} augmented views of each image")
     if operating := operating_text(row):
         notes.append(operating)
+    if unlike := _unlike(row):
+        notes.append(unlike)
     twins = [other for other in rows if other.first.recipe == row.first.recipe and other is not row]
     if not usual and any(planned_epochs(other) != planned_epochs(row) for other in twins):
         notes.append(f"trained for up to {planned_epochs(row)} epochs")
@@ -53,6 +55,13 @@ def row_notes(row: Row, rows: Sequence[Row]) -> list[str]:
     if row.status != "ok":
         notes.append(row.status)
     return notes
+
+
+def _unlike(row: Row) -> str:
+    """How much of each other data set is unlike the training images; empty where none is known."""
+    shares = [(printable(name), row.other(name, "unlike")) for name in row.other_names]
+    said = [f"{100 * share:.0f} % of {name}" for name, share in shares if share is not None]
+    return f"unlike the training images: {listed(said)}" if said else ""
 
 
 def operating_text(row: Row) -> str:

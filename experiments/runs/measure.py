@@ -20,6 +20,7 @@ from cnnzoo.evaluation.calibration import (
     fit_temperature,
     with_temperature,
 )
+from cnnzoo.evaluation.likeness import Likeness
 from cnnzoo.evaluation.promise import Operating, threshold_for_precision, threshold_for_promise
 from cnnzoo.evaluation.scores import Scores, auroc, average_precision, evaluate
 from experiments.runs.spec import Other
@@ -140,6 +141,11 @@ def score_other(
         scores,
         images,
     )
+
+
+def share_unlike(likeness: Likeness | None, images: ImageSet) -> float | None:
+    """Returns the share of images that are unlike the training images; None where these are not known."""
+    return None if likeness is None else float((likeness.distances(images.images) > 1).mean())
 
 
 def _adapted_scores(scores: Scores, class_names: Sequence[str], decision: Decision) -> dict[str, Any]:

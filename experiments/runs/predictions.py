@@ -14,6 +14,7 @@ from experiments.runs.records import RunRecord
 
 if TYPE_CHECKING:
     from cnnzoo.data.pipeline import ImageSet
+    from cnnzoo.evaluation.likeness import Likeness
     from cnnzoo.evaluation.scores import Scores
 
 BATCH = 16  # test images that are shown with their verdicts
@@ -88,9 +89,17 @@ def batch_places(count: int) -> list[int]:
 
 
 def write_predictions(
-    path: Path, images: "ImageSet", scores: "Scores", class_names: Sequence[str], groups: Sequence[int]
+    path: Path,
+    images: "ImageSet",
+    scores: "Scores",
+    class_names: Sequence[str],
+    groups: Sequence[int],
+    likeness: "Likeness | None" = None,
 ) -> None:
-    """Writes a row per image: path, group, actual and predicted class, raw probabilities."""
+    """Writes a row per image: path, group, actual and predicted class, raw probabilities.
+
+    With `likeness` its distance too, above 1 of what is unlike the training images.
+    """
     lines = [
         [image, group, class_names[label], class_names[best], *(f"{p:.6f}" for p in row)]
         for image, group, label, best, row in zip(
@@ -98,4 +107,9 @@ def write_predictions(
         )
     ]
     path.parent.mkdir(exist_ok=True)
-    write_table(path, ["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)], lines)
+    titles = ["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)]
+    if likeness is not None:
+        titles.append("distance")
+        for line, distance in zip(lines, likeness.distances(images.images), strict=True):
+            line.append(f"{distance:.4f}")
+    write_table(path, titles, lines)

@@ -72,6 +72,7 @@ class _Other:
     auroc: Share | None = None
     recall: dict[str, Share] = field(default_factory=dict)
     adapted: _Adapted | None = None
+    unlike: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class RunResult:
     names. Calibration errors are of the test images, with the temperature fitted on validation and without.
     `operating_point` has the threshold chosen on validation for a wanted recall or precision, whether it is
     promised, which earlier versions did not, and what it gives on test.
+    `unlike` is the share of the test images that are unlike the training images.
     `sound` is the median log-odds of the positive class among validation images of the other class. `others`
     has accuracy, AUROC and so on for each other data set, "adapted" with a threshold fitted to its images, if
     the run could be adapted; `robustness` the test accuracy at five strengths of each corruption, and at none
@@ -131,6 +133,7 @@ class RunResult:
     calibration_error: Amount | None = None
     calibration_error_raw: Amount | None = None
     operating_point: dict[str, float] | None = None
+    unlike: Share | None = None
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
     robustness: dict[str, Annotated[list[Share], Meta(min_length=1)]] = field(default_factory=dict)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from cnnzoo.data.pipeline import Datasets
     from cnnzoo.evaluation.calibration import Decision
+    from cnnzoo.evaluation.likeness import Likeness
     from cnnzoo.evaluation.scores import Scores
     from cnnzoo.training.fit import FitResult
 
@@ -176,6 +177,7 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
     model, data, out = trained.model, trained.data, Path(spec.out)
     tell(child.stage("testing"))
     # Here, not above: scikit-learn and SciPy, which score, take seconds to import.
+    from cnnzoo.evaluation.likeness import likeness_of
     from cnnzoo.evaluation.scores import evaluate
     from experiments.runs import measure
 
@@ -185,6 +187,8 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
     decision, chosen = measure.fit_decision(
         validation, data.class_names, spec.data.positive, photographs, wanted
     )
+    # Drawn tiles, if there are some, come after the training images, and show what no user photographs.
+    likeness = likeness_of(data.train.images[: len(data.split.train)], data.validation.images)
     saved = out / model_file(spec.run_name, spec.identity)
     cnnzoo.save_model(
         model,
@@ -192,16 +196,17 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
         class_names=data.class_names,
         decision=decision,
         image_pixels=data.manifest.usual_size,
+        likeness=likeness,
     )
     for file, images, scores in (
         (predictions_file(spec.run_name, spec.identity), data.test, test),
         (validation_file(spec.run_name, spec.identity), data.validation, validation),
     ):
         groups = [of_path[path] for path in images.paths]
-        write_predictions(out / "predictions" / file, images, scores, data.class_names, groups)
+        write_predictions(out / "predictions" / file, images, scores, data.class_names, groups, likeness)
     result = RunResult(
         **_training_part(trained, validation),
-        **_test_part(model, data, test, decision, spec),
+        **_test_part(model, data, test, decision, likeness, spec),
         operating_point=measure.operating_point(
             {"validation": validation, "test": test}, data.class_names, decision, chosen, wanted
         ),
@@ -253,6 +258,7 @@ def _test_part(
     data: "Datasets",
     test: "Scores",
     decision: "Decision",
+    likeness: "Likeness | None",
     spec: RunSpec,
 ) -> dict[str, Any]:
     from cnnzoo.evaluation.speed import REPEATS, milliseconds_per_image
@@ -262,8 +268,9 @@ def _test_part(
     others, repeats = {}, FEW_REPEATS if spec.demonstration else REPEATS
     for other in spec.others:
         others[other.name], scores, images = measure.score_other(model, other, data, decision)
-        file = predictions_file(spec.run_name, spec.identity, other.name)
-        write_predictions(Path(spec.out) / "predictions" / file, images, scores, names, other.groups)
+        others[other.name]["unlike"] = measure.share_unlike(likeness, images)
+        file = Path(spec.out, "predictions", predictions_file(spec.run_name, spec.identity, other.name))
+        write_predictions(file, images, scores, names, other.groups, likeness)
     return {
         "test_accuracy": test.accuracy,
         "test_accuracy_low": test.low,
@@ -282,6 +289,7 @@ def _test_part(
         },
         "confusion": test.confusion.tolist(),
         **measure.probability_scores(test, decision, _positive(spec, data)),
+        "unlike": measure.share_unlike(likeness, data.test),
         "others": others,
         "robustness": measure.robustness(model, data) if spec.robustness else {},
         "ms_per_image_1": milliseconds_per_image(model, batch_size=1, repeats=repeats),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from dataclasses import replace
 
 import cv2
 import keras
@@ -13,6 +14,7 @@ import pytest
 
 import cnnzoo
 from cnnzoo.evaluation.calibration import Decision, decide
+from cnnzoo.evaluation.likeness import likeness_of
 from experiments import predict
 from experiments.cli.process import exit_code
 
@@ -329,3 +331,35 @@ def test_predict_says_where_it_cannot_adapt(saved, wall, image, capsys):
     assert "Not adapted: fewer than 8 of the images" in capsys.readouterr().err
     assert exit_code(lambda: predict.main([str(saved), str(folder), "--adapt"])) == 2
     assert "can't be adapted" in capsys.readouterr().err
+
+
+def test_images_unlike_the_training_images_are_warned_of(model, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    seen = rng.integers(100, 130, (300, 32, 32, 3), dtype=np.uint8)
+    path, photos = tmp_path / "m.keras", tmp_path / "photos"
+    likeness = likeness_of(seen[:150], seen[150:])
+    cnnzoo.save_model(model, path, class_names=NAMES, likeness=likeness)
+    assert cnnzoo.load_model(path).likeness == likeness
+    photos.mkdir()
+    for i in range(4):
+        like = rng.integers(100, 130, (32, 32, 3), dtype=np.uint8)
+        cv2.imwrite(str(photos / f"{i}.png"), like if i < 2 else np.full((32, 32, 3), 20 * i, np.uint8))
+    assert run_predict(path, photos, "--csv", tmp_path / "v.csv") == 0
+    error = capsys.readouterr().err
+    assert "50 % of these images are unlike those that this model was trained on" in error
+    with (tmp_path / "v.csv").open(newline="") as file:
+        assert [float(line["distance"]) > 1 for line in csv.DictReader(file)] == [False, False, True, True]
+    # A few by chance are no news.
+    assert run_predict(path, photos / "0.png", photos / "1.png") == 0
+    assert "unlike" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"limit": 0.0}, {"limit": float("nan")}, {"mean": (0.0,) * 20}, {"precision": ((0.0,) * 21,) * 21}],
+)
+def test_a_likeness_that_measures_no_distance_is_refused(model, tmp_path, changed):
+    seen = np.random.default_rng(0).integers(0, 255, (300, 32, 32, 3), dtype=np.uint8)
+    likeness = replace(likeness_of(seen[:150], seen[150:]), **changed)
+    with pytest.raises(cnnzoo.InputError, match="likeness"):
+        cnnzoo.save_model(model, tmp_path / "m.keras", class_names=NAMES, likeness=likeness)

@@ -46,12 +46,16 @@ def test_as_many_are_missed_as_the_order_of_scores_allows(n, recall):
 
 
 def test_images_of_few_photographs_promise_nothing():
-    scores = np.linspace(0.2, 1, 600)
-    found = threshold_for_promise(np.ones(600, bool), scores, np.arange(600) // 30, 0.99)
+    scores = np.linspace(0.2, 1, 450)
+    found = threshold_for_promise(np.ones(450, bool), scores, np.arange(450) // 30, 0.99)
     assert not found.promised
-    assert found.independent == pytest.approx(20)
-    assert found.threshold == 0.2
-    assert not threshold_for_promise(np.ones(600, bool), scores, np.arange(600), 1.0).promised
+    assert found.independent == pytest.approx(15)
+    assert found.threshold == 0.2  # of 450 independent ones none may be missed either
+    many = threshold_for_promise(np.ones(3000, bool), np.arange(3000), np.arange(3000) // 150, 0.99)
+    alone = threshold_for_promise(np.ones(3000, bool), np.arange(3000), np.arange(3000), 0.99)
+    assert (many.promised, alone.promised) == (False, True)
+    assert many.threshold == alone.threshold > 10
+    assert not threshold_for_promise(np.ones(450, bool), scores, np.arange(450), 1.0).promised
 
 
 def test_images_of_a_group_are_worth_fewer():

@@ -51,10 +51,11 @@ def csv_row(row: Row, class_names: Sequence[str], other_names: Sequence[str] = (
     values["loss_before_training"] = row.average("val_loss_before")
     for score in ("recall", "precision", "f1"):
         values |= {f"{score}_{name}": row.class_score(name, score) for name in class_names}
-    values |= {name: row.average(name) for name in PROBABILITY_SCORES}
+    values |= {name: row.average(name) for name in (*PROBABILITY_SCORES, "unlike")}
     for name in other_names:
         values |= {f"also_{name}_{score}": row.other(name, score) for score in ("accuracy", "auroc")}
         values[f"also_{name}_adapted_accuracy"] = row.other_adapted(name)
+        values[f"also_{name}_unlike"] = row.other(name, "unlike")
         low, high = row.other_intervals.get(name) or (None, None)
         values |= {f"also_{name}_accuracy_low": low, f"also_{name}_accuracy_high": high}
     values |= {f"robustness_{kind}": row.robustness(kind) for kind in ("none", *CORRUPTIONS)}
