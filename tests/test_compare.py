@@ -60,7 +60,8 @@ def test_every_file_of_the_contract_is_there(comparison):
         assert (out / name).stat().st_size > 0
     stem = f"three_conv-seed0-{read_records(out)[0].identity[:8]}"
     assert [file.stem for file in (out / "models").iterdir()] == [stem]
-    assert [file.stem for file in (out / "predictions").iterdir()] == [stem]
+    assert [file.stem for file in (out / "predictions").glob("*.csv")] == [stem]
+    assert [file.stem for file in (out / "predictions" / "validation").iterdir()] == [stem]
     assert list((out / "figures").glob("*.svg"))
     assert list((out / "logs" / stem).rglob("events.*"))
 

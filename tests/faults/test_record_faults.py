@@ -217,8 +217,8 @@ def test_files_of_a_run_that_are_gone_or_changed_are_said_and_made_again(two_run
     `compare`, and not used by the report.
     """
     first, second = read_records(two_runs)
-    (file,) = (name for name in needed(first.files) if name.startswith(place))
-    (other,) = (name for name in needed(second.files) if name.startswith(place))
+    file = next(name for name in needed(first.files) if name.startswith(place))
+    other = next(name for name in needed(second.files) if name.startswith(place))
     damage(two_runs / file, two_runs / other)
     said = []
     whole = still_whole([first, second], [first, second], two_runs, lambda text, **_: said.append(text))

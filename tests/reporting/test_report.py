@@ -49,7 +49,7 @@ def result(accuracy=0.9, *, classes=2, phases=(2, 1)):
     numbers = {
         name: 2 if field.type is Count else 1.5 for name, field in RunResult.__dataclass_fields__.items()
     }
-    shares = {name for name in numbers if "accuracy" in name} | {"auroc", "average_precision"}
+    shares = {name for name in numbers if "accuracy" in name} | {"auroc", "average_precision", "unlike"}
     numbers |= dict.fromkeys(shares, 0.75)
     numbers |= {"test_accuracy": accuracy, "test_images": 100, "total_params": 538_753, "train_seconds": 20.0}
     numbers |= {"operating_point": None, "others": {}, "robustness": {}, "phase_start_seconds": [3.0]}
