@@ -108,8 +108,21 @@ def leave_out(
                 f"class {name!r} has {found} different images or groups of them to train on and choose by; "
                 f"at least {needed} are needed: add images to the other folders"
             )
-    train, chosen = _cut_groups(manifest, rest, labels, numbers, share, seed, (SIDES[0], SIDES[1]))
-    sides = [train, chosen, np.flatnonzero(left)]
+    return _tested_on(manifest, np.flatnonzero(left), rest, labels, numbers, share, seed)
+
+
+def _tested_on(
+    manifest: Manifest,
+    test: npt.NDArray,
+    rest: npt.NDArray,
+    labels: npt.NDArray,
+    groups: npt.NDArray,
+    share: float,
+    seed: int,
+) -> Split:
+    """A split with these test images, which cuts that share out of the rest to choose by."""
+    train, chosen = _cut_groups(manifest, rest, labels, groups, share, seed, (SIDES[0], SIDES[1]))
+    sides = [train, chosen, test]
     _check_classes(manifest, labels, sides)
     return Split(*(_indices(side) for side in sides))
 
@@ -146,14 +159,12 @@ def fold_splits(
                 f"class {name!r} has {found} different images or groups of them: too few for {folds} folds"
             )
     kept, validation, _ = DEFAULT_FRACTIONS
-    share, found_splits = validation / (kept + validation), []
+    share = validation / (kept + validation)
     dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for rest, test in dealer.split(labels, labels, numbers):
-        train, chosen = _cut_groups(manifest, rest, labels, numbers, share, seed, (SIDES[0], SIDES[1]))
-        sides = [train, chosen, test]
-        _check_classes(manifest, labels, sides)
-        found_splits.append(Split(*(_indices(side) for side in sides)))
-    return found_splits
+    return [
+        _tested_on(manifest, test, rest, labels, numbers, share, seed)
+        for rest, test in dealer.split(labels, labels, numbers)
+    ]
 
 
 def few(split: Split, manifest: Manifest, train_size: int, *, seed: int = 0) -> Split:

@@ -297,8 +297,9 @@ def _predict(classifier: Classifier, paths: Sequence[Path], batch_size: int) -> 
         batch = [_read(path, size, classifier.image_pixels) for path in paths[first : first + batch_size]]
         images = [image for image, _, _ in batch if image is not None]
         if images:
-            rows = iter(_probabilities(classifier, np.stack(images)))
-            distances = iter(_distances(classifier, np.stack(images)))
+            stacked = np.stack(images)
+            rows = iter(_probabilities(classifier, stacked))
+            distances = iter(_distances(classifier, stacked))
         for path, (image, error, larger) in zip(paths[first:], batch, strict=False):
             if image is None:
                 yield Prediction(path, error=error)

@@ -117,10 +117,8 @@ def test_groups(row: Row) -> str:
 
 def _class(data: DataFacts, name: str, total: int) -> str:
     positive = ", the positive class" if name == data.positive else ""
-    counts = ", ".join(f"{data.images.get(side, {}).get(name, 0):,} {side}" for side in SIDES)
-    each = " in a fold, each image tested once" if data.split.folds else ""
-    if each:
-        counts = ", ".join(f"{data.images.get(side, {}).get(name, 0):,} {side}" for side in SIDES[:2])
+    sides, each = (SIDES[:2], " in a fold, each image tested once") if data.split.folds else (SIDES, "")
+    counts = ", ".join(f"{data.images.get(side, {}).get(name, 0):,} {side}" for side in sides)
     return f"{printable(name)}{positive}: {total:,} images ({counts}{each})"
 
 

@@ -143,9 +143,14 @@ def score_other(
     )
 
 
-def share_unlike(likeness: Likeness | None, images: ImageSet) -> float | None:
+def distances_of(likeness: Likeness | None, images: ImageSet) -> npt.NDArray[np.float64] | None:
+    """Returns how far images are from the training images; None where these are not known."""
+    return None if likeness is None else likeness.distances(images.images)
+
+
+def share_unlike(distances: npt.NDArray[np.float64] | None) -> float | None:
     """Returns the share of images that are unlike the training images; None where these are not known."""
-    return None if likeness is None else float((likeness.distances(images.images) > 1).mean())
+    return None if distances is None else float((distances > 1).mean())
 
 
 def _adapted_scores(scores: Scores, class_names: Sequence[str], decision: Decision) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from experiments.runs.records import RunRecord
 
 if TYPE_CHECKING:
     from cnnzoo.data.pipeline import ImageSet
-    from cnnzoo.evaluation.likeness import Likeness
     from cnnzoo.evaluation.scores import Scores
 
 BATCH = 16  # test images that are shown with their verdicts
@@ -94,11 +93,11 @@ def write_predictions(
     scores: "Scores",
     class_names: Sequence[str],
     groups: Sequence[int],
-    likeness: "Likeness | None" = None,
+    distances: npt.NDArray[np.float64] | None = None,
 ) -> None:
     """Writes a row per image: path, group, actual and predicted class, raw probabilities.
 
-    With `likeness` its distance too, above 1 of what is unlike the training images.
+    With `distances` its own too, above 1 of what is unlike the training images.
     """
     lines = [
         [image, group, class_names[label], class_names[best], *(f"{p:.6f}" for p in row)]
@@ -108,8 +107,8 @@ def write_predictions(
     ]
     path.parent.mkdir(exist_ok=True)
     titles = ["path", "group", "actual", "predicted", *(f"p_{name}" for name in class_names)]
-    if likeness is not None:
+    if distances is not None:
         titles.append("distance")
-        for line, distance in zip(lines, likeness.distances(images.images), strict=True):
+        for line, distance in zip(lines, distances, strict=True):
             line.append(f"{distance:.4f}")
     write_table(path, titles, lines)

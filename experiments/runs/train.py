@@ -198,15 +198,20 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
         image_pixels=data.manifest.usual_size,
         likeness=likeness,
     )
-    for file, images, scores in (
-        (predictions_file(spec.run_name, spec.identity), data.test, test),
-        (validation_file(spec.run_name, spec.identity), data.validation, validation),
-    ):
+    far = measure.distances_of(likeness, data.test)
+    for file, images, scores, distances in (
+        (predictions_file(spec.run_name, spec.identity), data.test, test, far),
+        (
+            validation_file(spec.run_name, spec.identity), data.validation, validation,
+            measure.distances_of(likeness, data.validation),
+        ),
+    ):  # fmt: skip
         groups = [of_path[path] for path in images.paths]
-        write_predictions(out / "predictions" / file, images, scores, data.class_names, groups, likeness)
+        write_predictions(out / "predictions" / file, images, scores, data.class_names, groups, distances)
     result = RunResult(
         **_training_part(trained, validation),
         **_test_part(model, data, test, decision, likeness, spec),
+        unlike=measure.share_unlike(far),
         operating_point=measure.operating_point(
             {"validation": validation, "test": test}, data.class_names, decision, chosen, wanted
         ),
@@ -268,9 +273,10 @@ def _test_part(
     others, repeats = {}, FEW_REPEATS if spec.demonstration else REPEATS
     for other in spec.others:
         others[other.name], scores, images = measure.score_other(model, other, data, decision)
-        others[other.name]["unlike"] = measure.share_unlike(likeness, images)
+        distances = measure.distances_of(likeness, images)
+        others[other.name]["unlike"] = measure.share_unlike(distances)
         file = Path(spec.out, "predictions", predictions_file(spec.run_name, spec.identity, other.name))
-        write_predictions(file, images, scores, names, other.groups, likeness)
+        write_predictions(file, images, scores, names, other.groups, distances)
     return {
         "test_accuracy": test.accuracy,
         "test_accuracy_low": test.low,
@@ -289,7 +295,6 @@ def _test_part(
         },
         "confusion": test.confusion.tolist(),
         **measure.probability_scores(test, decision, _positive(spec, data)),
-        "unlike": measure.share_unlike(likeness, data.test),
         "others": others,
         "robustness": measure.robustness(model, data) if spec.robustness else {},
         "ms_per_image_1": milliseconds_per_image(model, batch_size=1, repeats=repeats),
