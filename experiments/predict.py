@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import is_zipfile
 
 from cnnzoo.backend import check_backend, import_keras
-from cnnzoo.data.folders import look_below, no_data
 from cnnzoo.data.table import write_table
 from cnnzoo.errors import InputError, printable
-from experiments.cli.arguments import Parser, existing_name
+from experiments.cli.arguments import Parser
+from experiments.cli.asked import SHIPPED, add_images, files_to_ask_about, with_model
 from experiments.cli.process import called, exit_code, quiet_stderr, quoted, to_type
 from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
@@ -20,8 +19,6 @@ from experiments.cli.stopping import tell_if_stopped
 if TYPE_CHECKING:
     from cnnzoo.deploy.classifier import Classifier, Prediction
 
-SHIPPED = "crack_net"
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".tflite", ".pt", ".pth")  # the first alone can be read
 FIGURE_IMAGES = 48
 FEW_UNLIKE = 0.05  # share of unlike images that is not worth a word: one in a hundred is by chance
 NAME_LENGTH = 28  # characters above an image
@@ -39,15 +36,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         epilog="Exit code: 0 every file was an image, 1 some were not (they are named), 2 an argument can't "
         "be used.",
     )
-    # One list, parsed by itself: else no option could stand between the model and the images.
-    parser.add_argument(
-        "images",
-        metavar="IMAGE_OR_FOLDER",
-        nargs="+",
-        type=existing_name,
-        help="image files, or folders with all below them; before them a model, as cnnzoo compare writes it "
-        "(default: the crack_net that comes with cnnzoo)",
-    )
+    add_images(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FIGURE.png", help=f"draw the first {FIGURE_IMAGES} images and verdicts"
     )
@@ -58,16 +47,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "that the model was not trained on",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per file")
-    options = parser.parse_intermixed_args(arguments)
-    options.model = options.images.pop(0) if _is_model(options.images[0]) else None
-    return options
-
-
-def _is_model(path: Path) -> bool:
-    """Whether a word names a model: by its suffix, by what the file is, or that of the one in the package."""
-    if str(path) == SHIPPED and not path.exists():
-        return True
-    return path.suffix in MODEL_SUFFIXES or (path.is_file() and is_zipfile(path))
+    return with_model(parser.parse_intermixed_args(arguments))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     tell_if_stopped("the verdicts above stand; nothing else is written")
     check_backend()
-    _check_order(options)
-    files, unread = _files(options.images)
+    files, unread = files_to_ask_about(options, "predict")
     _check_outputs(options)
     with quiet_stderr():
         import_keras()
@@ -106,46 +85,6 @@ def _check_outputs(options: argparse.Namespace) -> None:
             raise InputError(f"{path}: {'a folder' if path.is_dir() else 'its folder does not exist'}")
     if options.out is not None and options.out.suffix.lower() not in FIGURE_SUFFIXES:
         raise InputError(f"--out {options.out}: a picture ends in {', '.join(FIGURE_SUFFIXES)}")
-
-
-def _check_order(options: argparse.Namespace) -> None:
-    """Checks that there are images, and that no model comes after them."""
-    models = [path for path in options.images if _is_model(path)]
-    if not options.images:
-        usage = f"{called('predict')} {quoted(options.model)} photos/"
-        raise InputError(f"no images to ask {printable(options.model)} about: {usage}")
-    if models and options.model is None:
-        others = [path for path in options.images if path not in models]
-        raise InputError(
-            f"{printable(options.images[0])}: the model comes first, then the images: "
-            f"{called('predict')} {quoted(models[0], *others)}"
-        )
-
-
-def _files(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """The files to look at, and what of the folders can't be looked at."""
-    files: list[Path] = []
-    bad: list[tuple[Path, str]] = []
-    for path in paths:
-        if path.is_dir() and (reason := no_data(path)):
-            say(f"Passed over {printable(path)}: {printable(reason)}", warning=True)
-        elif path.is_dir():
-            below = look_below(path)
-            if not below.files and not below.bad:
-                raise InputError(f"{printable(path)}: the folder holds no file")
-            files += below.files
-            bad += below.bad
-            for folder, reason in below.passed_over:
-                say(f"Passed over {printable(folder)}: {printable(reason)}", warning=True)
-        elif path.is_file():
-            files.append(path)
-        elif path.exists():
-            bad.append((path, "no regular file"))
-        elif path.is_symlink():
-            bad.append((path, "a link that leads nowhere"))
-        else:
-            raise InputError(f"{printable(path)}: no such file or folder")
-    return files, bad
 
 
 def _about(classifier: "Classifier") -> str:

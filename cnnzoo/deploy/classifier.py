@@ -3,7 +3,7 @@
 import json
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from cnnzoo.evaluation.likeness import Likeness
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
 from cnnzoo.models.shipped import shipped_file, shipped_models
+
+Ask = Callable[["Classifier", npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
 MUCH_LARGER = 3.0  # times the width or height of the images that a model learnt from
 
@@ -203,17 +205,29 @@ def predict(
     Raises:
         InputError: the classifier or the paths are something else, or the file can't be loaded.
     """
-    classifier = _checked(classifier, batch_size)
+    return verdicts(checked(classifier, batch_size), files_of(paths), batch_size)
+
+
+def files_of(paths: str | Path | Sequence[str | Path], called: str = "predict") -> list[Path]:
+    """Returns the paths as a list.
+
+    Raises:
+        InputError: they are something else.
+    """
     files = [paths] if isinstance(paths, str) or not isinstance(paths, Iterable) else list(paths)
     if odd := [file for file in files if not isinstance(file, str | Path)]:
         raise InputError(
-            f"predict takes paths of image files, not {kind_of(odd[0])}; for arrays use the model"
+            f"{called} takes paths of image files, not {kind_of(odd[0])}; for arrays use the model"
         )
-    return _predict(classifier, [Path(file) for file in files], batch_size)
+    return [Path(file) for file in files]
 
 
-def _checked(classifier: Classifier | str | Path, batch_size: int, called: str = "predict") -> Classifier:
-    """Returns a classifier that can be asked, loaded where a file is named."""
+def checked(classifier: Classifier | str | Path, batch_size: int, called: str = "predict") -> Classifier:
+    """Returns a classifier that can be asked, loaded where a file is named.
+
+    Raises:
+        InputError: it can't be asked, or the file can't be loaded, or the batch is empty.
+    """
     if isinstance(classifier, str | Path):
         classifier = load_model(classifier)
     if not isinstance(classifier, Classifier):
@@ -253,7 +267,7 @@ def adapt(
         InputError: as `predict`, the array is another one, or the classifier doesn't say how sound images
             score.
     """
-    classifier = _checked(classifier, batch_size, "adapt")
+    classifier = checked(classifier, batch_size, "adapt")
     sound_reference(classifier.decision, classifier.class_names)  # before all images are read
     if not isinstance(images, np.ndarray):
         return adapted_to(classifier, list(predict(classifier, images, batch_size=batch_size)))
@@ -263,8 +277,10 @@ def adapt(
         )
     size = classifier.model.input_shape[1]
     rows = [
-        _probabilities(
-            classifier, np.stack([resize_image(image, size) for image in images[i : i + batch_size]])
+        _asked(
+            _answers,
+            classifier,
+            np.stack([resize_image(image, size) for image in images[i : i + batch_size]]),
         )
         for i in range(0, len(images), batch_size)
     ]
@@ -291,14 +307,26 @@ def decided(verdict: Prediction, classifier: Classifier) -> Prediction:
     return replace(again, times_larger=verdict.times_larger, distance=verdict.distance)
 
 
-def _predict(classifier: Classifier, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction]:
+def probabilities_of(classifier: Classifier, outputs: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Returns calibrated probabilities, (n, classes), of what the classifier's model gave."""
+    return with_temperature(class_probabilities(np.asarray(outputs)), classifier.decision.temperature)
+
+
+def _answers(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    return probabilities_of(classifier, classifier.model.predict_on_batch(images))
+
+
+def verdicts(
+    classifier: Classifier, paths: Sequence[Path], batch_size: int, ask: Ask = _answers
+) -> Iterator[Prediction]:
+    """Yields the verdict on each file, as `predict` does; `ask` gives the probabilities of a batch."""
     size = classifier.model.input_shape[1]
     for first in range(0, len(paths), batch_size):
         batch = [_read(path, size, classifier.image_pixels) for path in paths[first : first + batch_size]]
         images = [image for image, _, _ in batch if image is not None]
         if images:
             stacked = np.stack(images)
-            rows = iter(_probabilities(classifier, stacked))
+            rows = iter(_asked(ask, classifier, stacked))
             distances = iter(_distances(classifier, stacked))
         for path, (image, error, larger) in zip(paths[first:], batch, strict=False):
             if image is None:
@@ -321,12 +349,11 @@ def _read(
     return resize_image(image, size), "", larger if larger >= MUCH_LARGER else 0.0
 
 
-def _probabilities(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+def _asked(ask: Ask, classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     try:
-        raw = class_probabilities(np.asarray(classifier.model.predict_on_batch(images)))
+        return ask(classifier, images)
     except Exception as error:  # of the backend, which has many
         raise InputError(f"the model can't be asked about {len(images)} images: {one_line(error)}") from error
-    return with_temperature(raw, classifier.decision.temperature)
 
 
 def _distances(classifier: Classifier, images: npt.NDArray[np.uint8]) -> list[float | None]:

@@ -171,6 +171,7 @@ def crack_net_tuned() -> Recipe:
         config=replace(drawn.config, phases=(phase,)),
         pretrained=True,
         drawn=0,
+        epoch_images=1000,
     )
 
 

@@ -28,7 +28,8 @@ class Recipe:
 
     `pretrained` says that it starts from ImageNet weights, or those in the package; `drawn` is the number of
     drawn tiles, with a crack and without, that train beside the images, which must show cracks in one of two
-    classes.
+    classes. Fewer training images than `epoch_images` pass several times in an epoch, each time augmented
+    anew.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Recipe:
     arguments: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = True
     drawn: int = 0
+    epoch_images: int = 0
 
     def __post_init__(self) -> None:
         # JSON knows no tuples, and models are called with them.
@@ -106,7 +108,11 @@ class Recipe:
         values = asdict(self)
         del values["name"]
         # Without what was added since, as records of before have it.
-        for place, name in ((values, "drawn"), (values["config"]["augmentation"], "gamma")):
+        for place, name in (
+            (values, "drawn"),
+            (values, "epoch_images"),
+            (values["config"]["augmentation"], "gamma"),
+        ):
             if not place[name]:
                 del place[name]
         return values
@@ -135,6 +141,8 @@ class Recipe:
             raise InputError(f"image_size and batch_size must be at least 1 and at most {LARGEST:,}")
         if recipe.drawn and not LEAST_DRAWN <= recipe.drawn <= MOST_DRAWN:
             raise InputError(f"drawn is {recipe.drawn}; it must be 0, or {LEAST_DRAWN} to {MOST_DRAWN:,}")
+        if not 0 <= recipe.epoch_images <= LARGEST:
+            raise InputError(f"epoch_images is {recipe.epoch_images}; it must be 0 to {LARGEST:,}")
         return recipe
 
     def save(self, path: Path) -> None:

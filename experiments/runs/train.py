@@ -224,13 +224,14 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
 
 
 def _long_epochs(data: "Datasets", spec: RunSpec) -> "Datasets":
-    """Few training images, where `--train-sizes` asked for few, come several times in an epoch.
+    """Few training images, where the recipe or `--train-sizes` is for few, come several times in an epoch.
 
     Else 50 images would train for one step an epoch, and the schedule rather than the labels would fail.
     """
-    if not spec.data.split.train_size:
-        return data
-    times = -(-min(FEW_IMAGES_EPOCH, spec.data.split.train_images) // len(data.train))
+    split, wanted = spec.data.split, spec.recipe.epoch_images
+    if split.train_size:
+        wanted = min(FEW_IMAGES_EPOCH, split.train_images)
+    times = -(-wanted // len(data.train))
     return replace(data, train=data.train.repeated(times)) if times > 1 else data
 
 
