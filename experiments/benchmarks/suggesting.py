@@ -125,7 +125,7 @@ def _trained(manifest: "Manifest", labelled: npt.NDArray, tested: npt.NDArray, s
     model = recipe.build_model(
         num_classes=2,
         weights_file=str(shipped_file(recipe.model)),
-        positive=data.class_names.index("Positive"),
+        positive=positive,
     )
     fit(model, data, replace(recipe.config, seed=seed), progress=False)
     return Classifier(model, data.class_names)
