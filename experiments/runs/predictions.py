@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cnnzoo.data.table import read_own, write_table
 from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
+from experiments.runs.left import validation_file
 from experiments.runs.records import RunRecord
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class Predictions:
     """n images: path, group, true class id, (n, classes) probabilities, what a run makes of these.
 
     `calibrated` are the probabilities with the run's temperature, `decided` the class ids by its threshold.
-    `folds` has the number of the fold of each, where several runs tested a fold each.
+    `folds` has the number of the fold of each, where several runs tested a fold each; `distances` how far
+    each is from the training images, above 1 of what is unlike them, where the run measured it.
     """
 
     paths: tuple[str, ...]
@@ -34,6 +36,7 @@ class Predictions:
     calibrated: npt.NDArray[np.float64]
     decided: npt.NDArray[np.int64]
     folds: npt.NDArray[np.int64] | None = None
+    distances: npt.NDArray[np.float64] | None = None
 
     @property
     def right(self) -> npt.NDArray[np.float64]:
@@ -52,6 +55,15 @@ def read_predictions(folder: Path, record: RunRecord, other: str = "") -> Predic
         return None
     images = record.result.others.get(other, {}).get("images") if other else record.result.test_images
     return found if len(found.paths) == images else None
+
+
+def read_validation(folder: Path, record: RunRecord) -> Predictions | None:
+    """Returns the images that a run chose its epoch and its threshold by; None where the file is missing."""
+    path = folder / "predictions" / validation_file(record.run_name, record.identity)
+    try:
+        return read_verdicts(path, record.data.class_names, _decision(record))
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _decision(record: RunRecord) -> Decision:
@@ -79,6 +91,7 @@ def read_verdicts(path: Path, class_names: Sequence[str], decision: Decision | N
         probabilities=probabilities,
         calibrated=calibrated,
         decided=decide(calibrated, class_names, how),
+        distances=np.array([float(line["distance"]) for line in lines]) if "distance" in lines[0] else None,
     )
 
 
