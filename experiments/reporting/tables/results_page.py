@@ -19,6 +19,7 @@ from experiments.reporting.pairs import Pair, p_text, pairs_of
 from experiments.reporting.rows import Row
 from experiments.reporting.sentences import audit_lines
 from experiments.reporting.tables.markdown import markdown
+from experiments.reporting.tables.trust import Trust
 from experiments.style.text import human_time, interval_of, number
 
 FOLDER = Path(__file__).parents[3] / "results"
@@ -94,6 +95,7 @@ def render(folder: Path = FOLDER) -> str:
         few_labels=lambda wall, name, size: _few_labels(folder, wall, name, size),
         shipped_card=shipped_card,
         at_share=_at_share,
+        trust=Trust,
     )
 
 
