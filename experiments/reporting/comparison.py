@@ -11,6 +11,7 @@ from experiments.recipes.published import RECIPES
 from experiments.reporting.mistakes import Decisions, Mistake, galleries
 from experiments.reporting.notes import row_notes
 from experiments.reporting.rows import Row, make_rows, unique_name
+from experiments.reporting.sentences import unlike_line
 from experiments.reporting.surfaces import OverSurfaces, over_surfaces
 from experiments.reporting.verdict import Verdict, verdicts
 from experiments.runs.records import RUNS_FILE, latest_records, read_records
@@ -62,10 +63,12 @@ class Comparison:
     def conclusions(self) -> list[str]:
         """A paragraph for each test set: what does not differ significantly, and what to take.
 
-        Where surfaces were left out in turn, what holds over them comes first, then a paragraph for each.
+        Where surfaces were left out in turn, what holds over them comes first, then a paragraph for each. The
+        last is of other data sets that are unlike the training images, where there are some.
         """
         over = [" ".join(each.sentences) for each in self.over_surfaces]
-        return over + [f"{verdict.on}{verdict.sentence}" for verdict in self.verdicts]
+        found = over + [f"{verdict.on}{verdict.sentence}" for verdict in self.verdicts]
+        return found + [line for line in [unlike_line(self.finished)] if line]
 
     @cached_property
     def notes(self) -> dict[str, list[str]]:

@@ -29,6 +29,7 @@ from experiments.reporting.sentences import (
     commands_of,
     demonstration,
     machine_lines,
+    unlike_line,
 )
 from experiments.runs.left import batch_file, samples_file
 from experiments.runs.predictions import batch_places
@@ -147,6 +148,7 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         over_surfaces=comparison.over_surfaces,
         recommended=[verdict.chosen for verdict in comparison.verdicts if verdict.chosen],
         audits=audit_lines(rows),
+        unlike=unlike_line(comparison.finished),
         others=comparison.others,
         curves=[(svgs[name], title) for name, title in SHARED_CURVES.items() if name in svgs],
         commands=commands_of,

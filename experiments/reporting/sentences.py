@@ -21,6 +21,7 @@ MACHINE = (
     "Machine: {device} ({processor}, {cores} cores, {memory_gib} GiB), Python {python}, "
     "{backends}, cnnzoo {cnnzoo} {git_commit}."
 )
+FEW_UNLIKE = 0.05  # share of unlike images that is not worth a word: one in a hundred is by chance
 OWN_IMAGES = "With your own images, in a folder for each class:"
 RESULTS = Path(__file__).parents[2] / "results" / "README.md"  # of the checkout; a wheel has none
 
@@ -72,6 +73,23 @@ def _near_duplicates(audit: AuditFacts) -> str:
             "would have one in training."
         )
     return said
+
+
+def unlike_line(rows: Sequence[Row]) -> str:
+    """Which other data sets are unlike the training images, and what to do; empty where none is."""
+    shares: dict[str, float] = {}
+    for row in rows:
+        for name in row.other_names:
+            shares[name] = max(shares.get(name, 0.0), row.other(name, "unlike") or 0.0)
+    far = [
+        f"{100 * share:.0f} % of {printable(name)}" for name, share in shares.items() if share > FEW_UNLIKE
+    ]
+    if not far:
+        return ""
+    return (
+        f"Unlike the training images: {listed(far)}. Trust no verdict on such images beyond what was "
+        "measured here; to train on them too, label those that teach most (cnnzoo suggest)."
+    )
 
 
 def data_lines(rows: Sequence[Row]) -> list[str]:
