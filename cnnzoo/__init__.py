@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cnnzoo.data.manifest import build_manifest
     from cnnzoo.data.pipeline import load_datasets
     from cnnzoo.deploy.classifier import Classifier, adapt, load_model, predict, save_model
+    from cnnzoo.deploy.suggesting import suggest
     from cnnzoo.errors import InputError
     from cnnzoo.evaluation.calibration import Decision
     from cnnzoo.evaluation.explain import grad_cam
@@ -50,6 +51,7 @@ _HOMES = {
     "predict": "cnnzoo.deploy.classifier",
     "save_model": "cnnzoo.deploy.classifier",
     "search_space": "cnnzoo.training.search",
+    "suggest": "cnnzoo.deploy.suggesting",
 }
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "register_model",
     "save_model",
     "search_space",
+    "suggest",
 ]
 
 

@@ -5,6 +5,8 @@ and the one nearest to each centre is taken. The most uncertain images alone are
 while there are few labels: they show the same thing again and again.
 """
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,6 +34,7 @@ def most_informative(
     """
     from scipy.stats import entropy
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.preprocessing import StandardScaler
 
     weights = CERTAIN + entropy(probabilities, axis=1)
@@ -40,7 +43,9 @@ def most_informative(
     if count >= len(features):
         return np.argsort(-weights, kind="stable")
     scaled = StandardScaler().fit_transform(features)
-    clusters = KMeans(count, n_init=1, random_state=seed).fit(scaled, sample_weight=weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of images that are all the same
+        clusters = KMeans(count, n_init=1, random_state=seed).fit(scaled, sample_weight=weights)
     stands_for = np.bincount(clusters.labels_, weights, minlength=count)
     chosen: dict[int, None] = {}
     for cluster in np.argsort(-stands_for, kind="stable"):
