@@ -102,7 +102,8 @@ def say_verdicts(folders: Sequence[Path], manifest: "Manifest", verdicts: Verdic
             f"  Left out of the verdicts: {verdicts.weak:,} run{'s' * (verdicts.weak != 1)} right on fewer "
             f"than {100 * TRUSTED_ACCURACY:.0f} % of the test images"
         )
-    say(
-        f"  Verdicts of {verdicts.runs:,} run{'s' * (verdicts.runs != 1)} in {where} on "
-        f"{len(verdicts.tested):,} of {len(manifest.images):,} images, of networks that never saw them before"
-    )
+    if verdicts.runs:
+        say(
+            f"  Verdicts of {verdicts.runs:,} run{'s' * (verdicts.runs != 1)} in {where} on "
+            f"{len(verdicts.tested):,} of {len(manifest.images):,} images, by networks new to them"
+        )

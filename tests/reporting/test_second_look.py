@@ -13,7 +13,7 @@ from cnnzoo.data.audit.findings import Audit, Suspect
 from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.table import write_table
 from cnnzoo.errors import InputError
-from experiments import audit
+from experiments import audit, compare, tune
 from experiments.auditing import verdicts
 from experiments.auditing.second_look import write_second_look
 from experiments.auditing.verdicts import read_test_verdicts, with_verdicts
@@ -247,3 +247,10 @@ def test_verdicts_on_other_images_are_refused(photos, tmp_path, manifest):
     with pytest.raises(InputError, match="its runs are on other images") as error:
         audit.main([str(photos), "--verdicts", str(folder), "--out", str(tmp_path / "audit")])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "parse", [compare.parse_arguments, lambda a: tune.parse_arguments(["--model", "a", *a])]
+)
+def test_labels_are_data(parse):
+    assert parse(["--labels", "a.csv", "--data", "b"]).data == ["a.csv", "b"]
