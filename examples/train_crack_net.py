@@ -29,7 +29,7 @@ manifest = cnnzoo.build_manifest(find_data(options.folder))
 # 2. Audit and split. A near-duplicate of a test image in training would be remembered, not recognised: the
 # audit puts images of one piece of surface into a group, and the split keeps each group on one side.
 audit = cnnzoo.audit_manifest(manifest)
-print(f"{len(audit.groups_of_many)} groups of near-duplicates, {len(audit.suspects)} doubtful labels")
+print(f"{len(audit.groups_of_many)} groups of near-duplicates, {len(audit.suspects)} labels to look at")
 data = cnnzoo.load_datasets(manifest, image_size=size, groups=audit.groups)
 
 # 3. Model. It takes pixels from 0 to 255 and scales them itself: nobody who uses it can get that wrong.

@@ -11,7 +11,7 @@ from experiments.cli.process import exit_code
 
 COMMANDS = {
     "compare": "train recipes on a folder of images and compare accuracy, time and size",
-    "audit": "find copies, near-duplicates, leaks and doubtful labels in folders of images",
+    "audit": "find copies, near-duplicates, leaks and labels worth a second look in folders of images",
     "predict": "say what a trained model sees on images, and how sure it is",
     "suggest": "choose the images whose labels would teach a model most",
     "report": "render tables, figures and page of comparisons again",

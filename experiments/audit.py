@@ -11,7 +11,9 @@ from cnnzoo.data.audit.summary import given_leaks
 from cnnzoo.data.table import write_table
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import file_stem
+from experiments.auditing.fix import fix_labels
 from experiments.auditing.issues import DOUBTFUL, Issue, issue_of_pair, issues_of
+from experiments.auditing.second_look import write_second_look
 from experiments.auditing.sentences import say_classes, say_findings, say_given_leaks, say_leak
 from experiments.auditing.sheets import draw_pairs, draw_sheets
 from experiments.cli.arguments import Parser, check_apart, existing_name, make_folders
@@ -29,8 +31,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = Parser(
         prog=called("audit"),
         description="Find copies; turned, mirrored, shifted and re-encoded images; runs of neighbours; "
-        "doubtful labels, odd exposure, focus and sizes; files that can't be read. With several folders, as "
-        "in `audit train/ test/`, also what leaks from one into another.",
+        "labels worth a second look; odd exposure, focus and sizes; files that can't be read. With several "
+        "folders, as in `audit train/ test/`, also what leaks from one into another.",
         epilog="Exit code: 0 the audit was made, whatever it found; 2 an argument or a folder can't be used.",
     )
     parser.add_argument(
@@ -45,6 +47,22 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--out", type=Path, default=Path("audit"), help="folder for the results (default: audit)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="images per class, at most")
+    parser.add_argument(
+        "--verdicts",
+        type=existing_name,
+        action="append",
+        default=[],
+        metavar="OUT",
+        help="results of compare on the same images, best with --folds: labels are ranked by the doubts of "
+        "its trained networks too; may be repeated",
+    )
+    parser.add_argument(
+        "--fix",
+        type=existing_name,
+        metavar="FILE.csv",
+        help="no audit, but a list for `compare --labels` with the labels that FILE.csv gives, by path and "
+        "answer: the right class, or remove; second-look-NAME.csv is made to be filled in",
+    )
     return parser.parse_args(arguments)
 
 
@@ -52,22 +70,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Audits every folder and every two of them. Returns the exit code."""
     options = parse_arguments(arguments)
     tell_if_stopped("folders that are audited are kept; the same command goes on with the next one")
-    from cnnzoo.data.audit.examine import audit_manifest, twins_between
+    from cnnzoo.data.audit.examine import twins_between
     from cnnzoo.data.manifest import build_manifest
 
     if len({folder.resolve() for folder in options.folders}) < len(options.folders):
         raise InputError("a folder is named twice")
     check_apart(options.out, options.folders)
+    _check_alone(options)
     manifests = [build_manifest(folder, limit=options.limit, skip_bad=True) for folder in options.folders]
+    names = _names(options.folders)
+    if options.fix:
+        fix_labels(options.fix, manifests[0], options.out, names[0])
+        return 0
     make_folders(options.out, [""])
     issues: list[Issue] = []
     written: list[Path] = []
-    names = _names(options.folders)
     for name, folder, manifest in zip(names, options.folders, manifests, strict=True):
         say_classes(folder, manifest)
-        audit = audit_manifest(manifest)
+        audit = _audited(manifest, options.verdicts)
         issues += issues_of(manifest, audit)
-        say_findings(manifest, audit)
+        say_findings(manifest, audit, name)
+        written += write_second_look(options.out / f"second-look-{name}.csv", manifest, audit)
         written += draw_sheets(options.out, name, manifest, audit)
         if manifest.already_split:
             leaks, drawn = _leaks(options.out, name, manifest, audit)
@@ -89,6 +112,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     others = "".join(f", {path.name}" for path in written)
     say(f"\nResults are written to {printable(options.out)}: issues.csv ({count}){others}.")
     return 0
+
+
+def _check_alone(options: argparse.Namespace) -> None:
+    """Checks that what speaks of one folder gets one."""
+    for option, given in (("--verdicts", options.verdicts), ("--fix", options.fix)):
+        if given and len(options.folders) > 1:
+            raise InputError(f"{option}: takes one folder; give the others a command of their own")
+    if options.fix and options.verdicts:
+        raise InputError("--fix: takes answers and audits nothing; leave --verdicts out")
+
+
+def _audited(manifest: "Manifest", results: Sequence[Path]) -> "Audit":
+    """The audit of the images, its doubts about labels with those of the networks in `results`."""
+    from cnnzoo.data.audit.examine import audit_manifest
+    from experiments.auditing.verdicts import read_test_verdicts, say_verdicts, with_verdicts
+
+    if not results:
+        return audit_manifest(manifest)
+    verdicts = read_test_verdicts(results, manifest)  # before the audit, which may take long
+    say_verdicts(results, manifest, verdicts)
+    return with_verdicts(manifest, audit_manifest(manifest), verdicts)
 
 
 def _leaks(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> tuple[list[Issue], list[Path]]:

@@ -56,7 +56,8 @@ class Layout:
         class_names: sorted.
         members: sorted by class, then path.
         bad: what no image can be read from, with why.
-        passed_over: folders that hold no data of the user's, with why.
+        passed_over: folders that hold no data of the user's, and columns and lines of a CSV file that are
+            not used, with why.
     """
 
     root: Path
@@ -292,15 +293,20 @@ def _from_csv(source: Path) -> Layout:
     def wrong(what: str) -> InputError:
         return InputError(f"{printable(source)}: {what}")
 
-    lines = read_table(source, CSV_COLUMNS, wrong)
+    listed = read_table(source, CSV_COLUMNS, wrong)
+    # A list to label, half filled: what lacks its class still is no mistake.
+    lines = [(number, cells) for number, cells in listed if _class(cells) or not cells["path"].strip()]
+    left = len(listed) - len(lines)
+    if listed and not lines:
+        raise wrong("no line has a class yet; fill in the column class")
     split = _split_column(lines)
     root, members = source.parent.absolute(), []
     taken: dict[Path, int] = {}
     names = tuple(sorted({_class(cells) for _, cells in lines}))
     for number, cells in lines:
         name = _class(cells)
-        if not cells["path"].strip() or not name:
-            raise wrong(f"line {number} lacks its path or its class")
+        if not cells["path"].strip():
+            raise wrong(f"line {number} lacks its path")
         path = _listed_path(root, cells["path"])
         if (before := taken.setdefault(path, number)) != number:
             raise wrong(f"line {number} names {shown(cells['path'])} as line {before} does; once is enough")
@@ -310,7 +316,8 @@ def _from_csv(source: Path) -> Layout:
         members.append(Member(path, names.index(name), side_of(side), cells.get("group", "").strip()))
     if len(names) < 2:
         seen = f"one class, {shown(names[0])}" if names else "no line below the titles"
-        raise wrong(f"{seen}; at least two are needed")
+        without = f", and {left:,} lines without a class" if left else ""
+        raise wrong(f"{seen}{without}; at least two are needed")
     for name in ("side", "group"):
         given = Counter(bool(getattr(member, name)) for member in members)
         if len(given) > 1:
@@ -322,6 +329,9 @@ def _from_csv(source: Path) -> Layout:
         (source / title, "a column that is not used; for split and group call it that")
         for title in (lines[0][1].keys() - CSV_COLUMNS.keys() - {split})
     ]
+    if left:
+        some = source.with_name(f"{left:,} of {len(listed):,} lines of {source.name}")
+        unused.append((some, "no class yet, left out"))
     return Layout(root, names, _sorted(members), passed_over=tuple(sorted(unused)))
 
 

@@ -13,7 +13,7 @@ DOUBTFUL = "doubtful_near_duplicate"
 
 
 class Issue(NamedTuple):
-    """A line of issues.csv. `twin` is the other image of a pair, `suggestion` the likelier class."""
+    """A line of issues.csv. `twin` is the other image of a pair, `suggestion` the class it may be."""
 
     path: str
     kind: str

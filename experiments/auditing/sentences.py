@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnzoo.data.audit.summary import TRUSTED_ACCURACY, AuditFacts, fallback, summary
+from cnnzoo.data.audit.summary import TRUSTED_ACCURACY, AuditFacts, fallback, summary, where_checked
 from cnnzoo.data.class_names import SIDES, positive_class
 from cnnzoo.errors import printable
 from experiments.auditing.issues import DOUBTFUL
@@ -41,8 +41,8 @@ def say_given_leaks(manifest: "Manifest", leaks: "dict[tuple[str, str], dict[int
         say("  No image has a near-duplicate on another side of the split")
 
 
-def say_findings(manifest: "Manifest", audit: "Audit") -> None:
-    """Prints what the audit of a folder found."""
+def say_findings(manifest: "Manifest", audit: "Audit", stem: str) -> None:
+    """Prints what the audit of a folder found; `stem` is in the names of what is drawn of it."""
     found = summary(manifest, audit)
     sizes = Counter((image.width, image.height) for image in manifest.images)
     ((width, height), usual), *_ = sizes.most_common(1)
@@ -72,7 +72,7 @@ def say_findings(manifest: "Manifest", audit: "Audit") -> None:
             "together"
         )
     say(f"  {found.groups:,} groups that must each stay on one side of a split")
-    say(f"  {_labels(audit)}")
+    say(f"  {_labels(audit, stem)}")
     kinds = Counter(oddity.kind for oddity in audit.oddities)
     told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     say(f"  Odd exposure, focus or size: {told or 'none'}")
@@ -102,7 +102,11 @@ def _random_leak(found: AuditFacts) -> str:
     )
 
 
-def _labels(audit: "Audit") -> str:
+def _labels(audit: "Audit", stem: str) -> str:
+    if count := len(audit.suspects):
+        images = f"{count:,} images are" if count != 1 else "1 image is"
+        label = "their label" if count != 1 else "its label"
+        return f"{images} worth a second look at {label} (labels-{stem}.jpg; {where_checked()})"
     if audit.label_accuracy is None:
         return "Labels not checked: there are too few groups of images"
     if audit.label_accuracy < TRUSTED_ACCURACY:
@@ -111,7 +115,7 @@ def _labels(audit: "Audit") -> str:
             f"{100 * audit.label_accuracy:.1f} % of the images, and its doubts mean something from "
             f"{100 * TRUSTED_ACCURACY:.0f} % on"
         )
-    return f"Labels: {len(audit.suspects):,} are doubtful"
+    return "No label is worth a second look"
 
 
 def say_leak(first: "Manifest", second: "Manifest", found: "Found") -> None:

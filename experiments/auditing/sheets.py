@@ -24,7 +24,7 @@ NAME_LENGTH = 28  # characters above a picture
 
 
 def draw_sheets(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> list[Path]:
-    """Draws near-duplicates, doubtful labels, odd images and groups of a folder; returns what was drawn."""
+    """Draws near-duplicates, suspects, odd images and groups of a folder; returns what was drawn."""
     split = random_split(manifest)
     # The pairs that a random split would tear apart, where there are any.
     torn = list(dict.fromkeys(audit.leaked(split).values())) if split else []
@@ -37,8 +37,12 @@ def draw_sheets(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> l
         draw_sheet(
             out / f"labels-{name}.jpg",
             [_tile(manifest, suspect.image) for suspect in shown],
-            [_title(manifest, s.image, f"is it {names[s.suggested]}?") for s in shown],
-            heading=f"{len(shown):,} of {len(audit.suspects):,} doubtful labels",
+            [
+                f"{number}. {_title(manifest, s.image, f'is it {names[s.suggested]}?')}"
+                for number, s in enumerate(shown, 1)
+            ],
+            heading=f"{len(shown):,} of {len(audit.suspects):,} images that are worth a second look at their "
+            f"label, in the order of second-look-{name}.csv, which takes the answers",
         )
         written.append(out / f"labels-{name}.jpg")
     if audit.oddities:

@@ -38,6 +38,14 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "repeated: folders of the same classes are taken together, and split anew",
     )
     parser.add_argument(
+        "--labels",
+        action="append",
+        dest="data",
+        metavar="FILE.csv",
+        help="the same as --data FILE.csv: a table of path and class in place of a folder per class, as "
+        "`audit --fix` writes; lines without a class are left out",
+    )
+    parser.add_argument(
         "--split",
         choices=("grouped", "random"),
         help="grouped: images of one photograph stay on one side (default, but a folder with train and test "
@@ -70,7 +78,7 @@ def data_values(options: argparse.Namespace) -> dict[str, Any]:
     """
     data = options.data or [SYNTHETIC]
     if not all(name.strip() for name in data):
-        raise InputError("--data: an empty name; is a variable unset?")
+        raise InputError("--data, --labels: an empty name; is a variable unset?")
     try:
         str(options.out).encode()
     except UnicodeEncodeError:

@@ -21,7 +21,7 @@ class Mistake:
 
     `seeds` of the row's runs call it `predicted`, with `probability` in the mean, after calibration;
     `why` says so in words, with the threshold where one decided.
-    `doubtful`: the audit finds its label likely wrong. `hard`: no run of the whole comparison gets it right.
+    `doubtful`: its label is worth a second look, by the audit. `hard`: no run of all gets it right.
     `image` and `map` are JPEGs in base64, empty where no run left them: the picture, and where in it the
     verdict comes from (Grad-CAM).
     """

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnzoo.data.audit.summary import where_checked
 from cnnzoo.errors import printable
 from experiments.cli.process import quoted
 from experiments.reporting.comparison import Comparison
@@ -127,6 +128,7 @@ def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Sec
         data_names=list(dict.fromkeys(row.first.data.name for row in rows)),
         demonstration=demonstration(rows),
         own_images=OWN_IMAGES,
+        where_checked=where_checked(),
         real_results=RESULTS.as_uri() if RESULTS.is_file() else "",
         sections=sections,
         svgs=svgs,

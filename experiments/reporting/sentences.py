@@ -55,7 +55,7 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
             f" The files of {printable(name)} are in the order of their photographs."
             for name in audit.ordered
         )
-        suspects = f" Doubtful labels: {audit.label_suspects:,}." if audit.labels_judged else ""
+        suspects = f" Labels worth a second look: {audit.label_suspects:,}." if audit.labels_judged else ""
         lines[data.fingerprint] = (
             f"Audit of {printable(data.name)}: {_near_duplicates(audit)}{ordered}{suspects}"
         )

@@ -276,6 +276,24 @@ def test_a_column_of_sides_is_the_split_and_another_unused_one_is_named(tmp_path
     assert unused.path == "list.csv/weather"
 
 
+def test_lines_without_a_class_yet_are_left_out_with_a_word(tmp_path):
+    fill(tmp_path / "photos", 6)
+    classes = ("a", "b", "", " ", "b", "")
+    lines = [(f"photos/{i:02}.png", name, str(i / 10)) for i, name in enumerate(classes)]
+    file = write_csv(tmp_path / "list.csv", [("path", "class", "score"), *lines], delimiter=";")
+    manifest = build_manifest(file, progress=False)
+    assert manifest.counts() == {"a": 1, "b": 2}
+    assert [image.path for image in manifest.images] == [f"photos/{i:02}.png" for i in (0, 1, 4)]
+    reasons = {each.path: each.reason for each in manifest.passed_over}
+    assert reasons["3 of 6 lines of list.csv"] == "no class yet, left out"
+    write_csv(file, [("path", "class"), *((path, "") for path, *_ in lines)])
+    with pytest.raises(InputError, match="no line has a class yet; fill in the column class"):
+        build_manifest(file, progress=False)
+    write_csv(file, [("path", "class"), ("photos/00.png", "a"), ("", "a")])
+    with pytest.raises(InputError, match="line 3 lacks its path"):
+        build_manifest(file, progress=False)
+
+
 def test_one_file_under_two_spellings_is_refused(tmp_path):
     fill(tmp_path / "photos")
     for other in ("./photos/00.png", "photos/../photos/00.png", str(tmp_path / "photos" / "00.png")):
@@ -301,7 +319,7 @@ def test_the_groups_that_the_audit_writes_come_back_whatever_the_names(tmp_path,
     [
         ([("name", "kind"), ("a", "b")], "its first line must name the columns path,class"),
         ([("path", "class"), ("photos/00.png", "a", "b")], "line 2 has 3 cells"),
-        ([("path", "class"), ("photos/00.png", "")], "line 2 lacks its path or its class"),
+        ([("path", "class"), ("photos/00.png", "")], "no line has a class yet"),
         (
             [("path", "class"), ("photos/00.png", "a"), ("photos/00.png", "b")],
             "line 3 names .photos/00.png. as line 2",

@@ -1,11 +1,14 @@
 """What the audit says, draws and lists as written, of a folder that the test makes."""
 
 import csv
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from cnnzoo.data.audit import examine
+from cnnzoo.data.audit.findings import Suspect
 from experiments import audit
 
 
@@ -45,3 +48,17 @@ def test_a_near_duplicate_in_another_class_comes_with_advice_and_a_picture(folde
     assert (tmp_path / "audit" / "near-duplicates-photos.jpg").is_file()
     with (tmp_path / "audit" / "issues.csv").open(newline="") as file:
         assert "twin_in_other_class" in {line["kind"] for line in csv.DictReader(file)}
+
+
+def test_suspects_are_worth_a_look_and_the_files_to_look_at_are_named(folder, tmp_path, capsys, monkeypatch):
+    look = examine.audit_manifest
+
+    def with_a_suspect(manifest):
+        return replace(look(manifest), suspects=(Suspect(5, 0, 0.25),), ordered={"sound": 3})
+
+    monkeypatch.setattr(examine, "audit_manifest", with_a_suspect)
+    said = audited(folder, tmp_path / "audit", capsys)
+    assert "1 image is worth a second look at its label (labels-photos.jpg; of 14 such images " in said
+    assert "second-look-photos.csv" in said and "labels-photos.jpg" in said.partition("issues.csv")[2]
+    with (tmp_path / "audit" / "second-look-photos.csv").open(newline="") as file:
+        assert [line["path"] for line in csv.DictReader(file)] == ["sound/1.png"]

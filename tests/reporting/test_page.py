@@ -106,13 +106,13 @@ def test_the_table_sorts_by_mouse_and_keyboard(page):
     assert header.get_attribute("aria-sort") == "none"
 
 
-def test_mistakes_are_filtered_by_kind_and_by_likely_label_errors(page):
+def test_mistakes_are_filtered_by_kind_and_by_labels_worth_a_second_look(page):
     gallery = page.locator("#model-quick .gallery")
     tiles = gallery.locator("li:visible")
     assert tiles.count() == 6
     gallery.get_by_label("Kind").select_option("Actual Positive, predicted Negative")
     assert sorted(tiles.locator("code").all_inner_texts()) == ["3.jpg", "5.jpg", "7.jpg"]
-    gallery.get_by_label("likely label errors only").press("Space")
+    gallery.get_by_label("worth a second look only").press("Space")
     assert tiles.locator("code").all_inner_texts() == [SUSPECT]
     assert gallery.locator("output").inner_text() == "1 shown"
     gallery.get_by_label("Kind").select_option("Actual Negative, predicted Positive")

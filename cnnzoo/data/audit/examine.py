@@ -30,7 +30,7 @@ _LARGE = 512  # pixels; a larger image is shrunk before its focus is measured
 
 
 def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = True) -> Audit:
-    """Looks at every image of `manifest` for what makes a comparison dishonest or a label doubtful.
+    """Looks at every image of `manifest` for what makes a comparison dishonest or a label worth a look.
 
     Args:
         manifest: of the images.
@@ -50,7 +50,7 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
     twins = _merged([*found.twins, *same_file(contents)])
     runs, ordered = find_runs(manifest, measured.colours)
     groups = join(components(len(contents), twins), runs)
-    suspects, accuracy = _label_suspects(manifest, measured.features, groups)
+    suspects, accuracy, given = _label_suspects(manifest, measured.features, groups)
     audit = Audit(
         twins=tuple(twins),
         groups=tuple(groups.tolist()),
@@ -60,6 +60,7 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
         oddities=tuple(_oddities(manifest, measured)),
         tightened=found.tightened,
         doubtful=_unnamed(found.doubtful, twins),
+        given=given,
     )
     if cached:
         audit.save(file)
@@ -165,10 +166,11 @@ def _at_most(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
 
 def _label_suspects(
     manifest: Manifest, features: npt.NDArray, groups: npt.NDArray
-) -> tuple[list[Suspect], float | None]:
-    """Label errors by confident learning (Northcutt 2021, cleanlab) on out-of-fold probabilities.
+) -> tuple[list[Suspect], float | None, tuple[float, ...]]:
+    """Suspects by confident learning (Northcutt 2021, cleanlab) on out-of-fold probabilities.
 
-    Where the classifier behind them is weak its doubts say nothing, and none are given.
+    With them the accuracy and the probability of each label. Where the classifier behind them is weak its
+    doubts say nothing, and none are given.
     """
     from cleanlab.filter import find_label_issues
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -177,11 +179,11 @@ def _label_suspects(
 
     labels = np.array([image.label for image in manifest.images])
     if any(len(np.unique(groups[labels == label])) < 2 * FOLDS for label in np.unique(labels)):
-        return [], None
+        return [], None, ()
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     classes = len(np.unique(labels))
     if any(len(np.unique(labels[rest])) < classes for rest, _ in folds.split(features, labels, groups)):
-        return [], None
+        return [], None, ()
     # Beside any other program its threads wait for each other: 25 s with two, 3 s with one, on 8,000 images.
     with threadpool_limits(1, user_api="openmp"):
         probabilities = cross_val_predict(
@@ -191,12 +193,14 @@ def _label_suspects(
     best = probabilities.argmax(axis=1)
     accuracy = float((best == labels).mean())
     if accuracy < TRUSTED_ACCURACY:
-        return [], accuracy
+        return [], accuracy, ()
     found = find_label_issues(
         labels, probabilities, filter_by="low_normalized_margin",
         return_indices_ranked_by="self_confidence", n_jobs=1,
     )  # fmt: skip
-    return [Suspect(int(i), int(best[i]), float(probabilities[i, labels[i]])) for i in found], accuracy
+    given = probabilities[np.arange(len(labels)), labels]
+    suspects = [Suspect(int(i), int(best[i]), float(given[i])) for i in found]
+    return suspects, accuracy, tuple(given.round(4).tolist())
 
 
 def _oddities(manifest: Manifest, measured: _Measured) -> list[Oddity]:

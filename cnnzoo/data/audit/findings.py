@@ -12,12 +12,12 @@ from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 from cnnzoo.files import cache_dir, keep, kept
 
-VERSION = 6  # of what an audit finds: older ones in the cache are not read
+VERSION = 7  # of what an audit finds: older ones in the cache are not read
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image whose label others contradict: what the label should be, and how likely the given one is."""
+    """An image whose label is worth a second look: what it may be instead, how likely the given one is."""
 
     image: int
     suggested: int
@@ -41,12 +41,13 @@ class Audit:
         twins: pairs of images of one piece of surface; numbers are positions in `Manifest.images`.
         groups: for each image the number of its group.
         ordered: length of the runs, in images, by name of each class whose file order shows its photographs.
-        suspects: likely label errors, the least likely label first.
+        suspects: images whose label is worth a second look, the least likely label first.
         label_accuracy: share of images that the out-of-fold classifier gets right; None if not asked.
         oddities: exposure, focus and size.
         tightened: the correlation from which on a pair counts as twins, where unrelated images of these
             reach the usual threshold; None where that holds.
         doubtful: for each image its closest pair, if any, that the usual threshold would have counted.
+        given: for each image the out-of-fold probability of its label; empty where labels were not judged.
     """
 
     twins: tuple[Twin, ...]
@@ -57,6 +58,7 @@ class Audit:
     oddities: tuple[Oddity, ...]
     tightened: float | None = None
     doubtful: tuple[Twin, ...] = ()
+    given: tuple[float, ...] = ()
 
     @cached_property
     def groups_of_many(self) -> list[list[int]]:

@@ -28,6 +28,7 @@ def find_data(name: str, *, limit: int | None = None) -> Path:
     folder = Path(name)
     if not folder.exists():
         raise InputError(
-            f"{{name}} {name}: no such folder; give a folder, a CSV file, 'metu' or 'synthetic'", name="name"
+            f"{{name}} {name}: no such folder or file; give a folder, a CSV file, 'metu' or 'synthetic'",
+            name="name",
         )
     return folder
