@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = _adapted(classifier, files) if options.adapt else predict(classifier, files)
     verdicts = list(_printed(chain(bad, found)))
     _warn_of_large_ones(verdicts, classifier)
-    _warn_of_unlike_ones(verdicts)
+    _warn_of_unlike_ones(verdicts, [*filter(None, [options.model]), *options.images])
     if options.csv is not None:
         _write_csv(options.csv, verdicts, classifier.class_names)
     if options.out is not None:
@@ -150,8 +150,11 @@ def _warn_of_large_ones(verdicts: "Sequence[Prediction]", classifier: "Classifie
     )
 
 
-def _warn_of_unlike_ones(verdicts: "Sequence[Prediction]") -> None:
-    """Says how many images are unlike what the model learnt from, and what to do; nothing for a few."""
+def _warn_of_unlike_ones(verdicts: "Sequence[Prediction]", words: Sequence[Path]) -> None:
+    """Says how many images are unlike what the model learnt from, and what to do; nothing for a few.
+
+    `words` are those that named model and images.
+    """
     known = [verdict for verdict in verdicts if verdict.distance is not None]
     unlike = [verdict for verdict in known if verdict.unlike]
     if len(unlike) <= FEW_UNLIKE * len(known):
@@ -160,9 +163,8 @@ def _warn_of_unlike_ones(verdicts: "Sequence[Prediction]") -> None:
     share = 100 * len(unlike) / len(known)
     say(
         f"warning: {share:.0f} % of these images are unlike those that this model was trained on "
-        f"({printable(most.path)} most of all); its verdicts on them are not to be trusted. Sort 50 of them "
-        f"into a folder for each class and see how it does there: {to_type('compare')} --also FOLDER, or "
-        "train on them too",
+        f"({printable(most.path)} most of all); its verdicts on them are not to be trusted. Label 50 and "
+        f"train with them: {to_type('suggest')} {quoted(*words)}",
         warning=True,
     )
 

@@ -30,6 +30,7 @@ CSV_COLUMNS = {
     "split": ("", "side", "set", "subset", "partition", "phase"),
     "group": ("", "groups", "group_id", "photograph", "photo"),
 }
+_OWN_COLUMNS = {"verdict", "probability", "distance"}  # of the lists that `suggest` writes
 _IN_A_CSV = "or list the images in a CSV file with the columns path,class"
 
 
@@ -327,7 +328,7 @@ def _from_csv(source: Path) -> Layout:
             )
     unused = [
         (source / title, "a column that is not used; for split and group call it that")
-        for title in (lines[0][1].keys() - CSV_COLUMNS.keys() - {split})
+        for title in (lines[0][1].keys() - CSV_COLUMNS.keys() - _OWN_COLUMNS - {split})
     ]
     if left:
         some = source.with_name(f"{left:,} of {len(listed):,} lines of {source.name}")
