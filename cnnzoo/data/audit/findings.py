@@ -1,18 +1,20 @@
 """What an audit of a folder of images found."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
+from cnnzoo.data.audit.groups import components
 from cnnzoo.data.audit.twins import Twin
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 from cnnzoo.files import cache_dir, keep, kept
 
-VERSION = 6  # of what an audit finds: older ones in the cache are not read
+VERSION = 7  # of what an audit finds: older ones in the cache are not read
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Audit:
         tightened: the correlation from which on a pair counts as twins, where unrelated images of these
             reach the usual threshold; None where that holds.
         doubtful: for each image its closest pair, if any, that the usual threshold would have counted.
+        transformed_tightened: as `tightened`, for pairs of which one is rotated, zoomed, sheared or cropped.
     """
 
     twins: tuple[Twin, ...]
@@ -57,14 +60,18 @@ class Audit:
     oddities: tuple[Oddity, ...]
     tightened: float | None = None
     doubtful: tuple[Twin, ...] = ()
+    transformed_tightened: float | None = None
 
     @cached_property
     def groups_of_many(self) -> list[list[int]]:
         """The groups of more than one image, the largest first."""
-        members: dict[int, list[int]] = {}
-        for image, group in enumerate(self.groups):
-            members.setdefault(group, []).append(image)
-        return sorted((m for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m[0]))
+        return _of_many(self.groups)
+
+    @cached_property
+    def families(self) -> list[list[int]]:
+        """Images and what a tool made of them, the largest family first."""
+        made = [twin for twin in self.twins if twin.augmented]
+        return _of_many(components(len(self.groups), made).tolist())
 
     def leaked(self, split: Split) -> dict[int, Twin]:
         """The test images that have a twin among the training images, each with its closest one."""
@@ -94,6 +101,13 @@ class Audit:
         """Reads what `save` wrote; None where there is nothing, or, with a word, where it is damaged."""
         text = kept(path)
         return None if text is None else msgspec.convert(json.loads(text), Audit)
+
+
+def _of_many(groups: Iterable[int]) -> list[list[int]]:
+    members: dict[int, list[int]] = {}
+    for image, group in enumerate(groups):
+        members.setdefault(group, []).append(image)
+    return sorted((m for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m[0]))
 
 
 def audit_file(manifest: Manifest) -> Path:

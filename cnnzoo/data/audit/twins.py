@@ -48,6 +48,8 @@ class Twin:
         score: correlation of their fine textures where they overlap, 1 for identical files.
         turn: quarter turns of the first, anticlockwise, and 4 more if it is mirrored left and right then.
         shift: where the first, so turned, lies on the second: (x, y) as shares of its sides.
+        affine: the map of the first on the second, as `transformed` finds it: (x, y), as shares of the
+            sides, comes to lie at (a x + b y + c, d x + e y + f). None where `turn` and `shift` tell it.
     """
 
     first: int
@@ -55,6 +57,12 @@ class Twin:
     score: float
     turn: int = 0
     shift: tuple[float, float] = (0.0, 0.0)
+    affine: tuple[float, float, float, float, float, float] | None = None
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a tool made one of the other: no camera mirrors or turns by exact quarters."""
+        return self.affine is not None or self.turn > 0
 
 
 @dataclass(frozen=True)
