@@ -15,6 +15,9 @@ from cnnzoo.data.splits import Split
 from cnnzoo.files import cache_dir, keep, kept
 
 VERSION = 7  # of what an audit finds: older ones in the cache are not read
+FEWEST_FAMILIES = 6  # from which on a folder looks augmented
+FAMILIES_PER_IMAGE = 0.005  # and so many of its images: a few pairs of a large folder are chance
+MOSTLY_CENTRED = 0.25  # of the pairs; of overlapping photographs about a tenth
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,26 @@ class Audit:
         return _of_many(self.groups)
 
     @cached_property
+    def augmented(self) -> tuple[Twin, ...]:
+        """Pairs of which a tool made one of the other, where a folder looks augmented; none elsewhere.
+
+        Photographs of one place, and crops of one photograph, are turned and zoomed too, but overlap
+        anyhow: the middles of few lie on each other. A tool leaves them nearly where they are.
+        """
+        made: list[Twin] = []
+        for free in (False, True):
+            pairs = [t for t in self.twins if (t.affine is not None if free else t.turn > 0)]
+            centred = [twin for twin in pairs if twin.centred]
+            if len(centred) >= MOSTLY_CENTRED * len(pairs):
+                made += centred
+        families = _of_many(components(len(self.groups), made).tolist())
+        enough = len(families) >= max(FEWEST_FAMILIES, FAMILIES_PER_IMAGE * len(self.groups))
+        return tuple(made) if enough else ()
+
+    @cached_property
     def families(self) -> list[list[int]]:
-        """Images and what a tool made of them, the largest family first."""
-        made = [twin for twin in self.twins if twin.augmented]
-        return _of_many(components(len(self.groups), made).tolist())
+        """Images with what a tool made of them, the largest family first; none where nothing looks so."""
+        return _of_many(components(len(self.groups), self.augmented).tolist())
 
     def leaked(self, split: Split) -> dict[int, Twin]:
         """The test images that have a twin among the training images, each with its closest one."""

@@ -154,9 +154,8 @@ class TransformedIndex:
                 continue
             score = float(np.clip(score, -NOT_IDENTICAL, NOT_IDENTICAL))
             pixels = min(self._pixels[first], self._pixels[second])
+            # Smaller parts look alike by chance, the more so once the map is fitted to them.
             least = min(MOST_TWIN, MIN_TWIN * max(1.0, ENOUGH_PIXELS / (seen * pixels)) ** 0.5)
-            if pixels == SIDE * SIDE:
-                least = MIN_TWIN
             excess = float(np.arctanh(score) - np.arctanh(least))
             found.append((excess, _twin(first, second, score, laid @ _MIRROR if mirrored else laid)))
         return found

@@ -34,6 +34,7 @@ MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirr
 NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
 ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
 PLACES_PER_PAIR = 2
+CENTRED = 0.15  # of a side: a crop of 70 % moves the middle by that
 _LOOKED_UP = 25_000  # windows at a time
 _BAND_SCALE = 40  # the fine texture is kept in int8, in steps of 1/40 of its local deviation
 _OFFSETS = np.arange(-WINDOW, WINDOW + 1, STEP)
@@ -60,9 +61,13 @@ class Twin:
     affine: tuple[float, float, float, float, float, float] | None = None
 
     @property
-    def augmented(self) -> bool:
-        """Whether a tool made one of the other: no camera mirrors or turns by exact quarters."""
-        return self.affine is not None or self.turn > 0
+    def centred(self) -> bool:
+        """Whether the middle of one lies near the middle of the other, as tools leave it that augment."""
+        x, y = self.shift
+        if self.affine is not None:
+            a, b, c, d, e, f = self.affine
+            x, y = (a + b) / 2 + c - 0.5, (d + e) / 2 + f - 0.5
+        return max(abs(x), abs(y)) <= CENTRED
 
 
 @dataclass(frozen=True)
