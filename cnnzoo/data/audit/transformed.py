@@ -21,9 +21,9 @@ from cnnzoo.data.audit.inverted_file import filled_index, nearest
 from cnnzoo.data.audit.twins import ENOUGH_PIXELS, MIN_TWIN, MOST_TWIN, NOT_IDENTICAL, SIDE, Found, Twin
 from cnnzoo.limits import in_threads
 
-POINTS_SIDE = 128  # pixels: key points are looked for in as many as a square of this side has
-KEY_POINTS = 48  # at most, in an image
-MIN_ALIKE = 0.85  # cosine between two key points
+POINTS_SIDE = 100  # pixels: key points are looked for in as many as a square of this side has
+KEY_POINTS = 40  # at most, in an image
+MIN_ALIKE = 0.9  # cosine between two key points
 MOST_MATCHES = 64  # of two images, the most alike: drawn digits would have hundreds
 MIN_VOTES = 3  # matches that agree; unrelated images reach it about once an image
 CANDIDATES = 8  # pairs with the most votes that are compared, for each image
@@ -31,7 +31,7 @@ ENOUGH_VOTES = 5  # for a map with shear
 MOST_ZOOM = 2.5
 PLAIN = 0.02  # of a map, less than which counts as no rotation, zoom or shear: METU's crops have 0.01
 MIN_OVERLAP = 0.25  # of the thumbnail, without what has been filled in
-WORTH_FITTING = 0.1  # correlation of coarse textures before the map is fitted
+WORTH_FITTING = 0.2  # correlation of coarse textures before the map is fitted
 FILLED = 7  # pixels of one gray level: the corners of a rotated image, a cut-out
 IMAGES_AT_ONCE = 500
 _BAND_MOST = 3.0  # deviations
@@ -60,7 +60,7 @@ _BASIS, _MIRRORED = _basis()
 
 
 class TransformedIndex:
-    """What is kept of images to find transformed copies among them: 13 kB an image."""
+    """What is kept of images to find transformed copies among them: 12 kB an image."""
 
     def __init__(self, count: int) -> None:
         self._thumbnails = np.zeros((count, SIDE, SIDE), np.uint8)
@@ -78,9 +78,7 @@ class TransformedIndex:
         size = max(16, round(width * scale)), max(16, round(height * scale))
         self._sizes[position] = size
         small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        points, codes = _described(np.asarray(small, np.uint8))
-        if len(points):
-            self._described.append((position, points, codes))
+        self._described.append((position, *_described(np.asarray(small, np.uint8))))
 
     def find(
         self,
@@ -119,19 +117,16 @@ class TransformedIndex:
         """The pairs with the most votes of each image, plain and mirrored."""
         self._described.sort(key=lambda described: described[0])
         images = [image for image, *_ in self._described]
-        if not images or (queries is not None and images[-1] < queries.start):
+        if not any(len(points) for _, points, _ in self._described):
             return np.empty(0, _CANDIDATE)
         points = np.concatenate([points for _, points, _ in self._described])
         codes = np.concatenate([codes for *_, codes in self._described])
         owners = np.repeat(images, [len(points) for _, points, _ in self._described])
         index = filled_index(codes)
-        start = queries.start if queries else 0
-        parts = [
-            range(i, min(i + IMAGES_AT_ONCE, len(known))) for i in range(start, len(known), IMAGES_AT_ONCE)
-        ]
+        parts = range(queries.start if queries else 0, len(known), IMAGES_AT_ONCE)
 
-        def look_up(part: range) -> npt.NDArray:
-            rows = np.arange(*np.searchsorted(owners, [part.start, part.stop]))
+        def look_up(start: int) -> npt.NDArray:
+            rows = np.arange(*np.searchsorted(owners, [start, start + IMAGES_AT_ONCE]))
             if not len(rows):
                 return np.empty(0, _CANDIDATE)
             matches = np.concatenate([_matches(index, codes, owners, rows, known, m) for m in (False, True)])
@@ -145,11 +140,10 @@ class TransformedIndex:
         """Each pair, and by how much of Fisher's z it is more alike than unlike images are."""
         found = []
         for first, second, mirrored, _, points_map in candidates.tolist():
-            laid = self._in_thumbnails(first, second, np.asarray(points_map))
-            a = self._thumbnails[first][:, ::-1] if mirrored else self._thumbnails[first]
-            score, seen, laid = _fitted(
-                a.astype(np.float32), self._thumbnails[second].astype(np.float32), laid
-            )
+            here, there = (_scaled(SIDE / self._sizes[image]) for image in (first, second))
+            laid = there @ np.vstack([points_map, [0, 0, 1]]) @ np.linalg.inv(here)
+            a, b = (self._thumbnails[image].astype(np.float32) for image in (first, second))
+            score, seen, laid = _fitted(a[:, ::-1].copy() if mirrored else a, b, laid)
             if seen < MIN_OVERLAP:
                 continue
             score = float(np.clip(score, -NOT_IDENTICAL, NOT_IDENTICAL))
@@ -159,11 +153,6 @@ class TransformedIndex:
             excess = float(np.arctanh(score) - np.arctanh(least))
             found.append((excess, _twin(first, second, score, laid @ _MIRROR if mirrored else laid)))
         return found
-
-    def _in_thumbnails(self, first: int, second: int, points_map: npt.NDArray) -> npt.NDArray[np.float64]:
-        """A map of key points as one of thumbnails, 3 x 3."""
-        frames = [_scaled(SIDE / self._sizes[image]) for image in (first, second)]
-        return np.asarray(frames[1] @ np.vstack([points_map, [0, 0, 1]]) @ np.linalg.inv(frames[0]), float)
 
 
 def _counted(
@@ -348,7 +337,7 @@ def _fitted(
     if _correlation(fixed, moved, warp, 2)[0] < WORTH_FITTING:
         return 0.0, 0.0, laid
     textures = [np.clip(_band(image, 1, 3), -_BAND_MOST, _BAND_MOST) for image in (fixed, moved)]
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-3)
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-3)
     try:
         _, warp = cv2.findTransformECC(*textures, warp, cv2.MOTION_AFFINE, stop, None, 3)  # type: ignore[call-overload]
     except cv2.error:  # it found no way up

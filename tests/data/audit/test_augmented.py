@@ -5,7 +5,8 @@ number, among other such files. Pairs that were not planted are judged as in `te
 points at full resolution and RANSAC, with any zoom.
 """
 
-from time import perf_counter
+from importlib import import_module
+from time import process_time
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from cnnzoo.data.audit import examine
 from cnnzoo.data.audit.examine import audit_manifest
 from cnnzoo.data.audit.groups import components
-from cnnzoo.data.audit.twins import Found
+from cnnzoo.data.audit.twins import Found, Twin
 from cnnzoo.data.manifest import build_manifest
 
 pytestmark = pytest.mark.slow
@@ -113,9 +114,12 @@ def folder(shared, tmp_path_factory):
 
 
 def timed(manifest):
-    start = perf_counter()
+    """An audit and the processor's seconds, which other programs hardly change, without those of imports."""
+    for module in ("cleanlab.filter", "sklearn.ensemble", "sklearn.model_selection"):
+        import_module(module)
+    start = process_time()
     audit = audit_manifest(manifest, cached=False, progress=False)
-    return audit, perf_counter() - start
+    return audit, process_time() - start
 
 
 def matched_points(first, second):
@@ -163,6 +167,10 @@ def test_augmented_copies_of_each_kind_are_found(folder, record, monkeypatch):
     new = [t for t in audit.twins if (t.first, t.second) not in pairs]
     other = [t for t in new if family[t.first] != family[t.second]]
     doubted = [twin for twin in other if not same_surface(manifest, twin)]
+    # The judge itself must be able to say no.
+    strangers = np.random.default_rng(3).integers(0, len(manifest.images), (200, 2))
+    apart = [(a, b) for a, b in strangers.tolist() if audit.groups[a] != audit.groups[b]]
+    accepted = float(np.mean([same_surface(manifest, Twin(a, b, 0.0)) for a, b in apart]))
     record(
         recall=recall,
         recall_before=recall_of(components(len(positions), before.twins)),
@@ -171,6 +179,7 @@ def test_augmented_copies_of_each_kind_are_found(folder, record, monkeypatch):
         new_pairs=len(new),
         not_planted=len(other),
         judged_false=len(doubted),
+        strangers_accepted=accepted,
         families=len(audit.families),
         largest_group=max(map(len, audit.groups_of_many)),
         tightened=audit.transformed_tightened,
@@ -179,6 +188,7 @@ def test_augmented_copies_of_each_kind_are_found(folder, record, monkeypatch):
     )
     for twin in doubted:
         print(manifest.images[twin.first].path, manifest.images[twin.second].path, twin)
+    assert accepted <= 0.02
     assert min(recall.values()) >= 0.85
     assert len(doubted) <= 0.005 * len(manifest.images)
     assert seconds < 2 * seconds_before
