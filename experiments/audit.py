@@ -30,9 +30,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
         prog=called("audit"),
-        description="Find copies; turned, mirrored, shifted and re-encoded images; runs of neighbours; "
-        "labels worth a second look; odd exposure, focus and sizes; files that can't be read. With several "
-        "folders, as in `audit train/ test/`, also what leaks from one into another.",
+        description="Find copies; turned, mirrored, shifted, re-encoded and augmented images; runs of "
+        "neighbours; labels worth a second look; odd exposure, focus and sizes; files that can't be read. "
+        "With several folders, as in `audit train/ test/`, also what leaks from one into another.",
         epilog="Exit code: 0 the audit was made, whatever it found; 2 an argument or a folder can't be used.",
     )
     parser.add_argument(

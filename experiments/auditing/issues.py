@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 DOUBTFUL = "doubtful_near_duplicate"
+AUGMENTED = "augmented_copy"
 
 
 class Issue(NamedTuple):
@@ -34,9 +35,11 @@ def issues_of(manifest: "Manifest", audit: "Audit") -> Iterator[Issue]:
     for suspect in audit.suspects:
         suggested = manifest.class_names[suspect.suggested]
         yield Issue(path(suspect.image), "label", round(suspect.given_probability, 4), suggestion=suggested)
+    augmented = {(twin.first, twin.second) for twin in audit.augmented}
     for twin in audit.twins:
         labels = {manifest.images[i].label for i in (twin.first, twin.second)}
         same = "identical" if twin.score == 1 else "near_duplicate"
+        same = AUGMENTED if (twin.first, twin.second) in augmented else same
         yield issue_of_pair(manifest, manifest, twin, same if len(labels) == 1 else "twin_in_other_class")
     for twin in audit.doubtful:
         yield issue_of_pair(manifest, manifest, twin, DOUBTFUL)

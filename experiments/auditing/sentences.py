@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnnzoo.data.audit.summary import TRUSTED_ACCURACY, AuditFacts, fallback, summary, where_checked
 from cnnzoo.data.class_names import SIDES, positive_class
 from cnnzoo.errors import printable
-from experiments.auditing.issues import DOUBTFUL
+from experiments.auditing.issues import AUGMENTED, DOUBTFUL
 from experiments.cli.folder_lines import class_line, doubts
 from experiments.cli.say import say
 
@@ -56,6 +56,10 @@ def say_findings(manifest: "Manifest", audit: "Audit", stem: str) -> None:
     say(f"  {_near_duplicates(found)}")
     if found.fallback:
         say(f"  {found.fallback} ({DOUBTFUL} in issues.csv)")
+    if found.augmented:
+        say(f"  {found.augmented}: see kind {AUGMENTED} in issues.csv")
+    if found.transformed_fallback:
+        say(f"  {found.transformed_fallback}")
     crossed = sum(manifest.images[t.first].label != manifest.images[t.second].label for t in audit.twins)
     if crossed:
         several = crossed != 1
@@ -71,7 +75,7 @@ def say_findings(manifest: "Manifest", audit: "Audit", stem: str) -> None:
             f"  {printable(name)} is in the order of its photographs: runs of about {length} files belong "
             "together"
         )
-    say(f"  {found.groups:,} groups that must each stay on one side of a split")
+    say(f"  {found.groups:,} groups that must each stay on one side of a split{_largest(found)}")
     say(f"  {_labels(audit, stem)}")
     kinds = Counter(oddity.kind for oddity in audit.oddities)
     told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
@@ -93,6 +97,13 @@ def _near_duplicates(found: AuditFacts) -> str:
         return "No image has a near-duplicate"
     copies = f"{found.identical:,} of them are copies of a file" if found.identical else "none is a copy"
     return f"{found.twins:,} images have a near-duplicate; {copies}"
+
+
+def _largest(found: AuditFacts) -> str:
+    if found.largest_group == 1:
+        return ""
+    share = 100 * found.largest_group / found.images
+    return f", the largest of {found.largest_group:,} images ({share:.1f} %)"
 
 
 def _random_leak(found: AuditFacts) -> str:

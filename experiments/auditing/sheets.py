@@ -54,6 +54,7 @@ def draw_sheets(out: Path, name: str, manifest: "Manifest", audit: "Audit") -> l
             heading=f"{len(odd):,} of {len(audit.oddities):,} images of odd exposure, focus or size",
         )
         written.append(out / f"odd-{name}.jpg")
+    written += _draw_families(out / f"augmented-{name}.jpg", manifest, audit)
     return written + _draw_groups(out / f"groups-{name}.jpg", manifest, audit)
 
 
@@ -97,10 +98,25 @@ def draw_pairs(
 
 
 def _draw_groups(path: Path, manifest: "Manifest", audit: "Audit") -> list[Path]:
-    """Fifty groups of several images, up to six of each in a row of its own, by their numbers in the CSV."""
+    """Fifty groups of several images, by their numbers in the CSV."""
+    groups = audit.groups_of_many
+    about = [f"group {audit.groups[members[0]]}: {len(members):,} images" for members in groups]
+    heading = f"groups of several images; numbers as in {path.stem}.csv"
+    return _draw_rows(path, manifest, groups, about, heading)
+
+
+def _draw_families(path: Path, manifest: "Manifest", audit: "Audit") -> list[Path]:
+    """Fifty families of images that look made of one another."""
+    about = [f"{len(members):,} images" for members in audit.families]
+    return _draw_rows(path, manifest, audit.families, about, "families that look augmented offline")
+
+
+def _draw_rows(
+    path: Path, manifest: "Manifest", groups: Sequence[list[int]], about: Sequence[str], heading: str
+) -> list[Path]:
+    """Some groups, up to six images of each in a row of its own. Returns what was drawn."""
     import numpy as np
 
-    groups = audit.groups_of_many
     some = np.random.default_rng(0).permutation(len(groups))[:GROUPS_SHOWN]
     if not len(some):
         return []
@@ -109,9 +125,10 @@ def _draw_groups(path: Path, manifest: "Manifest", audit: "Audit") -> list[Path]
     for i in sorted(some):
         members = groups[i][:GROUP_PICTURES]
         tiles += [_tile(manifest, image) for image in members] + [blank] * (GROUP_PICTURES - len(members))
-        about = f"group {audit.groups[members[0]]}: {len(groups[i]):,} images"
-        titles += [f"{about if image == members[0] else ''}\n{_named(manifest, image)}" for image in members]
+        titles += [
+            f"{about[i] if image == members[0] else ''}\n{_named(manifest, image)}" for image in members
+        ]
         titles += [""] * (GROUP_PICTURES - len(members))
-    heading = f"{len(some):,} of {len(groups):,} groups of several images; numbers as in {path.stem}.csv"
+    heading = f"{len(some):,} of {len(groups):,} {heading}"
     draw_sheet(path, tiles, titles, columns=GROUP_PICTURES, heading=heading)
     return [path]

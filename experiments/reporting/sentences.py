@@ -55,9 +55,10 @@ def audit_lines(rows: Sequence[Row]) -> list[str]:
             f" The files of {printable(name)} are in the order of their photographs."
             for name in audit.ordered
         )
+        augmented = f" {audit.augmented}." if audit.augmented else ""
         suspects = f" Labels worth a second look: {audit.label_suspects:,}." if audit.labels_judged else ""
         lines[data.fingerprint] = (
-            f"Audit of {printable(data.name)}: {_near_duplicates(audit)}{ordered}{suspects}"
+            f"Audit of {printable(data.name)}: {_near_duplicates(audit)}{augmented}{ordered}{suspects}"
         )
     return list(lines.values())
 

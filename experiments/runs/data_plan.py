@@ -66,8 +66,8 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
         f"Audit: {found.twins:,} of {found.images:,} images have a near-duplicate; {found.groups:,} groups. "
         f"To see them:\n{commands}"
     )
-    if found.fallback:
-        say(found.fallback, warning=True)
+    for line in filter(None, (found.fallback, found.augmented, found.transformed_fallback)):
+        say(line, warning=True)
     _check_apart("--also", [folder.resolve().name for folder in request.also])
     sides = sides_of(manifest, source.names, audit, groups, request, say)
     manifest_file = _save_manifest(request.out, manifest)

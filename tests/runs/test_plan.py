@@ -256,7 +256,7 @@ def test_one_command_reports_a_planted_leak_and_what_to_act_on(tiles, tmp_path, 
     leaks = {(line["path"], line["twin"]) for line in lines if line["kind"] == "leak"}
     assert leaks == {(str(tiles / "sound" / f"{i:03}.png"), f"test/sound/new{i}.jpg") for i in (1, 2, 3)}
     assert [line["path"] for line in lines if line["kind"] == "unreadable"] == ["test/crack/broken.jpg"]
-    assert sum(line["kind"] == "near_duplicate" for line in lines) == 20
+    assert sum(line["kind"] == "augmented_copy" for line in lines) == 20  # turned, all in place
     assert (tmp_path / "audit" / f"leak-{tiles.name}-test.jpg").stat().st_size > 1000
 
 

@@ -18,6 +18,7 @@ from cnnzoo.data.audit.findings import Audit, Oddity, Suspect, audit_file
 from cnnzoo.data.audit.groups import components, find_runs, join
 from cnnzoo.data.audit.summary import TRUSTED_ACCURACY
 from cnnzoo.data.audit.texture import texture_features
+from cnnzoo.data.audit.transformed import TransformedIndex
 from cnnzoo.data.audit.twins import SIDE, Found, Twin, TwinIndex, same_file
 from cnnzoo.data.images import resize_image
 from cnnzoo.data.manifest import Manifest
@@ -48,6 +49,8 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
     labels = np.array([image.label for image in manifest.images])
     found = measured.index.find(labels=labels, progress=progress)
     twins = _merged([*found.twins, *same_file(contents)])
+    transformed = measured.transformed.find(twins, labels=labels, progress=progress)
+    twins = _merged([*transformed.twins, *twins])
     runs, ordered = find_runs(manifest, measured.colours)
     groups = join(components(len(contents), twins), runs)
     suspects, accuracy, given = _label_suspects(manifest, measured.features, groups)
@@ -61,6 +64,7 @@ def audit_manifest(manifest: Manifest, *, cached: bool = True, progress: bool = 
         tightened=found.tightened,
         doubtful=_unnamed(found.doubtful, twins),
         given=given,
+        transformed_tightened=transformed.tightened,
     )
     if cached:
         audit.save(file)
@@ -77,12 +81,14 @@ def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True)
         InputError: a file can no longer be read, or has changed.
     """
     count, total = len(manifest.images), len(manifest.images) + len(other.images)
-    index = TwinIndex(total)
+    index, transformed = TwinIndex(total), TransformedIndex(total)
 
     def add(position: int) -> None:
         first = position < count
         with manifest.reading(position) if first else other.reading(position - count) as image:
-            index.add(position, _gray(resize_image(image, SIDE)), image.shape)
+            gray = _gray(resize_image(image, SIDE))
+            index.add(position, gray, image.shape)
+            transformed.add(position, _gray(_at_most(image, _LARGE)), gray)
 
     cv2.setNumThreads(1)  # the parallelism is over images
     done = in_threads(add, range(total))
@@ -91,6 +97,8 @@ def twins_between(manifest: Manifest, other: Manifest, *, progress: bool = True)
     contents = [image.sha256 for m in (manifest, other) for image in m.images]
     found = index.find(range(count, total), progress=progress)
     twins = _merged([*found.twins, *same_file(contents)])
+    more = transformed.find(twins, range(count, total), progress=progress)
+    twins = _merged([*more.twins, *twins])
 
     def between(pairs: Iterable[Twin]) -> tuple[Twin, ...]:
         return tuple(replace(t, second=t.second - count) for t in pairs if t.first < count <= t.second)
@@ -115,6 +123,7 @@ class _Measured:
     """What one reading of every image gives: n rows each."""
 
     index: TwinIndex
+    transformed: TransformedIndex
     features: npt.NDArray[np.float32]
     colours: npt.NDArray[np.float32]  # lightness, two colour differences, deviation of lightness
     sharpness: npt.NDArray[np.float32]  # variance of the Laplacian
@@ -122,7 +131,7 @@ class _Measured:
 
 def _measure(manifest: Manifest, *, progress: bool) -> _Measured:
     count = len(manifest.images)
-    index = TwinIndex(count)
+    index, transformed = TwinIndex(count), TransformedIndex(count)
     colours, sharpness = np.empty((count, 4), np.float32), np.empty(count, np.float32)
     features: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * count
 
@@ -132,6 +141,7 @@ def _measure(manifest: Manifest, *, progress: bool) -> _Measured:
             detail = _gray(_at_most(image, _LARGE))
         gray = _gray(small)
         index.add(position, gray, shape)
+        transformed.add(position, detail, gray)
         features[position] = texture_features(gray.astype(np.float32))
         red, green, blue = (_median(small, channel) for channel in range(3))
         light = (red + green + blue) / 3
@@ -142,7 +152,7 @@ def _measure(manifest: Manifest, *, progress: bool) -> _Measured:
     done = in_threads(measure, range(count))
     for _ in track(done, count, "measuring images", unit="images", progress=progress):
         pass
-    return _Measured(index, np.stack(features), colours, sharpness)
+    return _Measured(index, transformed, np.stack(features), colours, sharpness)
 
 
 def _gray(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,18 +1,23 @@
 """What an audit of a folder of images found."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
+from cnnzoo.data.audit.groups import components
 from cnnzoo.data.audit.twins import Twin
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 from cnnzoo.files import cache_dir, keep, kept
 
-VERSION = 7  # of what an audit finds: older ones in the cache are not read
+VERSION = 8  # of what an audit finds: older ones in the cache are not read
+FEWEST_FAMILIES = 6  # from which on a folder looks augmented
+FAMILIES_PER_IMAGE = 0.005  # and so many of its images: a few pairs of a large folder are chance
+MOSTLY_CENTRED = 0.25  # of the pairs; of overlapping photographs about a tenth
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Audit:
             reach the usual threshold; None where that holds.
         doubtful: for each image its closest pair, if any, that the usual threshold would have counted.
         given: for each image the out-of-fold probability of its label; empty where labels were not judged.
+        transformed_tightened: as `tightened`, for pairs of which one is rotated, zoomed, sheared or cropped.
     """
 
     twins: tuple[Twin, ...]
@@ -59,14 +65,34 @@ class Audit:
     tightened: float | None = None
     doubtful: tuple[Twin, ...] = ()
     given: tuple[float, ...] = ()
+    transformed_tightened: float | None = None
 
     @cached_property
     def groups_of_many(self) -> list[list[int]]:
         """The groups of more than one image, the largest first."""
-        members: dict[int, list[int]] = {}
-        for image, group in enumerate(self.groups):
-            members.setdefault(group, []).append(image)
-        return sorted((m for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m[0]))
+        return _of_many(self.groups)
+
+    @cached_property
+    def augmented(self) -> tuple[Twin, ...]:
+        """Pairs of which a tool made one of the other, where a folder looks augmented; none elsewhere.
+
+        Photographs of one place, and crops of one photograph, are turned and zoomed too, but overlap
+        anyhow: the middles of few lie on each other. A tool leaves them nearly where they are.
+        """
+        made: list[Twin] = []
+        for free in (False, True):
+            pairs = [t for t in self.twins if (t.affine is not None if free else t.turn > 0)]
+            centred = [twin for twin in pairs if twin.centred]
+            if len(centred) >= MOSTLY_CENTRED * len(pairs):
+                made += centred
+        families = _of_many(components(len(self.groups), made).tolist())
+        enough = len(families) >= max(FEWEST_FAMILIES, FAMILIES_PER_IMAGE * len(self.groups))
+        return tuple(made) if enough else ()
+
+    @cached_property
+    def families(self) -> list[list[int]]:
+        """Images with what a tool made of them, the largest family first; none where nothing looks so."""
+        return _of_many(components(len(self.groups), self.augmented).tolist())
 
     def leaked(self, split: Split) -> dict[int, Twin]:
         """The test images that have a twin among the training images, each with its closest one."""
@@ -96,6 +122,13 @@ class Audit:
         """Reads what `save` wrote; None where there is nothing, or, with a word, where it is damaged."""
         text = kept(path)
         return None if text is None else msgspec.convert(json.loads(text), Audit)
+
+
+def _of_many(groups: Iterable[int]) -> list[list[int]]:
+    members: dict[int, list[int]] = {}
+    for image, group in enumerate(groups):
+        members.setdefault(group, []).append(image)
+    return sorted((m for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m[0]))
 
 
 def audit_file(manifest: Manifest) -> Path:

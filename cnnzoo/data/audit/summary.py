@@ -30,7 +30,9 @@ class AuditFacts:
     length of the runs of each class in the order of its photographs, `suspects` the paths of the images whose
     label is worth a second look, which count from a `label_accuracy` of `TRUSTED_ACCURACY` on. Where
     unrelated images reach the usual threshold, `tightened` is the correlation from which on a pair counted,
-    and `doubtful` of the images without a twin would have had one.
+    and `doubtful` of the images without a twin would have had one. `transformed_tightened` is that
+    correlation for rotated, zoomed, sheared and cropped copies. `families` of up to `largest_family` images
+    are what a tool made of one each, where the folder looks so; `largest_group` images must stay together.
     """
 
     images: int
@@ -46,6 +48,32 @@ class AuditFacts:
     suspects: tuple[str, ...] = ()
     tightened: float | None = None
     doubtful: int = 0
+    transformed_tightened: float | None = None
+    families: int = 0
+    largest_family: int = 0
+    largest_group: int = 0
+
+    @property
+    def augmented(self) -> str:
+        """A sentence on a folder that looks augmented; empty elsewhere."""
+        if not self.families:
+            return ""
+        sizes = "2" if self.largest_family == 2 else f"2 to {self.largest_family:,}"
+        return (
+            f"This folder looks augmented offline: {self.families:,} families of {sizes} images (turned, "
+            "mirrored, rotated, zoomed, sheared or cropped copies)"
+        )
+
+    @property
+    def transformed_fallback(self) -> str:
+        """A sentence on transformed copies where fewer count than usual; empty elsewhere."""
+        if self.transformed_tightened is None:
+            return ""
+        return (
+            "Rotated, zoomed, sheared and cropped copies: unrelated images of this set look alike at the "
+            "usual threshold, or would be chained together; only pairs that correlate by "
+            f"{self.transformed_tightened:.3f} or more count"
+        )
 
     @property
     def labels_judged(self) -> bool:
@@ -94,6 +122,10 @@ def summary(manifest: "Manifest", audit: "Audit") -> AuditFacts:
         oddities=len(audit.oddities),
         tightened=audit.tightened,
         doubtful=len(_images(audit.doubtful) - named),
+        transformed_tightened=audit.transformed_tightened,
+        families=len(audit.families),
+        largest_family=max(map(len, audit.families), default=0),
+        largest_group=max(map(len, audit.groups_of_many), default=1),
     )
 
 

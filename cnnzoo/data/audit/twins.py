@@ -34,6 +34,7 @@ MOST_TWIN = 0.95  # asked of any pair, so that of the smallest images too a mirr
 NOT_IDENTICAL = 0.9999  # looks alone don't tell whether two files are the same
 ENOUGH_PIXELS = 3500  # compared, of images smaller than a thumbnail: with fewer `MIN_TWIN` is too low
 PLACES_PER_PAIR = 2
+CENTRED = 0.15  # of a side: a crop of 70 % moves the middle by that
 _LOOKED_UP = 25_000  # windows at a time
 _BAND_SCALE = 40  # the fine texture is kept in int8, in steps of 1/40 of its local deviation
 _OFFSETS = np.arange(-WINDOW, WINDOW + 1, STEP)
@@ -48,6 +49,8 @@ class Twin:
         score: correlation of their fine textures where they overlap, 1 for identical files.
         turn: quarter turns of the first, anticlockwise, and 4 more if it is mirrored left and right then.
         shift: where the first, so turned, lies on the second: (x, y) as shares of its sides.
+        affine: the map of the first on the second, as `transformed` finds it: (x, y), as shares of the
+            sides, comes to lie at (a x + b y + c, d x + e y + f). None where `turn` and `shift` tell it.
     """
 
     first: int
@@ -55,6 +58,16 @@ class Twin:
     score: float
     turn: int = 0
     shift: tuple[float, float] = (0.0, 0.0)
+    affine: tuple[float, float, float, float, float, float] | None = None
+
+    @property
+    def centred(self) -> bool:
+        """Whether the middle of one lies near the middle of the other, as tools leave it that augment."""
+        x, y = self.shift
+        if self.affine is not None:
+            a, b, c, d, e, f = self.affine
+            x, y = (a + b) / 2 + c - 0.5, (d + e) / 2 + f - 0.5
+        return max(abs(x), abs(y)) <= CENTRED
 
 
 @dataclass(frozen=True)
