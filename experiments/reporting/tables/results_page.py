@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ FOLDER = Path(__file__).parents[3] / "results"
 TEMPLATE = "README.md.j2"
 MEASUREMENTS = "audit/measurements.jsonl"
 WRONG_LABELS = "crack_net/wrong_labels.csv"
+LABELS = "surfaces/suggested/labels.jsonl"
 _DRAWS = 20  # folders that stand for all of one size and share of cracks
 
 
@@ -96,6 +98,7 @@ def render(folder: Path = FOLDER) -> str:
         shipped_card=shipped_card,
         at_share=_at_share,
         trust=Trust,
+        taught=lambda: _taught(folder / LABELS),
     )
 
 
@@ -165,6 +168,36 @@ def _draw_folder(
     count = int(most) if images is None else images
     of_bad = round(share * count)
     return np.concatenate([bad[:of_bad], sound[: count - of_bad]])
+
+
+@dataclass(frozen=True)
+class _Taught:
+    """What labels chosen in one way taught: balanced accuracy of each seed, by number of labels."""
+
+    way: str
+    by_labels: dict[int, list[float]]
+
+    def needed(self, accuracy: float) -> list[str]:
+        """The first number of labels at which each seed reaches an accuracy."""
+        most = max(self.by_labels)
+        each = zip(*self.by_labels.values(), strict=True)
+        reached = [
+            [n for n, found in zip(self.by_labels, seed, strict=True) if found >= accuracy] for seed in each
+        ]
+        return [str(numbers[0]) if numbers else f"over {most}" for numbers in reached]
+
+
+def _taught(file: Path) -> list[_Taught]:
+    """Reads what `experiments.benchmarks.parts.suggesting` measured, of the seeds that are complete."""
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    sizes = sorted({line["labels"] for line in lines})
+    found = {(line["way"], line["seed"], line["labels"]): line["balanced_accuracy"] for line in lines}
+    ways = list(dict.fromkeys(line["way"] for line in lines))
+    seeds = sorted({line["seed"] for line in lines})
+    seeds = [seed for seed in seeds if all((way, seed, size) in found for way in ways for size in sizes)]
+    return [
+        _Taught(way, {size: [found[way, seed, size] for seed in seeds] for size in sizes}) for way in ways
+    ]
 
 
 def _mistakes(row: Row) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""`python -m experiments.benchmarks.suggesting`: what labels teach, suggested ones and random ones.
+"""`python -m experiments.benchmarks.parts.suggesting`: what labels teach, suggested ones and random ones.
 
 The images of a folder are cut into halves, photographs whole. From one half images are labelled, as
 `suggest` would have them or at random, in rounds: the network that comes with cnnzoo is trained with them as
@@ -35,7 +35,7 @@ FILE = "labels.jsonl"
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
-        prog="python -m experiments.benchmarks.suggesting",
+        prog="python -m experiments.benchmarks.parts.suggesting",
         description="How many labels of a new surface the network in the package needs, as suggest chooses "
         "them and at random. The same command goes on where it stopped.",
     )
