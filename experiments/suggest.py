@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_at_least_one(options, "count")
     files, unread = files_to_ask_about(options, "suggest")
     labelled = _labelled(options.out)
-    known = {path.resolve() for path, _ in labelled}
+    known = {(options.out.parent / line["path"]).resolve() for line in labelled.lines}
     files = [path for path in files if path.resolve() not in known]
     for path, reason in unread:
         say(f"error: {printable(path)}: {printable(reason)}", warning=True)
@@ -78,12 +79,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write(options.out, labelled, chosen)
     sheet = options.out.with_name(f"{options.out.stem}{SHEET}")
     _draw(sheet, chosen)
-    _say_what_next(options, classifier, len(chosen), len(files), len(labelled), sheet)
+    _say_what_next(options, classifier, len(chosen), len(files), len(labelled.lines), sheet)
     return 1 if unread or bad else 0
 
 
-def _labelled(out: Path) -> list[tuple[Path, list[str]]]:
-    """The lines of an older list that have a class, with the files that they are of.
+@dataclass(frozen=True)
+class _Labelled:
+    """The lines of an older list that have a class, by title, with titles of the user's own behind ours."""
+
+    titles: tuple[str, ...] = TITLES
+    lines: tuple[dict[str, str], ...] = ()
+
+
+def _labelled(out: Path) -> _Labelled:
+    """Reads an older list.
 
     Raises:
         InputError: it lies in no folder, or is no such list: it would be lost.
@@ -91,32 +100,30 @@ def _labelled(out: Path) -> list[tuple[Path, list[str]]]:
     if not out.resolve().parent.is_dir() or out.is_dir():
         raise InputError(f"--out {out}: {'a folder' if out.is_dir() else 'its folder does not exist'}")
     if not out.exists():
-        return []
+        return _Labelled()
 
     def wrong(what: str) -> InputError:
         return InputError(f"--out {printable(out)}: {what}; choose another file")
 
     columns = {name: ("",) * (name not in TITLES[:2]) for name in TITLES}
-    lines = [cells for _, cells in read_table(out, columns, wrong)]
-    return [
-        (out.parent / as_meant(cells["path"]), [as_meant(cells.get(title, "")) for title in TITLES])
-        for cells in lines
-        if cells["class"].strip()
-    ]
+    cells = [line for _, line in read_table(out, columns, wrong)]
+    own = dict.fromkeys(title for line in cells for title in line if title not in TITLES)
+    lines = [{title: as_meant(cell) for title, cell in line.items()} for line in cells]
+    return _Labelled((*TITLES, *own), tuple(line for line in lines if line["class"].strip()))
 
 
-def _write(out: Path, labelled: Sequence[tuple[Path, list[str]]], chosen: "Sequence[Prediction]") -> None:
+def _write(out: Path, labelled: _Labelled, chosen: "Sequence[Prediction]") -> None:
     new = [
-        [
-            _from(out, verdict.path),
-            "",
-            verdict.class_name,
-            f"{verdict.probability:.4f}",
-            "" if verdict.distance is None else f"{verdict.distance:.2f}",
-        ]
+        {
+            "path": _from(out, verdict.path),
+            "verdict": verdict.class_name,
+            "probability": f"{verdict.probability:.4f}",
+            "distance": "" if verdict.distance is None else f"{verdict.distance:.2f}",
+        }
         for verdict in chosen
     ]
-    write_table(out, TITLES, [*(line for _, line in labelled), *new])
+    titles = labelled.titles
+    write_table(out, titles, [[line.get(t, "") for t in titles] for line in (*labelled.lines, *new)])
 
 
 def _from(out: Path, path: Path) -> str:
@@ -145,7 +152,7 @@ def _say_what_next(
 ) -> None:
     kept = f", below the {labelled:,} that have a class" if labelled else ""
     names = " or ".join(map(printable, classifier.class_names))
-    recipe = "" if options.model else f" --recipes {SHIPPED}_tuned"
+    recipe = f" --recipes {SHIPPED}_tuned" if str(options.model or SHIPPED) == SHIPPED else ""
     say(
         f"{chosen:,} of {of:,} images to label next are listed in {printable(options.out)}{kept}, and drawn "
         f"in {printable(sheet)}.\nWrite the class of each ({names}) into the column class; then:\n"

@@ -101,6 +101,18 @@ def test_the_same_command_again_keeps_what_was_answered_and_asks_about_others(mo
     assert "5 of 27 images" in capsys.readouterr().out
 
 
+def test_a_column_of_ones_own_stays(model_file, wall):
+    (wall.parent / "suggested.csv").write_text("path;class;Remark\nmy wall/03.png;crack;north side\n")
+    assert suggest.main([str(model_file), "my wall", "--count", "2"]) == 0
+    found = lines()
+    assert (found[0]["path"], found[0]["class"], found[0]["remark"]) == (
+        "my wall/03.png",
+        "crack",
+        "north side",
+    )
+    assert [line["remark"] for line in found] == ["north side", "", ""]
+
+
 def test_a_file_that_is_no_such_list_is_left_alone(model_file, wall, capsys):
     (wall.parent / "notes.csv").write_text("name,remark\nwall,old\n")
     assert exit_code(lambda: suggest.main([str(model_file), "my wall", "--out", "notes.csv"])) == 2
