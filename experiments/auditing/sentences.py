@@ -65,8 +65,8 @@ def say_findings(manifest: "Manifest", audit: "Audit", stem: str) -> None:
         several = crossed != 1
         say(
             f"  {crossed:,} pair{'s' * several} of near-duplicates lie{'s' * (not several)} in different "
-            "classes: one of the labels is wrong, or the same place was photographed with and without what "
-            "is looked for: see kind twin_in_other_class in issues.csv"
+            "classes: one of the labels is wrong, or they overlap or show the place at different times and "
+            "only one shows what is looked for: see kind twin_in_other_class in issues.csv"
         )
     if found.random_split_leaked and not manifest.already_split:
         say(_random_leak(found))
