@@ -7,6 +7,7 @@ from typing import Any
 from cnnzoo.files import write_whole
 from experiments.reporting.comparison import Comparison
 from experiments.reporting.surfaces import OverSurfaces
+from experiments.reporting.tables.card import write_cards
 from experiments.reporting.tables.csv_table import FIRST_COLUMNS, csv_row, write_csv
 from experiments.reporting.tables.latex import latex
 from experiments.reporting.tables.markdown import markdown
@@ -27,7 +28,7 @@ def write_report(out: Path, folders: Sequence[Path] = ()) -> Comparison:
 
 
 def write_comparison(out: Path, comparison: Comparison) -> None:
-    """Writes comparison.csv, .md and .tex, figures/*.svg and report.html into `out`.
+    """Writes comparison.csv, .md and .tex, figures/*.svg, report.html and a card a model into `out`.
 
     A pure function of the rows and of the pictures that their runs left, which may be missing.
     """
@@ -40,6 +41,7 @@ def write_comparison(out: Path, comparison: Comparison) -> None:
     write_whole(out / "comparison.md", markdown(comparison))
     write_whole(out / "comparison.tex", latex(comparison))
     write_whole(out / "report.html", page(comparison, charts))
+    write_cards(out, comparison.rows)
 
 
 def summary(comparison: Comparison, out: Path) -> dict[str, Any]:
