@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         classifier = load_model(options.model or SHIPPED)
     say(_about(classifier), warning=True)
+    if options.model is not None and classifier.origin.warning:
+        say(f"warning: {classifier.origin.warning}", warning=True)
     if options.model is None:
         own = f"to train one on your own images: {to_type('compare')}"
         say(f"Answered by the {SHIPPED} that comes with cnnzoo: Positive is a crack; {own}", warning=True)

@@ -18,6 +18,7 @@ from cnnzoo.backend import use_own_settings
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.deploy.archive import OURS, read_archive, refused
 from cnnzoo.deploy.building_blocks import check_config
+from cnnzoo.deploy.origin import Origin, checked_origin
 from cnnzoo.deploy.requirements import (
     check_answers,
     check_fit,
@@ -44,7 +45,8 @@ class Classifier:
     """A trained model and all that it takes to ask it.
 
     `image_pixels`: usual width and height of the images that it learnt from, before they were resized;
-    `likeness`: what these look like. Both are None where the file doesn't say.
+    `likeness`: what these look like. Both are None where the file doesn't say. `origin`: what it was trained
+    by and from.
     """
 
     model: keras.Model
@@ -52,6 +54,7 @@ class Classifier:
     decision: Decision = Decision()
     image_pixels: tuple[int, int] | None = None
     likeness: Likeness | None = None
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +89,14 @@ def save_model(
     decision: Decision = Decision(),
     image_pixels: tuple[int, int] | None = None,
     likeness: Likeness | None = None,
+    origin: Origin = Origin(),
 ) -> None:
     """Writes one .keras file that holds the model, the names of its classes and how it decides.
 
     `image_pixels` is the usual width and height of the images before they were resized: `predict` warns of
-    much larger ones. `likeness` says what the training images look like, to tell what is unlike them. All
-    this goes into the .keras archive as a member of its own, which `keras.saving.load_model` ignores.
+    much larger ones. `likeness` says what the training images look like, to tell what is unlike them;
+    `origin` which recipe, images and version of cnnzoo the model is from. All this goes into the .keras
+    archive as a member of its own, which `keras.saving.load_model` ignores.
 
     Raises:
         InputError: the file has another suffix, the names are not one for each class of the model, or the
@@ -117,6 +122,7 @@ def save_model(
                     "decision": asdict(decision),
                     "image_pixels": image_pixels,
                     "likeness": likeness and asdict(likeness),
+                    "origin": asdict(origin),
                 }
                 archive.writestr(OURS, json.dumps(content))
     finally:
@@ -146,14 +152,14 @@ def load_model(path: str | Path) -> Classifier:
     with refused(path):
         check_config(found.config)
         parts = _parts(found.ours, _outputs(found.config, found.weights_size))
-        likeness = _likeness(found.ours)
+        likeness, origin = _likeness(found.ours), _origin(found.ours)
         with warnings.catch_warnings():
             # Keras only warns where it finds no weights for a layer, and leaves it with random ones.
             warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
         check_weights(model)
         check_answers(model)
-    return Classifier(model, *parts, likeness)
+    return Classifier(model, *parts, likeness, origin)
 
 
 def _outputs(config: dict[str, Any], weights_size: int) -> int:
@@ -186,6 +192,13 @@ def _likeness(content: dict[str, Any]) -> Likeness | None:
     except ValueError as error:  # msgspec's is one
         raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
     return found
+
+
+def _origin(content: dict[str, Any]) -> Origin:
+    try:
+        return checked_origin(content.get("origin"))
+    except ValueError as error:
+        raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
 
 
 def predict(

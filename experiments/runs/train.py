@@ -177,6 +177,7 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
     model, data, out = trained.model, trained.data, Path(spec.out)
     tell(child.stage("testing"))
     # Here, not above: scikit-learn and SciPy, which score, take seconds to import.
+    from cnnzoo.deploy.origin import Origin
     from cnnzoo.evaluation.likeness import likeness_of
     from cnnzoo.evaluation.scores import evaluate
     from experiments.runs import measure
@@ -197,6 +198,7 @@ def _test(spec: RunSpec, trained: _Trained, *, start_seconds: float, tell: child
         decision=decision,
         image_pixels=data.manifest.usual_size,
         likeness=likeness,
+        origin=Origin(spec.recipe.name, spec.data.fingerprint),
     )
     far = measure.distances_of(likeness, data.test)
     for file, images, scores, distances in (
