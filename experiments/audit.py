@@ -59,9 +59,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--fix",
         type=existing_name,
+        action="append",
+        default=[],
         metavar="FILE.csv",
         help="no audit, but a list for `compare --labels` with the labels that FILE.csv gives, by path and "
-        "answer: the right class, or remove; second-look-NAME.csv is made to be filled in",
+        "answer: the right class, or remove; second-look-NAME.csv is made to be filled in; may be repeated",
     )
     return parser.parse_args(arguments)
 
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say_classes(folder, manifest)
         audit = _audited(manifest, options.verdicts)
         issues += issues_of(manifest, audit)
-        say_findings(manifest, audit, name)
+        say_findings(manifest, audit, name, by_networks=bool(options.verdicts))
         written += write_second_look(options.out / f"second-look-{name}.csv", manifest, audit)
         written += draw_sheets(options.out, name, manifest, audit)
         if manifest.already_split:

@@ -58,13 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_backend()
     check_at_least_one(options, "count")
     files, unread = files_to_ask_about(options, "suggest")
-    labelled = _labelled(options.out)
-    known = {(options.out.parent / line["path"]).resolve() for line in labelled.lines}
-    files = [path for path in files if path.resolve() not in known]
+    out = options.out.resolve() if options.out.is_symlink() else options.out
+    labelled = _labelled(out)
+    sheet = _sheet(out)
+    known = {(out.parent / line["path"]).resolve() for line in labelled.lines}
+    known |= {out.resolve(), sheet.resolve()}
+    files = list({path.resolve(): path for path in files if path.resolve() not in known}.values())
     for path, reason in unread:
         say(f"error: {printable(path)}: {printable(reason)}", warning=True)
     if not files:
-        raise InputError(f"every image has a class in {options.out}: name other images")
+        done = f"every image has a class in {printable(out)}: name other images"
+        raise InputError(done if labelled.lines else "none of the files can be looked at: name images")
     with quiet_stderr():
         import_keras()
         from cnnzoo.deploy.classifier import load_model
@@ -76,16 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: {printable(verdict.error)}", warning=True)
     if not chosen:
         raise InputError(f"none of {len(files):,} files is an image")
-    _write(options.out, labelled, chosen)
-    sheet = options.out.with_name(f"{options.out.stem}{SHEET}")
-    _draw(sheet, chosen)
+    _write(out, labelled, chosen)
+    _draw(sheet, chosen, len(labelled.lines) + 1)
     _say_what_next(options, classifier, len(chosen), len(files), len(labelled.lines), sheet)
     return 1 if unread or bad else 0
 
 
 @dataclass(frozen=True)
 class _Labelled:
-    """The lines of an older list that have a class, by title, with titles of the user's own behind ours."""
+    """The lines of an older list that somebody has written into, by title; the user's own titles are last."""
 
     titles: tuple[str, ...] = TITLES
     lines: tuple[dict[str, str], ...] = ()
@@ -99,6 +102,8 @@ def _labelled(out: Path) -> _Labelled:
     """
     if not out.resolve().parent.is_dir() or out.is_dir():
         raise InputError(f"--out {out}: {'a folder' if out.is_dir() else 'its folder does not exist'}")
+    if out.suffix.lower() != ".csv":
+        raise InputError(f"--out {printable(out)}: a list ends in .csv")
     if not out.exists():
         return _Labelled()
 
@@ -109,7 +114,22 @@ def _labelled(out: Path) -> _Labelled:
     cells = [line for _, line in read_table(out, columns, wrong)]
     own = dict.fromkeys(title for line in cells for title in line if title not in TITLES)
     lines = [{title: as_meant(cell) for title, cell in line.items()} for line in cells]
-    return _Labelled((*TITLES, *own), tuple(line for line in lines if line["class"].strip()))
+    kept = tuple(line for line in lines if any(line.get(title, "").strip() for title in ("class", *own)))
+    return _Labelled((*TITLES, *own), kept)
+
+
+def _sheet(out: Path) -> Path:
+    """Where the pictures go.
+
+    Raises:
+        InputError: a file is there without a list that it belongs to: it would be lost.
+    """
+    sheet = out.with_name(f"{out.stem}{SHEET}")
+    if sheet.exists() and not out.exists():
+        raise InputError(
+            f"--out {printable(out)}: the pictures would replace {printable(sheet)}; choose another name"
+        )
+    return sheet
 
 
 def _write(out: Path, labelled: _Labelled, chosen: "Sequence[Prediction]") -> None:
@@ -132,7 +152,8 @@ def _from(out: Path, path: Path) -> str:
     return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
 
 
-def _draw(sheet: Path, chosen: "Sequence[Prediction]") -> None:
+def _draw(sheet: Path, chosen: "Sequence[Prediction]", first: int) -> None:
+    """Draws the new images, numbered from `first` on as in the list."""
     from cnnzoo.data.images import read_image, resize_image
     from experiments.style.contact_sheet import draw_sheet
     from experiments.style.text import shorten
@@ -141,7 +162,10 @@ def _draw(sheet: Path, chosen: "Sequence[Prediction]") -> None:
     draw_sheet(
         sheet,
         [resize_image(read_image(verdict.path), TILE) for verdict in shown],
-        [f"{shorten(v.path.name, NAME_LENGTH)}\n{shorten(v.class_name)} {v.probability:.2f}?" for v in shown],
+        [
+            f"{i}. {shorten(str(v.path), NAME_LENGTH)}\n{shorten(v.class_name)} {v.probability:.2f}?"
+            for i, v in enumerate(shown, first)
+        ],
         columns=8,
         heading=f"{len(shown):,} images to label, in the order of the list: the model's verdicts are guesses",
     )
@@ -150,12 +174,13 @@ def _draw(sheet: Path, chosen: "Sequence[Prediction]") -> None:
 def _say_what_next(
     options: argparse.Namespace, classifier: "Classifier", chosen: int, of: int, labelled: int, sheet: Path
 ) -> None:
+    drawn = f"the first {SHOWN:,} drawn" if chosen > SHOWN else "drawn"
     kept = f", below the {labelled:,} that have a class" if labelled else ""
     names = " or ".join(map(printable, classifier.class_names))
     recipe = f" --recipes {SHIPPED}_tuned" if str(options.model or SHIPPED) == SHIPPED else ""
     say(
-        f"{chosen:,} of {of:,} images to label next are listed in {printable(options.out)}{kept}, and drawn "
-        f"in {printable(sheet)}.\nWrite the class of each ({names}) into the column class; then:\n"
+        f"{chosen:,} of {of:,} images to label next are listed in {printable(options.out)}{kept}, and "
+        f"{drawn} in {printable(sheet)}.\nWrite the class of each ({names}) into the column class; then:\n"
         f"  {to_type('compare')} --labels {quoted(options.out)}{recipe}"
     )
 

@@ -110,6 +110,11 @@ def read_table(
     records = _records(text, delimiter, wrong)
     _, head = next(records, (1, []))
     titles = [title.strip().casefold() for title in head]
+    # As a spreadsheet saves it that has read each line as one cell, with more cells behind.
+    if titles and titles[-1].endswith(tuple(DELIMITERS)):
+        raise wrong(
+            f"its first line has {shown(delimiter)} and ends in {shown(titles[-1][-1])}; choose one separator"
+        )
     places = _places(columns, titles, first, wrong)
     used = {titles[place] for place in places.values()}
     lines = []

@@ -18,19 +18,33 @@ if TYPE_CHECKING:
 
 REMOVE = "remove"
 LISTED = 10  # files without an image on the terminal
-COLUMNS = {"path": CSV_COLUMNS["path"], "answer": ("label", "right", "class_right")}
+ANSWER_TITLES = ("label", "right", "class_right")
+COLUMNS = {"path": CSV_COLUMNS["path"], "answer": ANSWER_TITLES, "sha256": ("",)}
 
 
-def fix_labels(answered: Path, manifest: "Manifest", out: Path, name: str) -> None:
+def fix_labels(files: Sequence[Path], manifest: "Manifest", out: Path, name: str) -> None:
     """Writes `labels-NAME.csv` with the right labels, and says what has changed.
 
     Raises:
-        InputError: an answer that is none, or on no image of the manifest; nothing is written then.
+        InputError: an answer that is none, on no image of the manifest, or other than that of another file;
+            or an older list has changes that no file answers. Nothing is written then.
     """
-    answers, unanswered = read_answers(answered, manifest)
     target = out / f"labels-{name}.csv"
-    if target.resolve() == answered.resolve():
-        raise InputError(f"--fix {printable(answered)}: the list goes there; give the answers another name")
+    answers: dict[int, int | None] = {}
+    asked: set[int] = set()
+    for file in files:
+        if target.resolve() == file.resolve():
+            raise InputError(f"--fix {printable(file)}: the list goes there; give the answers another name")
+        found, without = read_answers(file, manifest)
+        twice = [i for i in found if answers.get(i, found[i]) != found[i]]
+        if twice:
+            path = printable(manifest.images[twice[0]].path)
+            raise InputError(f"--fix {printable(file)}: answers {path} otherwise than a file before it does")
+        answers |= found
+        asked |= without
+    unanswered = len(asked - answers.keys())
+    _check_older(target, manifest, answers)
+    answered = files[-1]
     labels = [answers.get(i, image.label) for i, image in enumerate(manifest.images)]
     emptied = set(range(len(manifest.class_names))) - set(labels)
     if emptied:
@@ -46,8 +60,32 @@ def fix_labels(answered: Path, manifest: "Manifest", out: Path, name: str) -> No
     say(f"Now: {to_type('compare')} --labels {quoted(target)}")
 
 
-def read_answers(path: Path, manifest: "Manifest") -> tuple[dict[int, int | None], int]:
-    """Returns the right class of each image that has an answer, None to remove it; and how many have none.
+def _check_older(target: Path, manifest: "Manifest", answers: Mapping[int, int | None]) -> None:
+    """Checks that no change of an older list is lost."""
+    if not target.exists():
+        return
+
+    def wrong(what: str) -> InputError:
+        return InputError(f"{printable(target)}: {what}; move it away, it may hold your changes")
+
+    known, names = _known(manifest), manifest.class_names
+    kept = {image: "" for image in range(len(manifest.images))}
+    for _, cells in read_table(target, {"path": (), "class": ()}, wrong):
+        image = _image(cells["path"], known, target.parent)
+        if image is not None:
+            kept[image] = as_meant(cells["class"])
+    lost = [
+        i for i, image in enumerate(manifest.images) if kept[i] != names[image.label] and i not in answers
+    ]
+    if lost:
+        raise wrong(
+            f"it changes {len(lost):,} more images, {printable(manifest.images[lost[0]].path)} the first; "
+            "name the answers to these too, each file with its own --fix"
+        )
+
+
+def read_answers(path: Path, manifest: "Manifest") -> tuple[dict[int, int | None], set[int]]:
+    """Returns the right class of each image that has an answer, None to remove it; and those that have none.
 
     Raises:
         InputError: the file can't be read, or a line of it can't be meant.
@@ -67,6 +105,11 @@ def read_answers(path: Path, manifest: "Manifest") -> tuple[dict[int, int | None
                 f"line {number}: {shown(cells['path'])} is no image of {printable(manifest.root)}; give its "
                 "path below that folder, or take the line out"
             )
+        digits = as_meant(cells.get("sha256", "")).strip()
+        if digits and not manifest.images[image].sha256.startswith(digits):
+            raise wrong(
+                f"line {number}: {shown(cells['path'])} is another image than the one that was listed"
+            )
         named.add(image)
         answer = as_meant(cells["answer"]).strip()
         if not answer:
@@ -78,7 +121,7 @@ def read_answers(path: Path, manifest: "Manifest") -> tuple[dict[int, int | None
                 "leave one of them"
             )
         lines.setdefault(image, number)
-    return answers, len(named - answers.keys())
+    return answers, named - answers.keys()
 
 
 def _known(manifest: "Manifest") -> dict[str, int]:

@@ -41,8 +41,11 @@ def say_given_leaks(manifest: "Manifest", leaks: "dict[tuple[str, str], dict[int
         say("  No image has a near-duplicate on another side of the split")
 
 
-def say_findings(manifest: "Manifest", audit: "Audit", stem: str) -> None:
-    """Prints what the audit of a folder found; `stem` is in the names of what is drawn of it."""
+def say_findings(manifest: "Manifest", audit: "Audit", stem: str, *, by_networks: bool = False) -> None:
+    """Prints what the audit of a folder found.
+
+    `stem` is in the names of what is drawn of it; `by_networks` says that trained networks were heard too.
+    """
     found = summary(manifest, audit)
     sizes = Counter((image.width, image.height) for image in manifest.images)
     ((width, height), usual), *_ = sizes.most_common(1)
@@ -76,7 +79,7 @@ def say_findings(manifest: "Manifest", audit: "Audit", stem: str) -> None:
             "together"
         )
     say(f"  {found.groups:,} groups that must each stay on one side of a split{_largest(found)}")
-    say(f"  {_labels(audit, stem)}")
+    say(f"  {_labels(audit, stem, by_networks)}")
     kinds = Counter(oddity.kind for oddity in audit.oddities)
     told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     say(f"  Odd exposure, focus or size: {told or 'none'}")
@@ -113,11 +116,13 @@ def _random_leak(found: AuditFacts) -> str:
     )
 
 
-def _labels(audit: "Audit", stem: str) -> str:
+def _labels(audit: "Audit", stem: str, by_networks: bool) -> str:
     if count := len(audit.suspects):
         images = f"{count:,} images are" if count != 1 else "1 image is"
         label = "their label" if count != 1 else "its label"
         return f"{images} worth a second look at {label} (labels-{stem}.jpg; {where_checked()})"
+    if by_networks:
+        return "No label is worth a second look, by these verdicts"
     if audit.label_accuracy is None:
         return "Labels not checked: there are too few groups of images"
     if audit.label_accuracy < TRUSTED_ACCURACY:

@@ -149,3 +149,32 @@ def test_every_image_answered_is_said(model_file, wall, capsys):
     words = [str(model_file), "my wall/00.png", "my wall/01.png"]
     assert exit_code(lambda: suggest.main(words)) == 2
     assert "suggested.csv" in capsys.readouterr().err
+
+
+def test_its_own_list_and_pictures_and_the_same_image_twice_are_not_suggested(model_file, wall, monkeypatch):
+    monkeypatch.chdir(wall)
+    for _ in range(2):
+        assert suggest.main([str(model_file), ".", "00.png", "./01.png", "--count", "30"]) == 0
+    assert sorted(line["path"] for line in lines()) == [f"{i:02}.png" for i in range(30)]
+
+
+def test_a_note_without_a_class_stays(model_file, wall):
+    (wall.parent / "suggested.csv").write_text("path,class,remark\nmy wall/03.png,,ask Ann\n")
+    suggest.main([str(model_file), "my wall", "--count", "2"])
+    assert [line["remark"] for line in lines()] == ["ask Ann", "", ""]
+
+
+@pytest.mark.parametrize(("name", "said"), [("list.txt", "ends in .csv"), ("x.csv", "x_sheet.jpg")])
+def test_nothing_of_the_users_is_replaced(model_file, wall, capsys, name, said):
+    (wall.parent / "x_sheet.jpg").write_bytes(b"mine")
+    assert exit_code(lambda: suggest.main([str(model_file), "my wall", "--out", name])) == 2
+    assert said in capsys.readouterr().err
+    assert (wall.parent / "x_sheet.jpg").read_bytes() == b"mine"
+
+
+def test_a_linked_list_is_written_where_it_lies(model_file, wall):
+    (wall.parent / "links").mkdir()
+    (wall.parent / "links" / "list.csv").symlink_to(wall.parent / "list.csv")
+    assert suggest.main([str(model_file), "my wall", "--count", "2", "--out", "links/list.csv"]) == 0
+    assert (wall.parent / "links" / "list.csv").is_symlink()
+    assert all((wall.parent / line["path"]).is_file() for line in lines("list.csv"))
