@@ -121,9 +121,7 @@ class Trust:
                 seen = _half(groups, rng)
                 found = threshold_for_promise(np.ones(seen.sum(), bool), scores[seen], groups[seen], recall)
                 promised.append(found.promised)
-                broken.append(
-                    np.mean(scores[~seen] >= min(found.threshold, 1 / len(record.data.class_names))) < recall
-                )
+                broken.append(np.mean(scores[~seen] >= found.threshold) < recall)
                 highest = np.sort(scores[seen])[::-1][int(np.ceil(recall * seen.sum())) - 1]
                 before.append(np.mean(scores[~seen] >= highest) < recall)
         made, failed = np.array(promised), np.array(broken)
