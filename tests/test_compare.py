@@ -59,7 +59,7 @@ def test_every_file_of_the_contract_is_there(comparison):
     for name in ("runs.jsonl", "comparison.csv", "comparison.md", "report.html"):
         assert (out / name).stat().st_size > 0
     stem = f"three_conv-seed0-{read_records(out)[0].identity[:8]}"
-    assert [file.stem for file in (out / "models").iterdir()] == [stem]
+    assert [file.stem for file in sorted((out / "models").iterdir())] == [stem, stem]  # with its card
     assert [file.stem for file in (out / "predictions").glob("*.csv")] == [stem]
     assert [file.stem for file in (out / "predictions" / "validation").iterdir()] == [stem]
     assert list((out / "figures").glob("*.svg"))
@@ -83,7 +83,7 @@ def test_the_same_command_again_trains_only_what_failed(comparison, copy_of_comp
 
 def test_another_split_in_the_same_folder_leaves_the_first_model_as_it_is(copy_of_comparison, image_folder):
     folder = copy_of_comparison
-    (first,) = (folder / "out" / "models").iterdir()
+    (first,) = (folder / "out" / "models").glob("*.keras")
     before = first.read_bytes()
     arguments = ["experiments.compare", "--data", image_folder, "--recipes", "three_conv", "--epochs", 1]
     done = command(*arguments, "--split", "random", folder=folder)
@@ -129,7 +129,7 @@ def test_the_saved_model_names_classes_and_errors_of_files(copy_of_comparison, i
     folder = copy_of_comparison
     (folder / "notes.jpg").write_text("no image")
     image = image_folder / "crack" / "00.png"
-    (model,) = (folder / "out" / "models").iterdir()
+    (model,) = (folder / "out" / "models").glob("*.keras")
     arguments = [model, image, "notes.jpg", "--out", "f.png", "--csv", "p.csv"]
     done = command("experiments.predict", *arguments, folder=folder)
     assert done.returncode == 1

@@ -78,7 +78,7 @@ def test_it_works_beside_files_with_the_names_of_ours(installed, folder):
         (row,) = csv.DictReader(file)
     assert (row["recipe"], row["status"]) == ("three_conv", "ok")
     assert "Command: `cnnzoo compare --data photos" in (folder / "out" / "comparison.md").read_text()
-    (model,) = (folder / "out" / "models").iterdir()
+    (model,) = (folder / "out" / "models").glob("*.keras")
     done = run(installed, "predict", model, "photos/crack", folder=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 40

@@ -66,7 +66,9 @@ def prepare_data(request: DataRequest, say: Say = say) -> DataPlan:
         f"Audit: {found.twins:,} of {found.images:,} images have a near-duplicate; {found.groups:,} groups. "
         f"To see them:\n{commands}"
     )
-    for line in filter(None, (found.fallback, found.augmented, found.transformed_fallback)):
+    if found.augmented:
+        say(found.augmented)
+    for line in filter(None, (found.fallback, found.transformed_fallback)):
         say(line, warning=True)
     _check_apart("--also", [folder.resolve().name for folder in request.also])
     sides = sides_of(manifest, source.names, audit, groups, request, say)

@@ -14,7 +14,7 @@ from cnnzoo.data.manifest import Manifest
 from cnnzoo.data.splits import Split
 from cnnzoo.files import cache_dir, keep, kept
 
-VERSION = 8  # of what an audit finds: older ones in the cache are not read
+VERSION = 9  # of what an audit finds: older ones in the cache are not read
 FEWEST_FAMILIES = 6  # from which on a folder looks augmented
 FAMILIES_PER_IMAGE = 0.005  # and so many of its images: a few pairs of a large folder are chance
 MOSTLY_CENTRED = 0.25  # of the pairs; of overlapping photographs about a tenth

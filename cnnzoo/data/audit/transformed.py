@@ -28,6 +28,7 @@ MOST_MATCHES = 64  # of two images, the most alike: drawn digits would have hund
 MIN_VOTES = 3  # matches that agree; unrelated images reach it about once an image
 CANDIDATES = 8  # pairs with the most votes that are compared, for each image
 ENOUGH_VOTES = 5  # for a map with shear
+MIN_FITTED = 0.76  # correlation: a fitted map makes unlike pairs more alike; drawn tiles reach 0.755
 MOST_ZOOM = 2.5
 PLAIN = 0.02  # of a map, less than which counts as no rotation, zoom or shear: METU's crops have 0.01
 MIN_OVERLAP = 0.25  # of the thumbnail, without what has been filled in
@@ -149,8 +150,8 @@ class TransformedIndex:
             score = float(np.clip(score, -NOT_IDENTICAL, NOT_IDENTICAL))
             pixels = min(self._pixels[first], self._pixels[second])
             # Smaller parts look alike by chance, the more so once the map is fitted to them.
-            least = min(MOST_TWIN, MIN_TWIN * max(1.0, ENOUGH_PIXELS / (seen * pixels)) ** 0.5)
-            excess = float(np.arctanh(score) - np.arctanh(least))
+            by_chance = MIN_TWIN * max(1.0, ENOUGH_PIXELS / (seen * pixels)) ** 0.5
+            excess = float(np.arctanh(score) - np.arctanh(min(MOST_TWIN, max(MIN_FITTED, by_chance))))
             found.append((excess, _twin(first, second, score, laid @ _MIRROR if mirrored else laid)))
         return found
 
@@ -171,7 +172,7 @@ def _counted(
     fewer = bool(((excess >= 0) & (excess < level)).any())
     return Found(
         twins=tuple(pairs[pair][1] for pair in sorted(pairs) if pairs[pair][0] >= level),
-        tightened=float(np.tanh(np.arctanh(MIN_TWIN) + level)) if fewer else None,
+        tightened=float(np.tanh(np.arctanh(MIN_FITTED) + level)) if fewer else None,
     )
 
 
@@ -368,8 +369,7 @@ def _correlation(
 
 def _shown(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """1 where an image shows something, 0 where larger areas have one gray level: all frames look alike."""
-    square = np.ones((FILLED, FILLED), np.uint8)
-    flat = cv2.dilate(image, square) - cv2.erode(image, square) <= 1
+    flat = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((FILLED, FILLED), np.uint8)) <= 1
     return np.asarray(1 - cv2.dilate(flat.astype(np.float32), np.ones((FILLED + 4, FILLED + 4))), np.float32)
 
 
