@@ -10,6 +10,8 @@ from cnnzoo.files import file_stem, sha256_of
 FOLDERS = ("models", "figures", "predictions", "logs")  # of a comparison, which runs write to
 NEEDED = ("models/", "predictions/")  # a run without these is made again; without a picture it is whole
 
+MOST_LISTED = 4  # files that a note names
+
 State = Literal["as recorded", "missing", "changed"]
 
 
@@ -108,5 +110,7 @@ def is_below(file: str) -> bool:
 
 
 def listed(states: Mapping[str, State]) -> str:
-    """Returns `models/a.keras is missing, predictions/a.csv is changed`."""
-    return ", ".join(f"{file} is {state}" for file, state in states.items())
+    """Returns `models/a.keras is missing, predictions/a.csv is changed`; of many, how many more."""
+    shown = [f"{file} is {state}" for file, state in states.items()]
+    more = [f"and {len(shown) - MOST_LISTED} more"] if len(shown) > MOST_LISTED + 1 else []
+    return ", ".join([*shown[:MOST_LISTED], *more] if more else shown)
