@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cnnzoo.deploy.classifier import Classifier, Prediction
 
 FIGURE_IMAGES = 48
-FEW_UNLIKE = 0.05  # share of unlike images that is not worth a word: one in a hundred is by chance
 NAME_LENGTH = 28  # characters above an image
 FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
@@ -157,6 +156,8 @@ def _warn_of_unlike_ones(verdicts: "Sequence[Prediction]", words: Sequence[Path]
 
     `words` are those that named model and images.
     """
+    from cnnzoo.evaluation.likeness import FEW_UNLIKE
+
     known = [verdict for verdict in verdicts if verdict.distance is not None]
     unlike = [verdict for verdict in known if verdict.unlike]
     if len(unlike) <= FEW_UNLIKE * len(known):

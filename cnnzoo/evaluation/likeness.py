@@ -20,6 +20,7 @@ STATISTICS = 21
 MOST_LOOKED_AT = 4000  # images, drawn at random: more change a mean of so few numbers no more
 FEWEST = 100  # validation images, below which no share of them can be left outside
 OUTSIDE = 0.01  # share of the validation images that lies beyond the limit
+FEW_UNLIKE = 0.05  # share of unlike images that is not worth a word: one in a hundred is by chance
 _BANDS = 5
 _LEAST_SPREAD = 0.05  # of a statistic that is the same in all training images, as the colour of gray ones
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601

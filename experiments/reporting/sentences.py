@@ -21,7 +21,6 @@ MACHINE = (
     "Machine: {device} ({processor}, {cores} cores, {memory_gib} GiB), Python {python}, "
     "{backends}, cnnzoo {cnnzoo} {git_commit}."
 )
-FEW_UNLIKE = 0.05  # share of unlike images that is not worth a word: one in a hundred is by chance
 OWN_IMAGES = "With your own images, in a folder for each class:"
 RESULTS = Path(__file__).parents[2] / "results" / "README.md"  # of the checkout; a wheel has none
 
@@ -78,6 +77,8 @@ def _near_duplicates(audit: AuditFacts) -> str:
 
 def unlike_line(rows: Sequence[Row]) -> str:
     """Which other data sets are unlike the training images, and what to do; empty where none is."""
+    from cnnzoo.evaluation.likeness import FEW_UNLIKE
+
     shares: dict[str, float] = {}
     for row in rows:
         for name in row.other_names:
