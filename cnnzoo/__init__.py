@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cnnzoo.data.manifest import build_manifest
     from cnnzoo.data.pipeline import load_datasets
     from cnnzoo.deploy.classifier import Classifier, adapt, load_model, predict, save_model
+    from cnnzoo.deploy.photograph import CrackMap, crack_map
     from cnnzoo.deploy.suggesting import suggest
     from cnnzoo.errors import InputError
     from cnnzoo.evaluation.calibration import Decision
@@ -52,12 +53,15 @@ _HOMES = {
     "save_model": "cnnzoo.deploy.classifier",
     "search_space": "cnnzoo.training.search",
     "suggest": "cnnzoo.deploy.suggesting",
+    "CrackMap": "cnnzoo.deploy.photograph",
+    "crack_map": "cnnzoo.deploy.photograph",
 }
 
 __all__ = [
     "Audit",
     "Augmentation",
     "Classifier",
+    "CrackMap",
     "Decision",
     "FitResult",
     "InputError",
@@ -68,6 +72,7 @@ __all__ = [
     "adapt",
     "audit_manifest",
     "build_manifest",
+    "crack_map",
     "create_model",
     "evaluate",
     "fit",

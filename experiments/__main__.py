@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": "train recipes on a folder of images and compare accuracy, time and size",
     "audit": "find copies, near-duplicates, leaks and labels worth a second look in folders of images",
     "predict": "say what a trained model sees on images, and how sure it is",
+    "map": "map the cracks in whole photographs: pictures, outlines, lengths and a page",
     "suggest": "choose the images whose labels would teach a model most",
     "report": "render tables, figures and page of comparisons again",
     "tune": "search the arguments of a model and its training",

@@ -25,7 +25,7 @@ _REPEATING = (
 )
 
 # A backend's tensors go in and out; what it differentiates gives one number.
-_Function = Callable[[Any], Any]
+Function = Callable[[Any], Any]
 
 
 def grad_cam(
@@ -55,7 +55,7 @@ def grad_cam(
         InputError: the images have another shape, there is no such class, or the model has no such end or
             no feature map of more than one place.
     """
-    features, scores = _split(model)
+    features, scores = split_at_last_map(model)
     batch = _checked_images(model, images)
     chosen = None if class_ids is None else _checked_classes(model, class_ids, len(batch))
     height, width = batch.shape[1:3]
@@ -91,11 +91,14 @@ def overlay(image: npt.NDArray, cam: npt.NDArray) -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint((1 - alpha) * image + alpha * colours), np.uint8)
 
 
-def _split(model: keras.Model) -> tuple[keras.Model, _Function]:
+def split_at_last_map(model: keras.Model) -> tuple[keras.Model, Function]:
     """Returns the model up to its last feature map, and the function from there to the scores.
 
     The scores are (n, classes), two where the model has one sigmoid unit. The function takes tensors alone
     and calls no layer with symbolic ones, so asking often leaves nothing behind in the model's graph.
+
+    Raises:
+        InputError: as `grad_cam`.
     """
     try:
         graph = keras.Function(model.inputs, model.outputs)
@@ -124,7 +127,7 @@ def _split(model: keras.Model) -> tuple[keras.Model, _Function]:
     return front, scores
 
 
-def _function(model: keras.Model, features: KerasTensor, penultimate: KerasTensor) -> _Function:
+def _function(model: keras.Model, features: KerasTensor, penultimate: KerasTensor) -> Function:
     try:
         return keras.Function(features, penultimate)
     except ValueError as error:
@@ -158,7 +161,7 @@ def _backwards(graph: keras.Function) -> Iterator[KerasTensor]:
             yield from node.input_tensors
 
 
-def _without_activation(model: keras.Model, last: keras.layers.Layer, penultimate: KerasTensor) -> _Function:
+def _without_activation(model: keras.Model, last: keras.layers.Layer, penultimate: KerasTensor) -> Function:
     """What the last layer does before its softmax or sigmoid."""
     activation, units = getattr(last, "activation", None), model.output_shape[-1]
     known = activation is keras.activations.softmax or (
@@ -197,7 +200,7 @@ def _checked_classes(model: keras.Model, class_ids: npt.ArrayLike, count: int) -
     return np.broadcast_to(ids, count)
 
 
-def _gradient_of_log_odds(scores: _Function, values: npt.NDArray, is_class: npt.NDArray) -> npt.NDArray:
+def _gradient_of_log_odds(scores: Function, values: npt.NDArray, is_class: npt.NDArray) -> npt.NDArray:
     """The gradient of each image's log-odds of its class with respect to its features, shaped as these."""
 
     def total(x: Any) -> Any:
@@ -210,7 +213,7 @@ def _gradient_of_log_odds(scores: _Function, values: npt.NDArray, is_class: npt.
     return np.asarray(ops.convert_to_numpy(differentiate(total, ops.convert_to_tensor(values))))
 
 
-def _tensorflow_gradient(function: _Function, x: Any) -> Any:
+def _tensorflow_gradient(function: Function, x: Any) -> Any:
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -219,13 +222,13 @@ def _tensorflow_gradient(function: _Function, x: Any) -> Any:
     return tape.gradient(total, x)
 
 
-def _jax_gradient(function: _Function, x: Any) -> Any:
+def _jax_gradient(function: Function, x: Any) -> Any:
     import jax
 
     return jax.grad(function)(x)
 
 
-def _torch_gradient(function: _Function, x: Any) -> Any:
+def _torch_gradient(function: Function, x: Any) -> Any:
     import torch
 
     x = x.detach().requires_grad_()

@@ -1,0 +1,101 @@
+"""What a model sees in tiles of a photograph, and where in them: the places of its last feature map.
+
+The end of the model is asked about each place alone, which for global average pooling and a dense layer is
+the class activation map of B. Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016,
+https://arxiv.org/abs/1512.04150.
+
+Tiles are looked at one by one, not as parts of one feature map of the whole photograph: zeros around each
+tile are part of what a network with padding has learnt. Without them, 13 % of the verdicts of crack_net
+change.
+"""
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import layers, ops
+
+from cnnzoo.errors import InputError
+from cnnzoo.evaluation.explain import split_at_last_map
+from cnnzoo.evaluation.scores import class_probabilities
+
+Floats = npt.NDArray[np.float32]
+
+_TINY = 1e-7  # float32 probabilities reach 0
+
+# For them a map of one place is as good as one of many.
+_ENDS = (
+    *(
+        layers.InputLayer,
+        layers.BatchNormalization,
+        layers.LayerNormalization,
+        layers.Activation,
+        layers.ReLU,
+    ),
+    *(layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Concatenate, layers.Dropout),
+    *(layers.Dense, layers.Conv2D, layers.Identity),
+)
+
+
+class Looker:
+    """Looks at tiles through a model.
+
+    Attributes:
+        size: side of the model's input, pixels.
+        has_places: whether it can be said where in a tile the model sees what it decides.
+    """
+
+    def __init__(self, model: keras.Model, class_id: int) -> None:
+        """Takes a model apart, as `load_model` gives it; `class_id` is the class to look for."""
+        self._model, self._class_id = model, class_id
+        self.size = int(model.input_shape[1])
+        try:
+            front = split_at_last_map(model)[0]
+            end = _of_any_size(keras.Model(front.output, model.output))
+        except InputError:  # no feature map, or none that all goes through
+            end = None
+        self.has_places = end is not None
+        if end is not None:
+            # One pass gives both: the tile's own answer is that of the whole model.
+            self._both, self._end = keras.Model(model.inputs[0], [model.output, front.output]), end
+
+    def look(self, tiles: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Returns log-odds of the class that is looked for, in each tile and at each place of it.
+
+        Args:
+            tiles: (n, size, size, 3) RGB.
+
+        Returns:
+            (n,), and (n, rows, columns), as if a tile were everywhere like the place: one place a tile where
+            the model has no places.
+        """
+        if not self.has_places:
+            found = self._log_odds(self._model.predict_on_batch(tiles))
+            return found, found[:, None, None]
+        outputs, maps = self._both.predict_on_batch(tiles)
+        alone = self._end(ops.convert_to_tensor(maps.reshape(-1, 1, 1, maps.shape[-1])), training=False)
+        return self._log_odds(outputs), self._log_odds(alone).reshape(maps.shape[:3])
+
+    def _log_odds(self, outputs: npt.ArrayLike) -> Floats:
+        array = np.asarray(ops.convert_to_numpy(outputs), np.float32)
+        found = class_probabilities(array).clip(_TINY)
+        others = np.delete(found, self._class_id, axis=1).sum(axis=1)
+        return np.asarray(np.log(found[:, self._class_id] / others), np.float32)
+
+
+def _of_any_size(end: keras.Model) -> keras.Model | None:
+    """The same layers for a map of any size, or None where they need one of the size that they know."""
+
+    def usable(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if not isinstance(layer, _ENDS):
+            raise _SizeMatters
+        return layer  # with its weights
+
+    try:
+        inputs = keras.Input((None, None, end.input_shape[-1]))
+        return keras.models.clone_model(end, inputs, clone_function=usable)
+    except (_SizeMatters, ValueError):
+        return None
+
+
+class _SizeMatters(Exception):
+    """A layer that one place is not enough for."""

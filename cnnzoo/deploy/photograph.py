@@ -1,0 +1,293 @@
+"""From a photograph of a surface to a map of its cracks, by a classifier of tiles."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from cnnzoo.bars import track
+from cnnzoo.data.images import read_image, resize_image
+from cnnzoo.deploy.classifier import Classifier, checked
+from cnnzoo.deploy.looking import Looker
+from cnnzoo.deploy.traces import extents, long_enough
+from cnnzoo.errors import InputError, kind_of
+from cnnzoo.evaluation.lines import REACH, dark_lines
+
+FEWEST = 16  # pixels, of a tile and of a photograph
+
+# Chosen on drawn surfaces, whose cracks are known (`experiments.benchmarks.parts.mapping`).
+CLEAR = 4.2  # a line this clear at a place that the model is undecided about is a crack,
+FOLLOWED = 0.7  # and goes on while it is this share as clear
+SHORTEST = 30  # pixels of the model's input: shorter ones are specks
+GAP = 4  # pixels of the model's input: a crack that is lost for as long goes on
+DARK = 0.35  # of the difference between a crack's darkest place and the surface: from there on it is crack
+WIDEST = 6  # pixels of the model's input: half of the width of the widest cracks
+
+_SOFT = 2.0  # what log-odds of single places are divided by
+_CELL = 8  # pixels of the model's input: what its places are drawn on
+_AROUND = 16  # pixels of the model's input: the evidence for a crack lies on both sides of it
+_PIECE = 1024  # pixels of the model's input in which lines are looked for together
+_LOOKS = 64  # along the longer side of a photograph, at most, where the tile is chosen
+_STEP = 2**0.5  # from one tile that is tried to the next
+_BATCH = 32  # tiles at a time
+
+
+@dataclass(frozen=True, eq=False)
+class CrackMap:
+    """Where in a photograph a classifier sees cracks.
+
+    Attributes:
+        photograph: (height, width, 3) RGB uint8.
+        heat: (height, width) uint8: how clear a crack is at each place, 128 or more from the threshold on.
+        cracks: (height, width): True where there is one.
+        tile: side of what one look of the model covered, pixels of the photograph.
+        tried: the tiles that were tried, with the standard deviation of what the model saw at the places of
+            the photograph; the tile is that with the highest.
+        cracked: share of tiles of the class that is looked for.
+        gap: pixels of the photograph that a crack may be lost for and go on.
+    """
+
+    photograph: npt.NDArray[np.uint8]
+    heat: npt.NDArray[np.uint8]
+    cracks: npt.NDArray[np.bool_]
+    tile: int
+    tried: dict[int, float]
+    cracked: float
+    gap: int
+
+
+def crack_map(
+    classifier: Classifier | str | Path,
+    photograph: str | Path | npt.NDArray[np.uint8],
+    *,
+    tile: int | None = None,
+    overlap: float = 0.5,
+    threshold: float | None = None,
+) -> CrackMap:
+    """Maps the cracks in a photograph of any size.
+
+    The classifier looks at overlapping tiles of it. In those that it takes for cracked, its class activation
+    map tells where, and the cracks are the dark lines there that stand out from the surface around them.
+    Nothing in this has learnt from masks.
+
+    Args:
+        classifier: what `load_model` returns, or the .keras file to load; of two classes, or with a positive
+            one, which is what is looked for.
+        photograph: file, or RGB, (height, width, 3) uint8.
+        tile: side of what one look covers, pixels of the photograph. By default several are tried, and that
+            is taken at which the model tells the places of the photograph apart most.
+        overlap: share of a tile that the next one covers too, from 0 to below 1.
+        threshold: probability from which on a tile counts as cracked; by default the classifier's.
+
+    Raises:
+        InputError: an argument can't be used, or the file is no image.
+    """
+    return CrackMapper(classifier, tile=tile, overlap=overlap, threshold=threshold).map(photograph)
+
+
+class CrackMapper:
+    """`crack_map` for many photographs by one classifier."""
+
+    def __init__(
+        self,
+        classifier: Classifier | str | Path,
+        *,
+        tile: int | None = None,
+        overlap: float = 0.5,
+        threshold: float | None = None,
+        progress: bool = False,
+    ) -> None:
+        """Takes what `crack_map` does; `progress` shows a bar on the terminal for each photograph."""
+        self.classifier = checked(classifier, 1, "crack_map")
+        if tile is not None and tile < FEWEST:
+            raise InputError(f"{{tile}} {tile}: it must be at least {FEWEST} pixels", tile="tile")
+        if not 0 <= overlap < 1:
+            raise InputError(f"{{overlap}} {overlap}: it must be from 0 to below 1", overlap="overlap")
+        if threshold is not None and not 0 < threshold < 1:
+            raise InputError(f"{{threshold}} {threshold}: it must lie between 0 and 1", threshold="threshold")
+        names, decision = self.classifier.class_names, self.classifier.decision
+        if not decision.positive and len(names) != 2:
+            raise InputError(
+                f"the model tells {len(names)} classes apart and none of them is the one to look for: train "
+                "it with --positive CLASS"
+            )
+        self.positive = decision.positive or names[1]
+        self._looker = Looker(self.classifier.model, names.index(self.positive))
+        self._tile, self._overlap, self._progress = tile, overlap, progress
+        level = threshold or decision.threshold or 0.5
+        # Calibrated probabilities are those of log-odds divided by the temperature.
+        self._least = float(np.log(level / (1 - level))) * decision.temperature
+
+    def map(self, photograph: str | Path | npt.NDArray[np.uint8], *, title: str = "looking") -> CrackMap:
+        """Maps one photograph, as `crack_map` does; the bar has the title."""
+        pixels = _pixels(photograph)
+        sides = self._sides(pixels) if self._tile is None else [min(self._tile, *pixels.shape[:2])]
+        each = {side: self._look(pixels, side, f"{title}, tiles of {side} pixels") for side in sides}
+        tried = {side: float(found.places.std()) for side, found in each.items()}
+        seen = each[max(tried, key=lambda side: tried[side])]
+        heat = self._heat(pixels, seen)
+        scale = self._looker.size / seen.tile
+        shortest, gap = SHORTEST / scale, round(GAP / scale)
+        narrow = _narrowed(pixels, _followed(heat, shortest), scale)
+        cracks = narrow & long_enough(narrow, gap, shortest)
+        return CrackMap(
+            pixels, heat, cracks, seen.tile, tried, float((seen.tiles >= self._least).mean()), gap
+        )
+
+    def _sides(self, pixels: npt.NDArray[np.uint8]) -> list[int]:
+        """The tiles to try: those that the model learnt from, larger and smaller ones."""
+        usual = (self.classifier.image_pixels or (self._looker.size,))[0]
+        shorter, longer = min(pixels.shape[:2]), max(pixels.shape[:2])
+        sides = [round(usual * _STEP**power) for power in range(-4, 9)]
+        return [side for side in sides if max(FEWEST, longer / _LOOKS) <= side <= shorter] or [shorter]
+
+    def _look(self, pixels: npt.NDArray[np.uint8], tile: int, title: str) -> "_Seen":
+        """Looks at all tiles of a photograph."""
+        height, width = pixels.shape[:2]
+        step = max(1, round(tile * (1 - self._overlap)))
+        corners = [(y, x) for y in _starts(height, tile, step) for x in _starts(width, tile, step)]
+        cells = self._looker.size / tile / _CELL  # a pixel of the photograph
+        shape = max(1, round(height * cells)), max(1, round(width * cells))
+        side = max(1, min(round(tile * cells), *shape))
+        surest = np.full(shape, -np.inf, np.float32)
+        total, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        scores = []
+        batches = range(0, len(corners), _BATCH)
+        for first in track(batches, len(batches), title, progress=self._progress, unit="batches"):
+            batch = corners[first : first + _BATCH]
+            tiles = [resize_image(pixels[y : y + tile, x : x + tile], self._looker.size) for y, x in batch]
+            found, places = self._looker.look(np.stack(tiles))
+            scores.append(found)
+            for (y, x), score, evidence in zip(batch, found, places, strict=True):
+                top, left = min(round(y * cells), shape[0] - side), min(round(x * cells), shape[1] - side)
+                part = np.s_[top : top + side, left : left + side]
+                np.maximum(surest[part], score, out=surest[part])
+                total[part] += _weights(side) * cv2.resize(evidence, (side, side))
+                count[part] += _weights(side)
+        probabilities = expit(total / count / _SOFT)
+        places = cv2.GaussianBlur(probabilities, (0, 0), _AROUND / _CELL)
+        return _Seen(tile, places, surest >= self._least, np.concatenate(scores))
+
+    def _heat(self, pixels: npt.NDArray[np.uint8], seen: "_Seen") -> npt.NDArray[np.uint8]:
+        """How clear a crack is at each place: 0 outside the tiles that are taken for cracked."""
+        shape = pixels.shape[0], pixels.shape[1]
+        heat = np.zeros(shape, np.uint8)
+        scale = self._looker.size / seen.tile
+        for inner, outer, within in _pieces(shape, scale, REACH):
+            cracked = _part(seen.cracked.astype(np.uint8), shape, inner, cv2.INTER_NEAREST)
+            if not cracked.any():
+                continue
+            gray = cv2.cvtColor(pixels[outer], cv2.COLOR_RGB2GRAY)
+            lines = cv2.resize(dark_lines(_scaled(gray, scale)), gray.shape[::-1])[within]
+            clear = lines * np.sqrt(2 * _part(seen.places, shape, inner, cv2.INTER_LINEAR))
+            heat[inner] = np.rint(255 * clear / (clear + CLEAR)) * cracked
+        return heat
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a model saw with one tile; maps are of cells, which cover the photograph."""
+
+    tile: int
+    places: npt.NDArray[np.float32]  # probability of a crack at the place
+    cracked: npt.NDArray[np.bool_]  # whether a tile that covers it is taken for cracked
+    tiles: npt.NDArray[np.float32]  # log-odds of each
+
+
+def _pixels(photograph: str | Path | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if isinstance(photograph, str | Path):
+        photograph = read_image(photograph)
+    elif not isinstance(photograph, np.ndarray):
+        raise InputError(f"crack_map takes a file or an array, not {kind_of(photograph)}")
+    if photograph.ndim != 3 or photograph.shape[2] != 3 or photograph.dtype != np.uint8:
+        raise InputError(
+            f"crack_map takes (height, width, 3) uint8, not {photograph.shape} {photograph.dtype}"
+        )
+    if min(photograph.shape[:2]) < FEWEST:
+        raise InputError(
+            f"{photograph.shape[1]} x {photograph.shape[0]} pixels; a photograph has {FEWEST} or more"
+        )
+    return photograph
+
+
+def _starts(length: int, tile: int, step: int) -> list[int]:
+    """Where tiles begin along a side: the last ends where it ends."""
+    return [*range(0, length - tile, step), length - tile]
+
+
+def _scaled(gray: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.uint8]:
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))
+    return cv2.resize(gray, size, interpolation=how)
+
+
+def _part(
+    cells: npt.NDArray, shape: tuple[int, int], part: tuple[slice, slice], how: int
+) -> npt.NDArray[np.float32]:
+    """A part of a photograph of this shape, of a map of cells that covers it."""
+    rows, columns = (
+        (np.arange(piece.start, piece.stop, dtype=np.float32) + 0.5) * (number / side) - 0.5
+        for piece, number, side in zip(part, cells.shape, shape, strict=True)
+    )
+    x, y = np.meshgrid(columns, rows)
+    return cv2.remap(cells, x, y, how, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _pieces(
+    shape: tuple[int, ...], scale: float, reach: int
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice], tuple[slice, slice]]]:
+    """Yields parts of a photograph: each alone, with its surroundings, and where in those it lies itself.
+
+    `reach` is how much is seen around it, in pixels of the model's input, of which `scale` are one of the
+    photograph.
+    """
+    height, width = shape
+    margin, piece = int(np.ceil(reach / scale)), int(np.ceil(_PIECE / scale))
+    for top, left in ((y, x) for y in range(0, height, piece) for x in range(0, width, piece)):
+        bottom, right = min(top + piece, height), min(left + piece, width)
+        up, back = max(0, top - margin), max(0, left - margin)
+        outer = np.s_[up : bottom + margin, back : right + margin]
+        yield np.s_[top:bottom, left:right], outer, np.s_[top - up : bottom - up, left - back : right - back]
+
+
+def _narrowed(
+    pixels: npt.NDArray[np.uint8], cracks: npt.NDArray[np.bool_], scale: float
+) -> npt.NDArray[np.bool_]:
+    """What is dark of the cracks: the filters that found them are as wide as the widest of all."""
+    wide = max(3, round(WIDEST / scale))  # pixels of the photograph
+    narrow = np.zeros_like(cracks)
+    for inner, outer, within in _pieces(cracks.shape, scale, 8 * WIDEST):
+        if not cracks[inner].any():
+            continue
+        gray = cv2.cvtColor(pixels[outer], cv2.COLOR_RGB2GRAY).astype(np.float32)
+        gray = cv2.GaussianBlur(gray, (0, 0), max(0.8, 0.5 / scale))
+        sound = (~cracks[outer]).astype(np.float32)
+        surface = cv2.GaussianBlur(gray * sound, (0, 0), 3 * wide)
+        surface /= np.maximum(cv2.GaussianBlur(sound, (0, 0), 3 * wide), 1e-3)
+        depth = np.where(cracks[outer], surface - gray, 0)
+        deepest = cv2.dilate(depth, np.ones((2 * wide + 1, 2 * wide + 1), np.uint8))
+        narrow[inner] = (cracks[outer] & (depth >= DARK * deepest))[within]
+    return narrow
+
+
+def _followed(heat: npt.NDArray[np.uint8], shortest: float) -> npt.NDArray[np.bool_]:
+    """Cracks: what is joined to a clear place by nearly clear ones, and no speck (Canny 1986, hysteresis)."""
+    clear, followed = (int(np.ceil(255 * share / (share + 1))) for share in (1.0, FOLLOWED))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((heat >= followed).astype(np.uint8))
+    kept = np.zeros(count, bool)
+    kept[np.unique(labels[heat >= clear])] = True
+    kept &= extents(stats) >= shortest
+    kept[0] = False
+    return kept[labels]
+
+
+@cache
+def _weights(side: int) -> npt.NDArray[np.float32]:
+    """How much each cell of a tile counts where tiles overlap: most in the middle, lest a border show."""
+    ramp = 1 - np.abs(np.linspace(-1, 1, side + 2)[1:-1])
+    return np.asarray(np.outer(ramp, ramp), np.float32)

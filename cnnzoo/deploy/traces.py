@@ -1,0 +1,106 @@
+"""Cracks of a map as things with a length, a width and an outline."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Ring = list[list[float]]  # [x, y] of corners, the first again at the end
+
+
+@dataclass(frozen=True)
+class Crack:
+    """A crack with all its branches, in pixels of the photograph.
+
+    Attributes:
+        length: along its skeleton (T. Y. Zhang and C. Y. Suen, CACM 27(3), 1984), all branches together.
+        extent: from end to end, as the largest distance of two of its points.
+        width: where it is widest.
+        polygons: outlines; each an outer ring with those of its holes after it.
+    """
+
+    length: float
+    extent: float
+    width: float
+    polygons: list[list[Ring]]
+
+
+def traced(cracks: npt.NDArray[np.bool_], gap: int = 0) -> list[Crack]:
+    """Returns the cracks of a (height, width) map, the longest first.
+
+    Pieces at most `gap` pixels apart are one crack; it is as long as they are together.
+    """
+    return sorted(_each(cracks, gap), key=lambda crack: -crack.length)
+
+
+def long_enough(cracks: npt.NDArray[np.bool_], gap: int, shortest: float) -> npt.NDArray[np.bool_]:
+    """Where in a map cracks of `shortest` pixels or more are, which may be lost for `gap` pixels."""
+    labels, stats = _joined(cracks, gap)
+    kept = extents(stats) >= shortest
+    kept[0] = False
+    return kept[labels]
+
+
+def extents(stats: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """Diagonals of the boxes that OpenCV's statistics of connected components give."""
+    return np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+
+
+def _joined(cracks: npt.NDArray[np.bool_], gap: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Labels of pieces at most `gap` pixels apart, and OpenCV's statistics of them."""
+    wide = cv2.dilate(cracks.astype(np.uint8), np.ones((gap + 1, gap + 1), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+    return labels, stats
+
+
+def _each(cracks: npt.NDArray[np.bool_], gap: int) -> Iterator[Crack]:
+    from skimage.morphology import skeletonize
+
+    labels, stats = _joined(cracks, gap)
+    for number in range(1, len(stats)):
+        left, top, width, height, _area = stats[number]
+        box = np.s_[top : top + height, left : left + width]
+        mask = np.pad(cracks[box] & (labels[box] == number), 1)
+        distances = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        polygons = _polygons(mask, int(left) - 1, int(top) - 1)
+        yield Crack(
+            length=skeleton_length(skeletonize(mask)),
+            extent=_extent(mask),
+            # The middle of the outermost pixels is half a pixel inside of the edge.
+            width=2 * float(distances.max()) - 1,
+            polygons=polygons,
+        )
+
+
+def skeleton_length(skeleton: npt.NDArray[np.bool_]) -> float:
+    """The length of lines one pixel wide, in pixels: 1 for a step to the side, the root of 2 for a diagonal.
+
+    A diagonal between pixels that are also joined by two steps counts for nothing, and a pixel alone for 1.
+    """
+    across = skeleton[:, 1:] & skeleton[:, :-1]
+    down = skeleton[1:] & skeleton[:-1]
+    falling = skeleton[1:, 1:] & skeleton[:-1, :-1] & ~(skeleton[1:, :-1] | skeleton[:-1, 1:])
+    rising = skeleton[1:, :-1] & skeleton[:-1, 1:] & ~(skeleton[1:, 1:] | skeleton[:-1, :-1])
+    steps = float(across.sum() + down.sum() + 2**0.5 * (falling.sum() + rising.sum()))
+    return steps or float(skeleton.any())
+
+
+def _extent(mask: npt.NDArray[np.bool_]) -> float:
+    """The largest distance of two corners of the convex hull."""
+    hull = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))[:, 0].astype(np.float64)
+    return float(np.linalg.norm(hull[:, None] - hull[None], axis=2).max()) + 1
+
+
+def _polygons(mask: npt.NDArray[np.bool_], left: int, top: int) -> list[list[Ring]]:
+    rings, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    offset = np.array([left, top])
+    found: dict[int, list[Ring]] = {}
+    for index, ring in enumerate(rings):
+        corners = (ring[:, 0] + offset).astype(float).tolist()
+        # GeoJSON (RFC 7946) wants four positions at least: a line of pixels is gone along twice.
+        closed = [*corners, *([corners[0]] * max(1, 4 - len(corners)))]
+        parent = int(tree[0, index, 3])
+        found.setdefault(index if parent < 0 else parent, []).append(closed)
+    return list(found.values())

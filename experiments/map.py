@@ -1,0 +1,134 @@
+"""`python -m experiments.map MODEL.keras PHOTOGRAPH_OR_FOLDER…`: where in photographs the cracks are."""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnzoo.backend import check_backend, import_keras
+from cnnzoo.errors import InputError, printable
+from cnnzoo.files import sha256_of
+from experiments.cli.arguments import Parser
+from experiments.cli.asked import SHIPPED, add_images, files_to_ask_about, with_model
+from experiments.cli.process import called, exit_code, quiet_stderr
+from experiments.cli.say import say
+from experiments.cli.stopping import tell_if_stopped
+
+if TYPE_CHECKING:
+    from cnnzoo.deploy.photograph import CrackMapper
+    from experiments.mapping.measures import Photograph
+    from experiments.mapping.result import Result
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line; argparse ends a wrong one with exit code 2."""
+    parser = Parser(
+        prog=called("map"),
+        usage="%(prog)s [-h] [--out DIR] [--tile PIXELS] [--overlap F] [--threshold T] [--mm-per-pixel MM] "
+        "[MODEL.keras] PHOTOGRAPH_OR_FOLDER ...",
+        description="Map the cracks in whole photographs, of any size up to 100 megapixels, by a model of "
+        "tiles. For each one: the photograph with outlined cracks, a heat map, outlines as GeoJSON, and "
+        "number, lengths and widths of its cracks in photographs.csv; for all, a page. The same command goes "
+        "on after a stop.",
+        epilog="Exit code: 0 every file was mapped, 1 some were not (they are named), 2 an argument can't be "
+        "used.",
+    )
+    add_images(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("maps"), metavar="DIR", help="folder to write to (default: maps)"
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="PIXELS",
+        help="side of what one look of the model covers, in pixels of the photograph (default: several are "
+        "tried, and the one is taken at which the model tells places apart most)",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=float,
+        default=0.5,
+        metavar="F",
+        help="share of a tile that the next one covers too, from 0 to below 1 (default: 0.5)",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help="probability from which on a tile counts as cracked: a lower one finds more "
+        "(default: the model's)",
+    )
+    parser.add_argument(
+        "--mm-per-pixel", type=float, metavar="MM", help="millimetres that a pixel shows: adds lengths in mm"
+    )
+    return with_model(parser.parse_intermixed_args(arguments))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Maps photographs. Returns the exit code."""
+    options = parse_arguments(arguments)
+    tell_if_stopped(f"what was mapped is in {printable(options.out)}; the same command goes on")
+    check_backend()
+    if options.mm_per_pixel is not None and not options.mm_per_pixel > 0:
+        raise InputError(f"--mm-per-pixel {options.mm_per_pixel}: it must be above 0")
+    files, unread = files_to_ask_about(options, "map")
+    with quiet_stderr():
+        import_keras()
+        from cnnzoo.deploy.photograph import CrackMapper
+        from cnnzoo.models.shipped import shipped_file
+
+        model = options.model or Path(SHIPPED)
+        mapper = CrackMapper(
+            model, tile=options.tile, overlap=options.overlap, threshold=options.threshold, progress=True
+        )
+    from experiments.mapping.page import write_page
+    from experiments.mapping.result import Result, Settings
+
+    digest = sha256_of(model if model.is_file() else shipped_file(SHIPPED))
+    settings = Settings(digest, options.tile, options.overlap, options.threshold)
+    result = Result.opened(options.out, settings)
+    if mapper.classifier.origin.warning and options.model is not None:
+        say(f"warning: {mapper.classifier.origin.warning}", warning=True)
+    for path, reason in unread:
+        result.add_error(path, f"{path}: {reason}")
+        say(f"error: {printable(path)}: {reason}", warning=True)
+    for number, path in enumerate(files, start=1):
+        _map(result, mapper, path, f"photograph {number:,} of {len(files):,}")
+        result.write_csv(options.mm_per_pixel)
+    name = f"the {SHIPPED} that comes with cnnzoo" if options.model is None else str(options.model)
+    write_page(options.out, result.photographs, model=name, millimetres=options.mm_per_pixel)
+    say(f"{printable(options.out / 'map.html')}: all of them, worst first; photographs.csv has the measures")
+    return 1 if any(photograph.error for photograph in result.photographs) else 0
+
+
+def _map(result: "Result", mapper: "CrackMapper", path: Path, title: str) -> None:
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if result.known(path, digest):
+            print(f"{printable(path)}\tmapped before", flush=True)
+            return
+        photograph = result.add(path, digest, mapper.map(path, title=title))
+    except (InputError, OSError, MemoryError) as error:
+        reason = str(error) if isinstance(error, InputError) else f"{path}: {error or 'not enough memory'}"
+        result.add_error(path, reason)
+        say(f"error: {printable(reason)}", warning=True)
+        return
+    print(f"{printable(path)}\t{_summary(photograph)}", flush=True)
+
+
+def _summary(photograph: "Photograph") -> str:
+    from experiments.mapping.measures import plural
+
+    if not photograph.lengths:
+        return "no crack"
+    count = plural(len(photograph.lengths), "crack")
+    return (
+        f"{count}, {sum(photograph.lengths):,.0f} pixels long in all, "
+        f"{100 * photograph.share:.2f} % of the surface, seen in tiles of {photograph.tile} pixels"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
