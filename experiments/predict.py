@@ -17,7 +17,8 @@ from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
-    from cnnzoo.deploy.classifier import Classifier, Prediction
+    from cnnzoo.deploy.classifier import Classifier
+    from cnnzoo.deploy.verdicts import Prediction
 
 FIGURE_IMAGES = 48
 NAME_LENGTH = 28  # characters above an image
@@ -58,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _check_outputs(options)
     with quiet_stderr():
         import_keras()
-        from cnnzoo.deploy.classifier import Prediction, load_model, predict
+        from cnnzoo.deploy.classifier import load_model, predict
+        from cnnzoo.deploy.verdicts import Prediction
 
         classifier = load_model(options.model or SHIPPED)
     say(_about(classifier), warning=True)
@@ -104,7 +106,8 @@ def _about(classifier: "Classifier") -> str:
 def _adapted(classifier: "Classifier", files: Sequence[Path]) -> "Iterator[Prediction]":
     """The verdicts by a threshold that fits all the images, which are all read before the first."""
     from cnnzoo.bars import track
-    from cnnzoo.deploy.classifier import adapted_to, decided, predict
+    from cnnzoo.deploy.classifier import predict
+    from cnnzoo.deploy.verdicts import adapted_to, decided
     from cnnzoo.evaluation.adapting import FEWEST_SOUND, sound_reference
 
     sound_reference(classifier.decision, classifier.class_names)

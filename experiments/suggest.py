@@ -18,7 +18,8 @@ from experiments.cli.say import say
 from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
-    from cnnzoo.deploy.classifier import Classifier, Prediction
+    from cnnzoo.deploy.classifier import Classifier
+    from cnnzoo.deploy.verdicts import Prediction
 
 TITLES = ("path", "class", "verdict", "probability", "distance")
 SHEET = "_sheet.jpg"

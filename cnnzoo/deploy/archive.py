@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import h5py
 
+from cnnzoo.deploy.parts import OURS
 from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.hdf5 import MOST_EXPANSION, check_hdf5
 
-CONFIG, WEIGHTS, OURS = "config.json", "model.weights.h5", "cnnzoo.json"
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = (CONFIG, WEIGHTS, OURS, "metadata.json")
 LARGEST_TEXT = 16 << 20  # bytes; the largest model of keras.applications has a config of 2 million
 LARGEST_WEIGHTS = 8 << 30

@@ -3,41 +3,39 @@
 import json
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from keras.src.backend.common import global_state
 
 from cnnzoo.backend import use_own_settings
-from cnnzoo.data.images import read_image, resize_image
-from cnnzoo.deploy.archive import OURS, read_archive, refused
+from cnnzoo.data.images import resize_image
+from cnnzoo.deploy.archive import read_archive, refused
 from cnnzoo.deploy.building_blocks import check_config
-from cnnzoo.deploy.origin import Origin, checked_origin
-from cnnzoo.deploy.requirements import (
-    check_answers,
-    check_fit,
+from cnnzoo.deploy.origin import Origin
+from cnnzoo.deploy.parts import (
+    OURS,
     check_likeness,
-    check_size,
-    check_weights,
     checked_parts,
+    content_of,
+    likeness_of,
+    origin_of,
+    parts_of,
 )
+from cnnzoo.deploy.requirements import check_answers, check_fit, check_size, check_weights
+from cnnzoo.deploy.verdicts import Ask, Prediction, adapted_to, asked, verdicts, with_threshold_for
 from cnnzoo.errors import InputError, kind_of, one_line, printable
-from cnnzoo.evaluation.adapting import adapted, sound_reference
-from cnnzoo.evaluation.calibration import Decision, decide, with_temperature
+from cnnzoo.evaluation.adapting import sound_reference
+from cnnzoo.evaluation.calibration import Decision, with_temperature
 from cnnzoo.evaluation.likeness import Likeness
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
 from cnnzoo.models.shipped import shipped_file, shipped_models
-
-Ask = Callable[["Classifier", npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
-
-MUCH_LARGER = 3.0  # times the width or height of the images that a model learnt from
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,30 +53,6 @@ class Classifier:
     image_pixels: tuple[int, int] | None = None
     likeness: Likeness | None = None
     origin: Origin = Origin()
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """The verdict on one file; `error` says why there is none.
-
-    `times_larger`: how many times the image is as wide, or as high, as those that the model learnt from,
-    where that is `MUCH_LARGER` or more: then a crack in it shrinks too far to be seen. 0 elsewhere.
-    `distance`: how far the image is from those that the model learnt from; above 1 it is unlike them, and
-    the verdict is not to be trusted. None where the model file doesn't say what they look like.
-    """
-
-    path: Path
-    class_name: str = ""
-    probability: float = 0.0
-    probabilities: npt.NDArray[np.float64] | None = None
-    error: str = ""
-    times_larger: float = 0.0
-    distance: float | None = None
-
-    @property
-    def unlike(self) -> bool:
-        """Whether the image is unlike those that the model learnt from, as far as that is known."""
-        return self.distance is not None and self.distance > 1
 
 
 def save_model(
@@ -117,13 +91,7 @@ def save_model(
         with replaced_whole(Path(path)) as unfinished:
             model.save(unfinished)
             with zipfile.ZipFile(unfinished, "a") as archive:
-                content = {
-                    "class_names": list(class_names),
-                    "decision": asdict(decision),
-                    "image_pixels": image_pixels,
-                    "likeness": likeness and asdict(likeness),
-                    "origin": asdict(origin),
-                }
+                content = content_of(class_names, decision, image_pixels, likeness, origin)
                 archive.writestr(OURS, json.dumps(content))
     finally:
         model.optimizer, model.compiled = optimizer, compiled
@@ -151,8 +119,8 @@ def load_model(path: str | Path) -> Classifier:
     found = read_archive(path)
     with refused(path):
         check_config(found.config)
-        parts = _parts(found.ours, _outputs(found.config, found.weights_size))
-        likeness, origin = _likeness(found.ours), _origin(found.ours)
+        parts = parts_of(found.ours, _outputs(found.config, found.weights_size))
+        likeness, origin = likeness_of(found.ours), origin_of(found.ours)
         with warnings.catch_warnings():
             # Keras only warns where it finds no weights for a layer, and leaves it with random ones.
             warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
@@ -175,32 +143,6 @@ def _outputs(config: dict[str, Any], weights_size: int) -> int:
         global_state.set_global_attribute("uninitialized_variables", [])
 
 
-def _parts(content: dict[str, Any], outputs: int) -> tuple[tuple[str, ...], Decision, tuple[int, int] | None]:
-    try:
-        names = content.get("class_names", [f"class {i}" for i in range(max(2, outputs))])
-        decision = Decision(**content.get("decision", {}))
-        return checked_parts(names, decision, content.get("image_pixels"), outputs)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
-
-
-def _likeness(content: dict[str, Any]) -> Likeness | None:
-    values = content.get("likeness")
-    try:
-        found = None if values is None else msgspec.convert(values, Likeness)
-        check_likeness(found)
-    except ValueError as error:  # msgspec's is one
-        raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
-    return found
-
-
-def _origin(content: dict[str, Any]) -> Origin:
-    try:
-        return checked_origin(content.get("origin"))
-    except ValueError as error:
-        raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
-
-
 def predict(
     classifier: Classifier | str | Path, paths: str | Path | Sequence[str | Path], *, batch_size: int = 32
 ) -> Iterator[Prediction]:
@@ -218,7 +160,8 @@ def predict(
     Raises:
         InputError: the classifier or the paths are something else, or the file can't be loaded.
     """
-    return verdicts(checked(classifier, batch_size), files_of(paths), batch_size)
+    classifier = checked(classifier, batch_size)
+    return verdicts(classifier, *asking(classifier), files_of(paths), batch_size)
 
 
 def files_of(paths: str | Path | Sequence[str | Path], called: str = "predict") -> list[Path]:
@@ -288,36 +231,12 @@ def adapt(
         raise InputError(
             f"adapt takes (n, height, width, 3) uint8 or paths, not {images.shape} {images.dtype}"
         )
-    size = classifier.model.input_shape[1]
+    size, ask = asking(classifier)
     rows = [
-        _asked(
-            _answers,
-            classifier,
-            np.stack([resize_image(image, size) for image in images[i : i + batch_size]]),
-        )
+        asked(ask, np.stack([resize_image(image, size) for image in images[i : i + batch_size]]))
         for i in range(0, len(images), batch_size)
     ]
-    return _adapted(classifier, np.concatenate(rows) if rows else None)
-
-
-def adapted_to(classifier: Classifier, verdicts: Sequence[Prediction]) -> Classifier:
-    """Returns the classifier with a threshold for the surface of images that it was asked about."""
-    found = [verdict.probabilities for verdict in verdicts if verdict.probabilities is not None]
-    return _adapted(classifier, np.stack(found) if found else None)
-
-
-def _adapted(classifier: Classifier, probabilities: npt.NDArray | None) -> Classifier:
-    names = classifier.class_names
-    rows = np.zeros((0, len(names))) if probabilities is None else probabilities
-    return replace(classifier, decision=adapted(classifier.decision, rows, names))
-
-
-def decided(verdict: Prediction, classifier: Classifier) -> Prediction:
-    """Returns the verdict on the same image by the decision of `classifier`, an adapted one."""
-    if verdict.probabilities is None:
-        return verdict
-    again = _verdict(verdict.path, verdict.probabilities, classifier)
-    return replace(again, times_larger=verdict.times_larger, distance=verdict.distance)
+    return with_threshold_for(classifier, np.concatenate(rows) if rows else None)
 
 
 def probabilities_of(classifier: Classifier, outputs: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -325,58 +244,10 @@ def probabilities_of(classifier: Classifier, outputs: npt.ArrayLike) -> npt.NDAr
     return with_temperature(class_probabilities(np.asarray(outputs)), classifier.decision.temperature)
 
 
-def _answers(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    return probabilities_of(classifier, classifier.model.predict_on_batch(images))
+def asking(classifier: Classifier) -> tuple[int, Ask]:
+    """Returns the side of its input, and what answers for it."""
 
+    def ask(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        return probabilities_of(classifier, classifier.model.predict_on_batch(images))
 
-def verdicts(
-    classifier: Classifier, paths: Sequence[Path], batch_size: int, ask: Ask = _answers
-) -> Iterator[Prediction]:
-    """Yields the verdict on each file, as `predict` does; `ask` gives the probabilities of a batch."""
-    size = classifier.model.input_shape[1]
-    for first in range(0, len(paths), batch_size):
-        batch = [_read(path, size, classifier.image_pixels) for path in paths[first : first + batch_size]]
-        images = [image for image, _, _ in batch if image is not None]
-        if images:
-            stacked = np.stack(images)
-            rows = iter(_asked(ask, classifier, stacked))
-            distances = iter(_distances(classifier, stacked))
-        for path, (image, error, larger) in zip(paths[first:], batch, strict=False):
-            if image is None:
-                yield Prediction(path, error=error)
-            else:
-                verdict = _verdict(path, next(rows), classifier)
-                yield replace(verdict, times_larger=larger, distance=next(distances))
-
-
-def _read(
-    path: Path, size: int, usual: tuple[int, int] | None
-) -> tuple[npt.NDArray[np.uint8] | None, str, float]:
-    """The resized image, or why there is none, and how much larger than usual it was."""
-    try:
-        image = read_image(path)
-    except InputError as error:
-        return None, str(error), 0.0
-    width, height = usual or (size, size)
-    larger = max(image.shape[1] / width, image.shape[0] / height)
-    return resize_image(image, size), "", larger if larger >= MUCH_LARGER else 0.0
-
-
-def _asked(ask: Ask, classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    try:
-        return ask(classifier, images)
-    except Exception as error:  # of the backend, which has many
-        raise InputError(f"the model can't be asked about {len(images)} images: {one_line(error)}") from error
-
-
-def _distances(classifier: Classifier, images: npt.NDArray[np.uint8]) -> list[float | None]:
-    if classifier.likeness is None:
-        return [None] * len(images)
-    return [float(distance) for distance in classifier.likeness.distances(images)]
-
-
-def _verdict(path: Path, probabilities: npt.NDArray[np.float64], classifier: Classifier) -> Prediction:
-    if not np.isfinite(probabilities).all():
-        return Prediction(path, error=f"{printable(path)}: the model's answer is no number")
-    best = decide(probabilities[None], classifier.class_names, classifier.decision)[0]
-    return Prediction(path, classifier.class_names[best], float(probabilities[best]), probabilities)
+    return int(classifier.model.input_shape[1]), ask

@@ -152,8 +152,7 @@ class CrackMapper:
         step = max(1, round(tile * (1 - self._overlap)))
         corners = [(y, x) for y in _starts(height, tile, step) for x in _starts(width, tile, step)]
         cells = self._looker.size / tile / _CELL  # a pixel of the photograph
-        shape = max(1, round(height * cells)), max(1, round(width * cells))
-        side = max(1, min(round(tile * cells), *shape))
+        shape = round(height * cells), round(width * cells)
         surest = np.full(shape, -np.inf, np.float32)
         total, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         scores = []
@@ -164,11 +163,12 @@ class CrackMapper:
             found, places = self._looker.look(np.stack(tiles))
             scores.append(found)
             for (y, x), score, evidence in zip(batch, found, places, strict=True):
-                top, left = min(round(y * cells), shape[0] - side), min(round(x * cells), shape[1] - side)
-                part = np.s_[top : top + side, left : left + side]
+                # Its borders are rounded, not its size: else a cell between two tiles might be of neither.
+                part = tuple(slice(round(at * cells), round((at + tile) * cells)) for at in (y, x))
                 np.maximum(surest[part], score, out=surest[part])
-                total[part] += _weights(side) * cv2.resize(evidence, (side, side))
-                count[part] += _weights(side)
+                weights = _weights(*surest[part].shape)
+                total[part] += weights * cv2.resize(evidence, weights.shape[::-1])
+                count[part] += weights
         probabilities = expit(total / count / _SOFT)
         places = cv2.GaussianBlur(probabilities, (0, 0), _AROUND / _CELL)
         return _Seen(tile, places, surest >= self._least, np.concatenate(scores))
@@ -287,7 +287,7 @@ def _followed(heat: npt.NDArray[np.uint8], shortest: float) -> npt.NDArray[np.bo
 
 
 @cache
-def _weights(side: int) -> npt.NDArray[np.float32]:
+def _weights(rows: int, columns: int) -> npt.NDArray[np.float32]:
     """How much each cell of a tile counts where tiles overlap: most in the middle, lest a border show."""
-    ramp = 1 - np.abs(np.linspace(-1, 1, side + 2)[1:-1])
-    return np.asarray(np.outer(ramp, ramp), np.float32)
+    ramps = [1 - np.abs(np.linspace(-1, 1, side + 2)[1:-1]) for side in (rows, columns)]
+    return np.asarray(np.outer(*ramps), np.float32)

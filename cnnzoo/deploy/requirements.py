@@ -1,28 +1,16 @@
-"""What a model has to be, so that it can be asked about images; and what goes with it."""
+"""What a model has to be, so that it can be asked about images."""
 
 import math
-import sys
-from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from cnnzoo.errors import printable
-from cnnzoo.evaluation.likeness import STATISTICS
-
-if TYPE_CHECKING:
-    from cnnzoo.evaluation.calibration import Decision
-    from cnnzoo.evaluation.likeness import Likeness
-
 TAKES = "(None, side, side, 3), square images with the channels last"
 GIVES = "(None, classes), a probability for each"
 LARGEST_OUTPUT = 1 << 27  # numbers that a layer may give for one image; VGG16's give 3 million at most
-LARGEST_SIDE = 10_000_000  # pixels of an image that a model learnt from
-TEMPERATURES = (1e-3, 1e3)
-LARGEST_PRECISION = 1e6  # inverse of the smallest variance that a statistic of images is given
-LARGEST_LOG_ODDS = 17  # of a probability in float32
 SUMS_TO_ONE = 1e-2  # what half precision leaves of it
 
 
@@ -89,92 +77,6 @@ def check_answers(model: keras.Model) -> None:
             "expected probabilities from 0 to 1, a softmax or a sigmoid unit at the end; the model "
             f"gives {np.array2string(answers[0], precision=3, threshold=5)}"
         )
-
-
-def checked_parts(
-    names: object, decision: "Decision", pixels: object, outputs: int
-) -> tuple[tuple[str, ...], "Decision", tuple[int, int] | None]:
-    """Returns what goes with a model of so many outputs: the names of the classes, the decision, the pixels.
-
-    Raises:
-        ValueError: they are not a different name for each class, or a part of the rest can't be used.
-    """
-    checked = _check_names(names, outputs)
-    _check_decision(decision, checked)
-    return checked, decision, _check_pixels(pixels)
-
-
-def _check_names(names: object, outputs: int) -> tuple[str, ...]:
-    classes = max(2, outputs)
-    if not isinstance(names, Sequence) or isinstance(names, str):
-        raise ValueError(f"class_names must be {classes} different names, a name for each class: {names!r}")
-    if odd := [name for name in names if not isinstance(name, str) or not name]:
-        raise ValueError(f"class_names must be {classes} different names, a name for each class: {odd[0]!r}")
-    if len(names) != classes or len(set(names)) < classes:
-        shown = ", ".join(map(printable, names[:10])) + ", …" * (len(names) > 10)
-        raise ValueError(
-            f"class_names must be {classes} different names, a name for each class: {len(names)} ({shown})"
-        )
-    return tuple(names)
-
-
-def _check_decision(decision: "Decision", names: Collection[str]) -> None:
-    low, high = TEMPERATURES
-    if not _is_number(decision.temperature) or not low <= decision.temperature <= high:
-        raise ValueError(f"temperature is {decision.temperature!r}; it must be from {low:g} to {high:g}")
-    if not isinstance(decision.positive, str) or decision.positive not in {"", *names}:
-        raise ValueError(
-            f"positive is {decision.positive!r}; it must be '' or one of {', '.join(map(printable, names))}"
-        )
-    most = LARGEST_LOG_ODDS
-    if decision.sound is not None and not (_is_number(decision.sound) and abs(decision.sound) <= most):
-        raise ValueError(
-            f"sound is {decision.sound!r:.40}; it must be a number from -{most} to {most}, or None"
-        )
-    if decision.threshold is None:
-        return
-    if not _is_number(decision.threshold) or not 0 <= decision.threshold <= 1:
-        raise ValueError(f"threshold is {decision.threshold!r}; it must be from 0 to 1, or None")
-    if not decision.positive:
-        raise ValueError("there is a threshold but no positive class that it is for")
-
-
-def _check_pixels(pixels: object) -> tuple[int, int] | None:
-    if pixels is None:
-        return None
-    if (
-        not isinstance(pixels, Sequence)
-        or len(pixels) != 2
-        or not all(_is_number(side) and side == int(side) for side in pixels)
-        or not all(1 <= side <= LARGEST_SIDE for side in pixels)
-    ):
-        raise ValueError(f"image_pixels is {pixels!r}; it must be the width and the height in pixels")
-    return int(pixels[0]), int(pixels[1])
-
-
-def check_likeness(likeness: "Likeness | None") -> None:
-    """Checks that a distance can be measured by it.
-
-    Raises:
-        ValueError: it is not 21 statistics, their inverse covariance and a limit above 0.
-    """
-    if likeness is None:
-        return
-    mean, precision = np.asarray(likeness.mean, float), np.asarray(likeness.precision, float)
-    if mean.shape != (STATISTICS,) or precision.shape != (STATISTICS, STATISTICS):
-        raise ValueError(f"likeness is not of {STATISTICS} statistics: {mean.shape}, {precision.shape}")
-    if not (np.isfinite(mean).all() and np.isfinite(precision).all() and np.isfinite(likeness.limit)):
-        raise ValueError("likeness holds NaN or infinity")
-    if likeness.limit <= 0 or np.abs(precision).max() > LARGEST_PRECISION or np.abs(mean).max() > 1000:
-        raise ValueError("likeness holds numbers that no images have")
-    if np.linalg.eigvalsh((precision + precision.T) / 2).min() <= 0:
-        raise ValueError("likeness: its precision is no inverse of a covariance")
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < sys.float_info.max
 
 
 def _check_ends(what: str, tensors: object, expected: str) -> None:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from cnnzoo.bars import track
 from cnnzoo.data.pipeline import is_count
-from cnnzoo.deploy.classifier import Classifier, Prediction, checked, files_of, probabilities_of, verdicts
+from cnnzoo.deploy.classifier import Classifier, checked, files_of, probabilities_of
+from cnnzoo.deploy.verdicts import Prediction, verdicts
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.choosing import most_informative, projected
 
@@ -46,7 +47,7 @@ def suggest(
     model = _with_features(classifier.model)
     features: list[npt.NDArray[np.float32]] = []
 
-    def ask(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def ask(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         behind, outputs = model.predict_on_batch(images)
         probabilities = probabilities_of(classifier, outputs)
         rows = np.asarray(behind, np.float32).reshape(len(images), -1)
@@ -54,7 +55,8 @@ def suggest(
         features.append(projected(rows)[np.isfinite(probabilities).all(axis=1)])
         return probabilities
 
-    asked = verdicts(classifier, files, batch_size, ask)
+    size = classifier.model.input_shape[1]
+    asked = verdicts(classifier, size, ask, files, batch_size)
     seen = list(track(asked, len(files), "looking at images", unit="images", progress=progress))
     good = [verdict for verdict in seen if verdict.probabilities is not None]
     bad = [verdict for verdict in seen if verdict.error]

@@ -63,13 +63,11 @@ def _each(cracks: npt.NDArray[np.bool_], gap: int) -> Iterator[Crack]:
         left, top, width, height, _area = stats[number]
         box = np.s_[top : top + height, left : left + width]
         mask = np.pad(cracks[box] & (labels[box] == number), 1)
-        distances = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         polygons = _polygons(mask, int(left) - 1, int(top) - 1)
         yield Crack(
             length=skeleton_length(skeletonize(mask)),
             extent=_extent(mask),
-            # The middle of the outermost pixels is half a pixel inside of the edge.
-            width=2 * float(distances.max()) - 1,
+            width=_width(mask.astype(np.uint8)),
             polygons=polygons,
         )
 
@@ -85,6 +83,20 @@ def skeleton_length(skeleton: npt.NDArray[np.bool_]) -> float:
     rising = skeleton[1:, :-1] & skeleton[:-1, 1:] & ~(skeleton[1:, 1:] | skeleton[:-1, :-1])
     steps = float(across.sum() + down.sum() + 2**0.5 * (falling.sum() + rising.sum()))
     return steps or float(skeleton.any())
+
+
+def _width(mask: npt.NDArray[np.uint8]) -> float:
+    """Twice the distance from the edge where that is largest, in halves of pixels: a width may be even."""
+    distances = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    y, x = np.unravel_index(distances.argmax(), distances.shape)
+    reach = int(np.ceil(distances[y, x]))  # as far as the nearest pixel that is none
+    top, left = max(0, y - reach), max(0, x - reach)
+    fine = cv2.resize(
+        mask[top : y + reach + 1, left : x + reach + 1], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST
+    )
+    distances = cv2.distanceTransform(fine, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    at = np.s_[2 * (y - top) : 2 * (y - top) + 2, 2 * (x - left) : 2 * (x - left) + 2]
+    return float(distances[at].max())
 
 
 def _extent(mask: npt.NDArray[np.bool_]) -> float:
