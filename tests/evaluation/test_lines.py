@@ -1,0 +1,58 @@
+"""Dark lines are found whatever their direction, width and surface, and nothing else is."""
+
+import cv2
+import numpy as np
+import pytest
+
+from cnnzoo.evaluation.lines import dark_lines
+
+CLEAR = 4
+
+
+def surface(deviation, shape=(240, 320)):
+    return np.random.default_rng(0).normal(150, deviation, shape).astype(np.float32)
+
+
+def with_line(picture, by, width, degrees=20):
+    """The picture with a line through its middle that is lighter or darker by so many gray levels."""
+    height, across = picture.shape
+    step = 110 * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    middle = np.array([across / 2, height / 2])
+    ends = (tuple(int(value) for value in np.rint(middle + sign * step)) for sign in (-1, 1))
+    line = cv2.line(np.zeros(picture.shape, np.float32), *ends, 1, width, cv2.LINE_AA)
+    return np.clip(picture + by * line, 0, 255).astype(np.uint8), line > 0.9
+
+
+@pytest.mark.parametrize("deviation", [0, 12])
+@pytest.mark.parametrize("width", [1, 3, 8])
+@pytest.mark.parametrize("degrees", [0, 20, 52, 90, 131])
+def test_a_dark_line_is_clear_and_its_surroundings_are_not(deviation, width, degrees):
+    picture, line = with_line(surface(deviation), -70, width, degrees)
+    found = dark_lines(picture)
+    assert np.median(found[line]) > 1.5 * CLEAR
+    assert (found[cv2.dilate(line.astype(np.uint8), np.ones((31, 31))) == 0] < CLEAR).mean() > 0.98
+
+
+@pytest.mark.parametrize("width", [1, 3, 8])
+def test_a_bright_line_is_none(width):
+    picture, line = with_line(surface(6), 70, width)
+    assert np.percentile(dark_lines(picture)[line], 95) < CLEAR
+
+
+def test_a_flat_picture_has_none_and_a_rough_one_hardly():
+    assert dark_lines(np.full((100, 150), 77, np.uint8)).max() < 0.001
+    for deviation in (5, 40):
+        assert (dark_lines(surface(deviation).clip(0, 255).astype(np.uint8)) < CLEAR).mean() > 0.99
+
+
+def test_a_turned_picture_gives_the_turned_answer():
+    picture, _ = with_line(surface(12), -70, 3)
+    turned = cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE)
+    back = cv2.rotate(dark_lines(turned), cv2.ROTATE_90_COUNTERCLOCKWISE)
+    np.testing.assert_allclose(back, dark_lines(picture), atol=1e-3)
+
+
+def test_tiny_pictures_are_taken():
+    for shape in ((1, 1), (2, 40), (16, 16)):
+        found = dark_lines(np.full(shape, 90, np.uint8))
+        assert found.shape == shape and np.isfinite(found).all()
