@@ -2,13 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnnzoo.backend import check_backend, import_keras
 from cnnzoo.data.table import write_table
+from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
+from cnnzoo.deploy.verdicts import Prediction
+from cnnzoo.deploy.verdicts import verdicts as verdicts_on
 from cnnzoo.errors import InputError, printable
 from experiments.cli.arguments import Parser
 from experiments.cli.asked import SHIPPED, add_images, files_to_ask_about, with_model
@@ -18,8 +22,8 @@ from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
     from cnnzoo.deploy.classifier import Classifier
-    from cnnzoo.deploy.verdicts import Prediction
 
+BATCH = 32  # images at a time
 FIGURE_IMAGES = 48
 NAME_LENGTH = 28  # characters above an image
 FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
@@ -54,31 +58,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a verdict per file. Returns the exit code."""
     options = parse_arguments(arguments)
     tell_if_stopped("the verdicts above stand; nothing else is written")
-    check_backend()
     files, unread = files_to_ask_about(options, "predict")
     _check_outputs(options)
-    with quiet_stderr():
-        import_keras()
-        from cnnzoo.deploy.classifier import load_model, predict
-        from cnnzoo.deploy.verdicts import Prediction
-
-        classifier = load_model(options.model or SHIPPED)
-    say(_about(classifier), warning=True)
-    if options.model is not None and classifier.origin.warning:
-        say(f"warning: {classifier.origin.warning}", warning=True)
+    asker = _asker(options.model)
+    known = asker.known
+    say(_about(known), warning=True)
+    if options.model is not None and known.origin.warning:
+        say(f"warning: {known.origin.warning}", warning=True)
     if options.model is None:
         own = f"to train one on your own images: {to_type('compare')}"
         say(f"Answered by the {SHIPPED} that comes with cnnzoo: Positive is a crack; {own}", warning=True)
     bad = (Prediction(path, error=f"{printable(path)}: {reason}") for path, reason in unread)
-    found = _adapted(classifier, files) if options.adapt else predict(classifier, files)
+    found = _adapted(asker, files) if options.adapt else asker.verdicts(files)
     verdicts = list(_printed(chain(bad, found)))
-    _warn_of_large_ones(verdicts, classifier)
-    _warn_of_unlike_ones(verdicts, [*filter(None, [options.model]), *options.images])
+    _warn_of_large_ones(verdicts, known.image_pixels or (asker.size, asker.size))
+    # An exported file can't be asked what suggest asks.
+    asked = Path("MODEL.keras") if isinstance(known, Exported) else options.model
+    _warn_of_unlike_ones(verdicts, [*filter(None, [asked]), *options.images])
     if options.csv is not None:
-        _write_csv(options.csv, verdicts, classifier.class_names)
+        _write_csv(options.csv, verdicts, known.class_names)
     if options.out is not None:
         _draw(options.out, verdicts)
     return 1 if any(verdict.error for verdict in verdicts) else 0
+
+
+class _Asker(NamedTuple):
+    """A model of any kind, the side of its input in pixels, and what it says of files."""
+
+    known: "Classifier | Exported"
+    size: int
+    verdicts: "Callable[[Sequence[Path]], Iterator[Prediction]]"
+
+
+def _asker(model: Path | None) -> _Asker:
+    """Loads a model; an exported one without Keras, which takes seconds to import."""
+    if model is not None and model.suffix in READABLE and model.is_file():
+        exported = load_exported(model)
+        size, ask = exported.size, exported.ask
+        return _Asker(exported, size, lambda files: verdicts_on(exported, size, ask, files, BATCH))
+    check_backend()
+    with quiet_stderr():
+        import_keras()
+        from cnnzoo.deploy.classifier import load_model, predict
+
+        classifier = load_model(model or SHIPPED)
+    return _Asker(classifier, int(classifier.model.input_shape[1]), partial(predict, classifier))
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
@@ -90,7 +114,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
         raise InputError(f"--out {options.out}: a picture ends in {', '.join(FIGURE_SUFFIXES)}")
 
 
-def _about(classifier: "Classifier") -> str:
+def _about(classifier: "Classifier | Exported") -> str:
     decision = classifier.decision
     names = [
         f"{printable(name)}{' (positive)' * (name == decision.positive)}" for name in classifier.class_names
@@ -103,15 +127,15 @@ def _about(classifier: "Classifier") -> str:
     return line
 
 
-def _adapted(classifier: "Classifier", files: Sequence[Path]) -> "Iterator[Prediction]":
+def _adapted(asker: _Asker, files: Sequence[Path]) -> "Iterator[Prediction]":
     """The verdicts by a threshold that fits all the images, which are all read before the first."""
     from cnnzoo.bars import track
-    from cnnzoo.deploy.classifier import predict
     from cnnzoo.deploy.verdicts import adapted_to, decided
     from cnnzoo.evaluation.adapting import FEWEST_SOUND, sound_reference
 
+    classifier = asker.known
     sound_reference(classifier.decision, classifier.class_names)
-    verdicts = list(track(predict(classifier, files), len(files), "looking at the surface", progress=True))
+    verdicts = list(track(asker.verdicts(files), len(files), "looking at the surface", progress=True))
     fitted = adapted_to(classifier, verdicts)
     positive, threshold = printable(fitted.decision.positive), fitted.decision.threshold
     if fitted.decision == classifier.decision:
@@ -136,13 +160,12 @@ def _printed(verdicts: "Iterable[Prediction]") -> "Iterator[Prediction]":
         yield verdict
 
 
-def _warn_of_large_ones(verdicts: "Sequence[Prediction]", classifier: "Classifier") -> None:
+def _warn_of_large_ones(verdicts: "Sequence[Prediction]", usual: tuple[int, int]) -> None:
     """Says that a crack in a large photograph shrinks with it, and what to do."""
     large = [verdict for verdict in verdicts if verdict.times_larger]
     if not large:
         return
-    size = classifier.model.input_shape[1]
-    width, height = classifier.image_pixels or (size, size)
+    width, height = usual
     most = max(large, key=lambda verdict: verdict.times_larger)
     say(
         f"warning: {len(large):,} of {len(verdicts):,} images are much larger than those that this model "

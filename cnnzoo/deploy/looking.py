@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
+from cnnzoo.deploy.verdicts import Ask
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.explain import split_at_last_map
 from cnnzoo.evaluation.scores import class_probabilities
@@ -34,6 +35,21 @@ _ENDS = (
     *(layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Concatenate, layers.Dropout),
     *(layers.Dense, layers.Conv2D, layers.Identity),
 )
+
+
+class AnswerLooker:
+    """Looks at tiles through a model that gives its answers alone, such as an exported one."""
+
+    has_places = False
+
+    def __init__(self, ask: Ask, size: int, class_id: int) -> None:
+        """Takes what answers for the model, the side of its input in pixels, and the class to look for."""
+        self.size, self._ask, self._class_id = size, ask, class_id
+
+    def look(self, tiles: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """As `Looker.look`, with one place a tile."""
+        found = _log_odds(self._ask(tiles), self._class_id)
+        return found, found[:, None, None]
 
 
 class Looker:
@@ -69,17 +85,19 @@ class Looker:
             the model has no places.
         """
         if not self.has_places:
-            found = self._log_odds(self._model.predict_on_batch(tiles))
+            found = _log_odds(self._model.predict_on_batch(tiles), self._class_id)
             return found, found[:, None, None]
         outputs, maps = self._both.predict_on_batch(tiles)
         alone = self._end(ops.convert_to_tensor(maps.reshape(-1, 1, 1, maps.shape[-1])), training=False)
-        return self._log_odds(outputs), self._log_odds(alone).reshape(maps.shape[:3])
+        places = _log_odds(alone, self._class_id).reshape(maps.shape[:3])
+        return _log_odds(outputs, self._class_id), places
 
-    def _log_odds(self, outputs: npt.ArrayLike) -> Floats:
-        array = np.asarray(ops.convert_to_numpy(outputs), np.float32)
-        found = class_probabilities(array).clip(_TINY)
-        others = np.delete(found, self._class_id, axis=1).sum(axis=1)
-        return np.asarray(np.log(found[:, self._class_id] / others), np.float32)
+
+def _log_odds(outputs: npt.ArrayLike, class_id: int) -> Floats:
+    array = np.asarray(ops.convert_to_numpy(outputs), np.float32)
+    found = class_probabilities(array).clip(_TINY)
+    others = np.delete(found, class_id, axis=1).sum(axis=1)
+    return np.asarray(np.log(found[:, class_id] / others), np.float32)
 
 
 def _of_any_size(end: keras.Model) -> keras.Model | None:

@@ -12,8 +12,10 @@ from scipy.special import expit
 
 from cnnzoo.bars import track
 from cnnzoo.data.images import read_image, resize_image
+from cnnzoo.data.pipeline import is_count
 from cnnzoo.deploy.classifier import Classifier, checked
-from cnnzoo.deploy.looking import Looker
+from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
+from cnnzoo.deploy.looking import AnswerLooker, Looker
 from cnnzoo.deploy.traces import extents, long_enough
 from cnnzoo.errors import InputError, kind_of
 from cnnzoo.evaluation.lines import REACH, dark_lines
@@ -77,7 +79,7 @@ def crack_map(
 
     Args:
         classifier: what `load_model` returns, or the .keras file to load; of two classes, or with a positive
-            one, which is what is looked for.
+            one, which is what is looked for. Of an .onnx or .tflite file the tiles alone tell where.
         photograph: file, or RGB, (height, width, 3) uint8.
         tile: side of what one look covers, pixels of the photograph. By default several are tried, and that
             is taken at which the model tells the places of the photograph apart most.
@@ -103,9 +105,11 @@ class CrackMapper:
         progress: bool = False,
     ) -> None:
         """Takes what `crack_map` does; `progress` shows a bar on the terminal for each photograph."""
-        self.classifier = checked(classifier, 1, "crack_map")
-        if tile is not None and tile < FEWEST:
-            raise InputError(f"{{tile}} {tile}: it must be at least {FEWEST} pixels", tile="tile")
+        self.classifier = _loaded(classifier)
+        if tile is not None and not (is_count(tile) and tile >= FEWEST):
+            raise InputError(
+                f"{{tile}} {tile}: it must be a whole number of pixels, at least {FEWEST}", tile="tile"
+            )
         if not 0 <= overlap < 1:
             raise InputError(f"{{overlap}} {overlap}: it must be from 0 to below 1", overlap="overlap")
         if threshold is not None and not 0 < threshold < 1:
@@ -117,7 +121,12 @@ class CrackMapper:
                 "it with --positive CLASS"
             )
         self.positive = decision.positive or names[1]
-        self._looker = Looker(self.classifier.model, names.index(self.positive))
+        class_id = names.index(self.positive)
+        self._looker: Looker | AnswerLooker = (
+            AnswerLooker(self.classifier.ask, self.classifier.size, class_id)
+            if isinstance(self.classifier, Exported)
+            else Looker(self.classifier.model, class_id)
+        )
         self._tile, self._overlap, self._progress = tile, overlap, progress
         level = threshold or decision.threshold or 0.5
         # Calibrated probabilities are those of log-odds divided by the temperature.
@@ -197,6 +206,12 @@ class _Seen:
     places: npt.NDArray[np.float32]  # probability of a crack at the place
     cracked: npt.NDArray[np.bool_]  # whether a tile that covers it is taken for cracked
     tiles: npt.NDArray[np.float32]  # log-odds of each
+
+
+def _loaded(classifier: Classifier | str | Path) -> Classifier | Exported:
+    if isinstance(classifier, str | Path) and Path(classifier).suffix in READABLE:
+        return load_exported(classifier)
+    return checked(classifier, 1, "crack_map")
 
 
 def _pixels(photograph: str | Path | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 BINS = 15
-_TINY = 1e-7  # float32 probabilities reach 0
+TINY = 1e-7  # float32 probabilities reach 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def with_temperature(probabilities: npt.NDArray, temperature: float) -> npt.NDAr
 
 
 def _logits(probabilities: npt.NDArray) -> npt.NDArray[np.float64]:
-    return np.log(np.clip(probabilities.astype(np.float64), _TINY, 1))
+    return np.log(np.clip(probabilities.astype(np.float64), TINY, 1))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from experiments.cli.process import called, quoted
 from experiments.cli.say import say
 
 SHIPPED = "crack_net"
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".tflite", ".pt", ".pth")  # the first alone can be read
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".tflite", ".pt", ".pth")  # not all can be read
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,8 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE_OR_FOLDER",
         nargs="+",
         type=existing_name,
-        help="image files, or folders with all below them; before them a model, as cnnzoo compare writes it "
+        help="image files, or folders with all below them; before them a model, as cnnzoo compare or "
+        "export (.onnx, .tflite) writes it "
         "(default: the crack_net that comes with cnnzoo)",
     )
 
