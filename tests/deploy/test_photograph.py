@@ -1,0 +1,242 @@
+"""`cnnzoo.crack_map`: the drawn crack is found where it was drawn, by looks that say what the model says."""
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+import cnnzoo
+from cnnzoo.data.images import resize_image
+from cnnzoo.data.sources.concrete import draw_tile
+from cnnzoo.deploy import photograph
+from cnnzoo.deploy.looking import Looker
+from cnnzoo.deploy.photograph import CrackMapper
+from cnnzoo.deploy.traces import traced
+from cnnzoo.evaluation.calibration import Decision
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return cnnzoo.load_model("crack_net")
+
+
+@pytest.fixture(scope="module")
+def wall():
+    """A photograph of concrete with its crack; drawn with another seed than those that chose thresholds."""
+    return draw_tile(np.random.default_rng(5), crack=True, size=512)
+
+
+@pytest.fixture(scope="module")
+def mapped(classifier, wall):
+    return cnnzoo.crack_map(classifier, wall[0], tile=160)
+
+
+def small(name="crack_net", size=32, num_classes=2):
+    keras.utils.set_random_seed(0)
+    arguments = {} if name == "three_conv" else {"head": "softmax"}
+    return cnnzoo.create_model(name, input_shape=(size, size, 3), num_classes=num_classes, **arguments)
+
+
+def share_within(pixels, one, other):
+    """How much of one map lies so many pixels from another at most."""
+    near = cv2.dilate(
+        other.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1,) * 2)
+    )
+    return (one & (near > 0)).sum() / max(1, one.sum())
+
+
+def f1(cracks, mask, pixels):
+    precision, recall = share_within(pixels, cracks, mask), share_within(pixels, mask, cracks)
+    return 2 * precision * recall / max(1e-9, precision + recall)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_drawn_crack_is_found_without_being_told_its_size(classifier, seed):
+    picture, mask = draw_tile(np.random.default_rng(seed), crack=True, size=512)
+    found = cnnzoo.crack_map(classifier, picture)
+    assert f1(found.cracks, mask, 5) > 0.9
+    assert found.tile in found.tried and len(found.tried) > 3
+    assert found.tried[found.tile] == max(found.tried.values())
+    assert traced(found.cracks, found.gap)[0].extent > 300
+
+
+def test_a_map_is_of_the_photograph_as_it_is(mapped, wall):
+    picture, mask = wall
+    assert f1(mapped.cracks, mask, 5) > 0.9
+    assert mapped.heat.shape == mapped.cracks.shape == picture.shape[:2]
+    assert (mapped.heat.dtype, mapped.cracks.dtype) == (np.uint8, bool)
+    assert mapped.heat[mapped.cracks].mean() > 128 > mapped.heat[~mapped.cracks].mean()
+    np.testing.assert_array_equal(
+        mapped.photograph, draw_tile(np.random.default_rng(5), crack=True, size=512)[0]
+    )
+    assert list(mapped.tried) == [mapped.tile] == [160]
+    assert 0 < mapped.cracked <= 1
+
+
+def test_a_file_gives_the_map_of_its_pixels(classifier, wall, mapped, tmp_path):
+    cv2.imwrite(str(tmp_path / "wall.png"), wall[0][..., ::-1])
+    found = cnnzoo.crack_map(classifier, str(tmp_path / "wall.png"), tile=160)
+    np.testing.assert_array_equal(found.heat, mapped.heat)
+    # A view that runs backwards, as of OpenCV's colours, is an array like others.
+    found = cnnzoo.crack_map(classifier, cv2.imread(str(tmp_path / "wall.png"))[..., ::-1], tile=160)
+    np.testing.assert_array_equal(found.cracks, mapped.cracks)
+
+
+def test_no_crack_where_there_is_none(classifier):
+    flat = cnnzoo.crack_map(classifier, np.full((300, 400, 3), 128, np.uint8))
+    assert not flat.cracks.any() and not flat.heat.any() and flat.cracked == 0
+    mapper = CrackMapper(classifier, tile=160)
+    sound = (draw_tile(np.random.default_rng(seed), crack=False, size=320)[0] for seed in range(5))
+    assert np.median([mapper.map(picture).cracks.sum() for picture in sound]) == 0
+
+
+@pytest.mark.parametrize(("down", "right"), [(37, 53), (80, 0)])
+def test_where_tiles_begin_does_not_show(classifier, wall, mapped, down, right):
+    inner = np.s_[40:-40, 40:-40]  # at the border a photograph may say less of a crack
+    found = cnnzoo.crack_map(classifier, wall[0][down:, right:], tile=160)
+    whole, part = mapped.cracks[down:, right:][inner], found.cracks[inner]
+    assert whole.sum() > 1000
+    assert (whole & part).sum() / (whole | part).sum() > 0.95
+    apart = np.abs(mapped.heat[down:, right:][inner].astype(int) - found.heat[inner])
+    assert apart[whole].mean() < 10
+
+
+def test_parts_in_which_lines_are_looked_for_do_not_show(classifier, wall, mapped, monkeypatch):
+    monkeypatch.setattr(photograph, "_PIECE", 100)
+    found = cnnzoo.crack_map(classifier, wall[0], tile=160)
+    assert np.abs(found.heat.astype(int) - mapped.heat).max() < 10
+    assert (found.cracks != mapped.cracks).sum() < 0.01 * mapped.cracks.sum()
+
+
+def test_a_larger_photograph_of_the_same_wall_has_the_same_crack(classifier, wall, mapped):
+    large = cv2.resize(wall[0], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    found = cnnzoo.crack_map(classifier, large, tile=320)
+    half = cv2.resize(found.cracks.astype(np.uint8), (512, 512), interpolation=cv2.INTER_AREA) > 0
+    assert f1(half, mapped.cracks, 3) > 0.95
+
+
+def test_looks_say_what_the_model_says(classifier, wall):
+    tiles = np.stack([wall[0][y : y + 160, x : x + 160] for y in (0, 176, 352) for x in (0, 176, 352)])
+    looker = Looker(classifier.model, classifier.class_names.index("Positive"))
+    found, places = looker.look(tiles)
+    said = classifier.model.predict(tiles, verbose=0)[:, 1].astype(float)
+    np.testing.assert_allclose(1 / (1 + np.exp(-found)), said, atol=1e-5)
+    assert looker.has_places
+    assert places.shape[0] == 9 and places.shape[1] == places.shape[2] > 1
+
+
+def test_the_share_of_cracked_tiles_is_that_of_predict(classifier, wall, tmp_path):
+    files = []
+    for number, (y, x) in enumerate((y, x) for y in range(0, 512, 128) for x in range(0, 512, 128)):
+        files.append(tmp_path / f"{number:02}.png")
+        cv2.imwrite(str(files[-1]), wall[0][y : y + 128, x : x + 128, ::-1])
+    said = [verdict.class_name for verdict in cnnzoo.predict(classifier, files)]
+    assert 0 < said.count("Positive") < 16
+    found = cnnzoo.crack_map(classifier, wall[0], tile=128, overlap=0)
+    assert found.cracked == said.count("Positive") / 16
+
+
+def test_behind_an_average_a_tile_is_the_mean_of_its_places():
+    # A mean and a dense layer are linear, and of two classes a softmax gives the difference of scores.
+    tiles = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    for class_id in (0, 1):
+        found, places = Looker(small(size=96), class_id).look(tiles)
+        assert places.shape == (3, 3, 3)
+        np.testing.assert_allclose(places.mean(axis=(1, 2)), found, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["three_conv", "lenet5"])
+def test_a_model_that_has_no_places_is_asked_about_whole_tiles(name):
+    model = small(name)
+    looker = Looker(model, 1)
+    tiles = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    found, places = looker.look(tiles)
+    assert not looker.has_places
+    assert places.shape == (3, 1, 1)
+    np.testing.assert_array_equal(places.ravel(), found)
+    found = cnnzoo.crack_map(cnnzoo.Classifier(model, ("sound", "crack")), np.tile(tiles[0], (3, 4, 1)))
+    assert found.cracks.shape == (96, 128)
+
+
+@pytest.mark.parametrize("size", [36, 100])
+@pytest.mark.parametrize(("tile", "overlap"), [(50, 0.0), (72, 0.3), (91, 0.5)])
+def test_every_place_is_looked_at_whatever_the_models_input(size, tile, overlap):
+    # Not whole multiples of what places are drawn on: a place that no tile covers would divide 0 by 0.
+    classifier = cnnzoo.Classifier(small(size=size), ("sound", "crack"))
+    picture = np.random.default_rng(0).integers(0, 256, (157, 211, 3), dtype=np.uint8)
+    found = cnnzoo.crack_map(classifier, picture, tile=tile, overlap=overlap)
+    assert np.isfinite(list(found.tried.values())).all()
+
+
+@pytest.mark.parametrize("shape", [(40, 200, 3), (100, 70, 3), (16, 16, 3), (17, 400, 3)])
+def test_a_tile_larger_than_the_photograph_is_as_large_as_it(classifier, shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for tile in (None, 4000):
+        found = cnnzoo.crack_map(classifier, picture, tile=tile)
+        assert found.cracks.shape == shape[:2]
+        assert found.tile <= min(shape[:2])
+
+
+def test_the_threshold_is_of_the_calibrated_probability(wall):
+    # At a temperature of 2 the log-odds are half as large.
+    model, picture = cnnzoo.load_model("crack_net").model, wall[0][:160, :160]
+    raw = float(model.predict(resize_image(picture, 160)[None], verbose=0)[0, 1])
+    warm = 1 / (1 + ((1 - raw) / raw) ** 0.5)
+    warmed = cnnzoo.Classifier(model, ("Negative", "Positive"), Decision(2.0, "Positive", None, -2.0))
+    for threshold, cracked in ((warm - 0.001, 1), (warm + 0.001, 0)):
+        assert cnnzoo.crack_map(warmed, picture, tile=160, threshold=threshold).cracked == cracked
+
+
+def test_the_positive_class_is_looked_for_wherever_it_stands(wall):
+    classifier = cnnzoo.load_model("crack_net")
+    # The same network with its classes the other way round.
+    swapped = keras.models.clone_model(classifier.model)
+    weights = classifier.model.get_weights()
+    swapped.set_weights([*weights[:-2], weights[-2][:, ::-1], weights[-1][::-1]])
+    other = cnnzoo.Classifier(swapped, ("a", "b"), Decision(positive="a"))
+    plain = cnnzoo.Classifier(classifier.model, ("b", "a"))
+    found, expected = (cnnzoo.crack_map(each, wall[0], tile=160) for each in (other, plain))
+    np.testing.assert_allclose(found.heat.astype(int), expected.heat, atol=1)
+    assert expected.cracks.any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tile": 5}, "tile 5"),
+        ({"tile": 50.5}, "tile 50.5"),
+        ({"overlap": 1}, "overlap 1"),
+        ({"overlap": -0.1}, "overlap -0.1"),
+        ({"threshold": 0}, "threshold 0"),
+        ({"threshold": 2}, "threshold 2"),
+        ({"threshold": float("nan")}, "threshold nan"),
+    ],
+)
+def test_values_that_can_not_be_are_named(classifier, arguments, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        cnnzoo.crack_map(classifier, np.zeros((64, 64, 3), np.uint8), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.zeros((64, 64, 3)), "float64"),
+        (np.zeros((64, 64), np.uint8), r"not \(64, 64\)"),
+        (np.zeros((64, 64, 4), np.uint8), r"not \(64, 64, 4\)"),
+        (np.zeros((15, 64, 3), np.uint8), "64 x 15 pixels"),
+        ([[1, 2], [3, 4]], "not list"),
+        ("nowhere.jpg", r"nowhere\.jpg"),
+    ],
+)
+def test_what_is_no_photograph_is_said(classifier, picture, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        cnnzoo.crack_map(classifier, picture)
+
+
+def test_of_several_classes_one_has_to_be_the_positive():
+    model, names = small(num_classes=3), ("crack", "joint", "plain")
+    with pytest.raises(cnnzoo.InputError, match="--positive CLASS"):
+        CrackMapper(cnnzoo.Classifier(model, names))
+    assert CrackMapper(cnnzoo.Classifier(model, names, Decision(positive="joint"))).positive == "joint"
+    with pytest.raises(cnnzoo.InputError, match="crack_map takes a Classifier"):
+        CrackMapper(model)
