@@ -1,0 +1,253 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+import cnnzoo
+from cnnzoo.deploy.classifier import asking
+from cnnzoo.deploy.exports.runtimes import SUFFIXES, load_exported, run_in
+from cnnzoo.deploy.exports.write import write_export
+from cnnzoo.deploy.origin import Origin
+from cnnzoo.errors import InputError
+from cnnzoo.evaluation.calibration import Decision
+from experiments import export, predict
+from experiments.cli.process import exit_code
+
+PAGE = Path(__file__).parents[2] / "docs" / "export.md"
+DECISION = Decision(temperature=1.7, positive="crack", threshold=0.3)
+
+
+def classifier_of(head="softmax", classes=2, name="crack_net"):
+    keras.utils.set_random_seed(0)
+    model = cnnzoo.create_model(name, input_shape=(64, 64, 3), num_classes=classes, head=head)
+    # Weights at their start answer 0.5 to everything; these do not.
+    for weight in model.layers[-1].trainable_weights:
+        weight.assign(np.random.default_rng(0).normal(0, 40, weight.shape))
+    names = ("crack", "plain", "pipe")[:classes]
+    return cnnzoo.Classifier(model, names, DECISION, origin=Origin("mine", "data"))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.stack([picture(number) for number in range(5)])
+
+
+def picture(number):
+    """Noise, each time coarser and darker, so that networks give different answers."""
+    side = 4 << (number % 4)
+    small = np.random.default_rng(number).integers(
+        0, 255 - 30 * (number % 8), (side, side, 3), dtype=np.uint8
+    )
+    return cv2.resize(small, (64, 64), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return classifier_of()
+
+
+@pytest.mark.parametrize("form", SUFFIXES)
+def test_an_exported_file_says_what_the_model_says(form, classifier, images, tmp_path):
+    path = tmp_path / f"model{SUFFIXES[form]}"
+    write_export(classifier, path, form, images)
+    expected = asking(classifier)[1](images)
+    assert expected.std() > 0.05  # or else all would agree
+    loose = 0.1 if form == "litert-int8" else 1e-5
+    np.testing.assert_allclose(run_in(form, path)(images), expected, atol=loose)
+    np.testing.assert_allclose(run_in(form, path)(images[:1]), expected[:1], atol=loose)
+
+
+@pytest.mark.parametrize(("head", "classes"), [("sigmoid", 2), ("softmax", 3)])
+def test_a_sigmoid_unit_and_three_classes_give_a_probability_for_each(head, classes, images, tmp_path):
+    classifier = classifier_of(head, classes)
+    write_export(classifier, tmp_path / "m.onnx", "onnx")
+    found = load_exported(tmp_path / "m.onnx").ask(images)
+    np.testing.assert_allclose(found, asking(classifier)[1](images), atol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
+def test_names_threshold_and_origin_are_in_the_file(suffix, classifier, tmp_path):
+    write_export(classifier, tmp_path / f"m{suffix}", "onnx" if suffix == ".onnx" else "litert")
+    found = load_exported(tmp_path / f"m{suffix}")
+    assert found.class_names == ("crack", "plain")
+    assert found.decision == Decision(temperature=1.0, positive="crack", threshold=0.3)
+    assert found.origin == classifier.origin
+    assert found.size == 64
+
+
+def examples():
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("form", "code"), list(zip(["onnx", "litert", "openvino", "saved_model"], examples(), strict=True))
+)
+def test_the_reading_examples_run_without_cnnzoo(form, code, classifier, tmp_path):
+    write_export(classifier, tmp_path / f"model{SUFFIXES[form]}", form)
+    cv2.imwrite(str(tmp_path / "photograph.jpg"), picture(3))
+    shown = cv2.imread(str(tmp_path / "photograph.jpg"))[..., ::-1]
+    expected = asking(classifier)[1](shown[None])[0]
+    ended = "\nimport sys\nassert 'cnnzoo' not in sys.modules and 'experiments' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", code + ended], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    name, probability = done.stdout.split()
+    assert name == classifier.class_names[expected.argmax()]
+    assert float(probability) == pytest.approx(expected.max(), abs=0.02)  # OpenVINO may take bfloat16
+
+
+@pytest.fixture
+def saved(classifier, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cnnzoo.save_model(
+        classifier.model,
+        "mine.keras",
+        class_names=classifier.class_names,
+        decision=classifier.decision,
+        origin=classifier.origin,
+    )
+    for name in classifier.class_names:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(8):
+            cv2.imwrite(
+                str(tmp_path / "photos" / name / f"{number}.png"), picture(number + len(name)) + number
+            )
+    return tmp_path
+
+
+def test_the_command_writes_a_file_with_its_comparison(saved, capsys):
+    assert exit_code(lambda: export.main(["mine.keras", "--format", "onnx", "--data", "photos"])) == 0
+    said = capsys.readouterr().out
+    assert "verdicts changed on 0" in said
+    assert "mine.onnx written" in said
+    numbers = json.loads((saved / "mine.onnx.comparison.json").read_text())
+    assert numbers["changed"] == 0
+    assert numbers["largest_difference"] < 1e-5
+    assert numbers["accuracy"] == numbers["accuracy_before"]
+    assert numbers["bytes"] == (saved / "mine.onnx").stat().st_size
+    assert not list(saved.glob(".unproven*"))
+
+
+def test_predict_says_of_an_exported_file_what_it_says_of_the_model(saved, capsys):
+    export.main(["mine.keras", "--format", "onnx"])
+    lines = []
+    for model in ("mine.keras", "mine.onnx"):
+        capsys.readouterr()
+        assert predict.main([model, "photos"]) == 0
+        lines.append(capsys.readouterr().out)
+    assert lines[0] == lines[1]
+    assert len(lines[0].splitlines()) == 16
+
+
+def test_predict_imports_no_tensorflow_for_an_exported_file(saved):
+    export.main(["mine.keras", "--format", "onnx"])
+    code = (
+        "import sys; from experiments import predict; predict.main(['mine.onnx', 'photos']);"
+        "assert not {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_that_says_something_else_is_refused_and_the_older_one_stays(saved, monkeypatch, capsys):
+    (saved / "mine.onnx").write_text("older")
+    honest = export_of_other_weights(monkeypatch)
+    assert exit_code(lambda: export.main(["mine.keras", "--format", "onnx", "--data", "photos"])) == 2
+    said = capsys.readouterr().err
+    assert "not written" in said
+    assert "--most-changed 0.005" in said
+    assert (saved / "mine.onnx").read_text() == "older"
+    assert not list(saved.glob(".unproven*"))
+    assert honest
+
+
+def export_of_other_weights(monkeypatch):
+    """Has the converter write a model whose classes are the other way round, as a broken one might."""
+    from cnnzoo.deploy.exports import write
+
+    honest = write.deployed
+
+    def swapped(classifier):
+        model = honest(classifier)
+        return keras.Model(model.inputs[0], keras.ops.flip(model.outputs[0], axis=-1))
+
+    monkeypatch.setattr(
+        write, "deployed", lambda classifier: called(swapped(classifier), classifier.model.input_shape[1])
+    )
+    return honest
+
+
+def called(model, side):
+    model(np.zeros((1, side, side, 3), np.uint8))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mine.keras", "--format", "onnx", "--out", "m.tflite"], "ends in .onnx"),
+        (["mine.keras", "--format", "onnx", "--out", "none/m.onnx"], "its folder does not exist"),
+        (["mine.keras", "--format", "saved_model", "--out", "photos"], "holds something else"),
+        (["mine.keras", "--format", "onnx", "--most-changed", "2"], "from 0 to 1"),
+        (["none.keras", "--format", "onnx"], "no such file"),
+        (["mine.keras", "--format", "onnx", "--data", "none"], "none"),
+    ],
+)
+def test_what_cannot_be_used_is_named(words, said, saved, capsys):
+    assert exit_code(lambda: export.main(words)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named_with_the_way_to_it(saved, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    assert exit_code(lambda: export.main(["mine.keras", "--format", "onnx"])) == 2
+    assert "pip install 'cnnzoo[export]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.tflite"])
+@pytest.mark.parametrize("data", [b"", b"junk", b"PK\x03\x04" + b"0" * 50])
+def test_a_damaged_file_is_named(name, data, tmp_path):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=name):
+        load_exported(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"class_names": ["a"]}', '{"decision": 3}', '{"origin": 5}', '{"likeness": {}}']
+)
+def test_what_a_file_says_of_itself_is_checked(content, classifier, tmp_path, monkeypatch):
+    from cnnzoo.deploy.exports import write
+
+    monkeypatch.setattr(write, "_content", lambda classifier: content)
+    write_export(classifier, tmp_path / "m.onnx", "onnx")
+    with pytest.raises(InputError, match=r"m\.onnx"):
+        load_exported(tmp_path / "m.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", cnnzoo.list_models())
+def test_every_model_exports_to_onnx_and_litert(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = cnnzoo.create_model(name, num_classes=2)
+    classifier = cnnzoo.Classifier(model, ("crack", "plain"))
+    side = model.input_shape[1]
+    pictures = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    expected = asking(classifier)[1](pictures)
+    for form in ("onnx", "litert"):
+        path = tmp_path / f"m{SUFFIXES[form]}"
+        write_export(classifier, path, form)
+        np.testing.assert_allclose(load_exported(path).ask(pictures), expected, atol=1e-4)
