@@ -39,6 +39,8 @@ DRAWN_SIDE, DRAWN_COUNT = 512, 24  # pixels and number of drawn photographs; eve
 CHOOSING_SEED, DRAWN_SEED = 8, 9  # of those that choose thresholds and of those that are reported
 # Chosen by `--choose` on 24 drawn surfaces of all kinds and 24 of concrete.
 BLACK_HAT, GRAD_CAM = 52, 0.4
+HATS = range(8, 80, 4)
+HINDSIGHT = "OpenCV black hat, best threshold in hindsight"
 _HAT, _SPECK = 15, 60  # pixels: side of the black hat's element, area of the smallest crack
 
 Mask = npt.NDArray[np.bool_]
@@ -67,7 +69,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Appends a line for each set and way to OUT/maps.jsonl. Returns the exit code."""
+    """Appends a line for each set and way to OUT/maps.jsonl that it lacks. Returns the exit code."""
     options = parse_arguments(arguments)
     models = {"crack_net": "crack_net"} | dict(_named(word) for word in options.model)
     with quiet_stderr():
@@ -88,14 +90,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.photos is not None:
         sets |= {folder.name: list(_photographs(folder)) for folder in sorted(options.photos.iterdir())}
     about = {"environment": describe_environment()}
+    file = options.out / FILE
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    made = {(line["set"], line["way"]) for line in map(json.loads, lines)}
     for name, samples in sets.items():
-        for way, ask in ways.items():
+        masks = [mask for _, _, mask in samples]
+        for way in (*ways, HINDSIGHT):
+            if (name, way) in made:
+                continue
             started = time.perf_counter()
-            found = [ask(picture) for _, picture, _ in samples]
+            if way == HINDSIGHT:
+                found = _best_black_hat(samples)
+            else:
+                found = [ways[way](picture) for _, picture, _ in samples]
             seconds = (time.perf_counter() - started) / len(samples)
-            scores = measured([mask for _, _, mask in samples], found)
+            scores = measured(masks, found)
             line = {"set": name, "way": way, "photographs": len(samples), **scores, "seconds": seconds}
-            append_line(options.out / FILE, json.dumps({**line, **about}))
+            append_line(file, json.dumps({**line, **about}))
             say(f"{name}, {way}: F1 {scores['f1']:.3f}, {seconds:.1f} s a photograph")
             if name == "drawn concrete" and way in mappers:
                 _sheet(options.out / f"drawn-{way}.jpg", samples, [cracks for _, cracks in found])
@@ -107,6 +118,13 @@ def _named(word: str) -> tuple[str, str]:
     if not (name and equals and file):
         raise InputError(f"--model {printable(word)}: write NAME=FILE.keras")
     return name, file
+
+
+def _best_black_hat(samples: Sequence[Sample]) -> list[tuple[npt.NDArray, Mask]]:
+    """By the threshold that suits these very photographs best, which nobody knows before."""
+    masks, hats = [mask for _, _, mask in samples], [black_hat(picture) for _, picture, _ in samples]
+    each = [[_cut(hat, threshold) for hat in hats] for threshold in HATS]
+    return max(each, key=lambda found: _f1(masks, [cracks for _, cracks in found], TOLERANCE))
 
 
 def _by_map(mapper: Any) -> Way:
@@ -151,15 +169,11 @@ def measured(masks: Sequence[Mask], found: Sequence[tuple[npt.NDArray, Mask]]) -
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     scores: dict[str, float] = {}
-    for suffix, tolerance in (("", lambda mask: TOLERANCE), ("_2_percent", _of_diagonal)):
-        counts = np.sum(
-            [hits(cracks, mask, tolerance(mask)) for mask, (_, cracks) in zip(masks, found, strict=True)],
-            axis=0,
-        )
-        right, said, seen, true = counts
-        precision, recall = right / max(1, said), seen / max(1, true)
-        scores[f"precision{suffix}"], scores[f"recall{suffix}"] = float(precision), float(recall)
-        scores[f"f1{suffix}"] = float(2 * precision * recall / max(1e-9, precision + recall))
+    cracks = [each for _, each in found]
+    for suffix, tolerance in (("", TOLERANCE), ("_2_percent", None)):
+        precision, recall = _precision_and_recall(masks, cracks, tolerance)
+        scores[f"precision{suffix}"], scores[f"recall{suffix}"] = precision, recall
+        scores[f"f1{suffix}"] = _f1(masks, cracks, tolerance)
     # Every third pixel in each direction is enough, of masks as wide as the tolerance allows.
     wide = np.ones((2 * TOLERANCE + 1, 2 * TOLERANCE + 1), np.uint8)
     truth = np.concatenate([cv2.dilate(mask.astype(np.uint8), wide)[::3, ::3].ravel() for mask in masks])
@@ -170,8 +184,21 @@ def measured(masks: Sequence[Mask], found: Sequence[tuple[npt.NDArray, Mask]]) -
     return scores
 
 
-def _of_diagonal(mask: Mask) -> float:
-    return OF_DIAGONAL * float(np.hypot(*mask.shape))
+def _precision_and_recall(
+    masks: Sequence[Mask], cracks: Sequence[Mask], tolerance: float | None
+) -> tuple[float, float]:
+    """Of all pixels of all photographs; the tolerance is in pixels, or `OF_DIAGONAL`."""
+    counts = [
+        hits(said, mask, tolerance or OF_DIAGONAL * float(np.hypot(*mask.shape)))
+        for mask, said in zip(masks, cracks, strict=True)
+    ]
+    right, said, seen, true = np.sum(counts, axis=0).tolist()
+    return right / max(1, said), seen / max(1, true)
+
+
+def _f1(masks: Sequence[Mask], cracks: Sequence[Mask], tolerance: float | None) -> float:
+    precision, recall = _precision_and_recall(masks, cracks, tolerance)
+    return 2 * precision * recall / max(1e-9, precision + recall)
 
 
 def hits(cracks: Mask, mask: Mask, tolerance: float) -> tuple[int, int, int, int]:
@@ -225,19 +252,19 @@ def _choose() -> None:
     hats = [black_hat(picture) for _, picture, _ in samples]
     cams = [grad_cam_of(mapper, picture) for _, picture, _ in samples]
     grid: list[tuple[str, list[npt.NDArray], Iterable[float]]] = [
-        ("black hat", hats, range(8, 80, 4)),
+        ("black hat", hats, HATS),
         ("Grad-CAM", cams, np.arange(0.1, 1, 0.1)),
     ]
     for what, scores, thresholds in grid:
         for threshold in thresholds:
-            f1 = measured(masks, [_cut(each, threshold) for each in scores])["f1"]
+            f1 = _f1(masks, [_cut(each, threshold)[1] for each in scores], TOLERANCE)
             say(f"{what} from {threshold:.1f} on: F1 {f1:.3f}")
 
 
 def _sheet(path: Path, samples: Sequence[Sample], found: Sequence[Mask]) -> None:
     """Draws the best, the median and the worst of the cracked ones: the mask white, the map in its colour."""
     f1 = [
-        measured([mask], [(cracks, cracks)])["f1"] if mask.any() else -1.0
+        _f1([mask], [cracks], TOLERANCE) if mask.any() else -1.0
         for (_, _, mask), cracks in zip(samples, found, strict=True)
     ]
     order = [index for index in np.argsort(f1)[::-1] if f1[index] >= 0]
