@@ -1,7 +1,6 @@
 """`python -m experiments.map MODEL.keras PHOTOGRAPH_OR_FOLDER…`: where in photographs the cracks are."""
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from cnnzoo.backend import check_backend, import_keras
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import sha256_of
+from experiments.cli.alone import alone_in
 from experiments.cli.arguments import Parser
 from experiments.cli.asked import SHIPPED, add_images, files_to_ask_about, with_model
 from experiments.cli.process import called, exit_code, quiet_stderr
@@ -71,9 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     tell_if_stopped(f"what was mapped is in {printable(options.out)}; the same command goes on")
     check_backend()
-    if options.mm_per_pixel is not None and not options.mm_per_pixel > 0:
+    if options.mm_per_pixel is not None and not 0 < options.mm_per_pixel < float("inf"):
         raise InputError(f"--mm-per-pixel {options.mm_per_pixel}: it must be above 0")
     files, unread = files_to_ask_about(options, "map")
+    files = list({path.resolve(): path for path in files}.values())
     with quiet_stderr():
         import_keras()
         from cnnzoo.deploy.photograph import CrackMapper
@@ -83,39 +84,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mapper = CrackMapper(
             model, tile=options.tile, overlap=options.overlap, threshold=options.threshold, progress=True
         )
-    from experiments.mapping.page import write_page
-    from experiments.mapping.result import Result, Settings
-
-    digest = sha256_of(model if model.is_file() else shipped_file(SHIPPED))
-    settings = Settings(digest, options.tile, options.overlap, options.threshold)
-    result = Result.opened(options.out, settings)
     if mapper.classifier.origin.warning and options.model is not None:
         say(f"warning: {mapper.classifier.origin.warning}", warning=True)
-    for path, reason in unread:
-        result.add_error(path, f"{path}: {reason}")
-        say(f"error: {printable(path)}: {reason}", warning=True)
+    from experiments.mapping.result import Result, Settings, make_folder
+
+    digest = sha256_of(model if model.is_file() else shipped_file(SHIPPED))
+    make_folder(options.out)
+    with alone_in(options.out, "map"):
+        settings = Settings(digest, options.tile, options.overlap, options.threshold)
+        result = Result.opened(options.out, settings)
+        for path, reason in unread:
+            result.add_error(path, f"{path}: {reason}")
+            say(f"error: {printable(path)}: {reason}", warning=True)
+        _map_all(result, mapper, files, options)
+    return 1 if any(photograph.error for photograph in result.photographs) else 0
+
+
+def _map_all(
+    result: "Result", mapper: "CrackMapper", files: Sequence[Path], options: argparse.Namespace
+) -> None:
+    from experiments.mapping.page import write_page
+    from experiments.mapping.result import PAGE, TABLE
+
+    result.write_csv(options.mm_per_pixel)
     for number, path in enumerate(files, start=1):
         _map(result, mapper, path, f"photograph {number:,} of {len(files):,}")
         result.write_csv(options.mm_per_pixel)
     name = f"the {SHIPPED} that comes with cnnzoo" if options.model is None else str(options.model)
-    write_page(options.out, result.photographs, model=name, millimetres=options.mm_per_pixel)
-    say(f"{printable(options.out / 'map.html')}: all of them, worst first; photographs.csv has the measures")
-    return 1 if any(photograph.error for photograph in result.photographs) else 0
+    write_page(result.out, result.photographs, model=name, millimetres=options.mm_per_pixel)
+    say(f"{printable(result.out / PAGE)}: all of them, worst first; {TABLE} has the measures")
 
 
 def _map(result: "Result", mapper: "CrackMapper", path: Path, title: str) -> None:
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if result.known(path, digest):
-            print(f"{printable(path)}\tmapped before", flush=True)
-            return
-        photograph = result.add(path, digest, mapper.map(path, title=title))
+        digest = sha256_of(path)
+        found = None if result.known(path, digest) else mapper.map(path, title=title)
     except (InputError, OSError, MemoryError) as error:
         reason = str(error) if isinstance(error, InputError) else f"{path}: {error or 'not enough memory'}"
         result.add_error(path, reason)
         say(f"error: {printable(reason)}", warning=True)
         return
-    print(f"{printable(path)}\t{_summary(photograph)}", flush=True)
+    # Outside: a full disk is no fault of the photograph, and ends the command.
+    said = "mapped before" if found is None else _summary(result.add(path, digest, found))
+    print(f"{printable(path)}\t{said}", flush=True)
 
 
 def _summary(photograph: "Photograph") -> str:

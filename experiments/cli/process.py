@@ -23,9 +23,12 @@ OPTION_OF_ARGUMENT = {
     "groups": "--groups",
     "limit": "--limit",
     "name": "--data",
+    "overlap": "--overlap",
     "random": "use --split random",
     "regroup": "give smaller groups with --groups FILE.csv",
     "skip_bad": "--skip-bad",
+    "threshold": "--threshold",
+    "tile": "--tile",
     "train_size": "--train-sizes",
     "weights": "--weights MODEL=FILE",
 }

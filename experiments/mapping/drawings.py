@@ -16,7 +16,7 @@ def drawn(found: CrackMap, longest: int | None = None) -> npt.NDArray[np.uint8]:
     scale = min(1.0, (longest or max(height, width)) / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     picture = cv2.resize(found.photograph, size, interpolation=cv2.INTER_AREA)
-    # Of a crack thinner than a pixel of the small picture, half a pixel's share is enough to be drawn.
+    # Of a crack thinner than a pixel of the small picture, a quarter of one is enough to be drawn.
     mask = cv2.resize(found.cracks.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 255 // 4
     rings, _ = cv2.findContours(
         cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE

@@ -10,7 +10,7 @@ from cnnzoo.data.images import encode_jpeg, read_image
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import replaced_whole
 from experiments.mapping.measures import Photograph, plural
-from experiments.mapping.result import SCREEN
+from experiments.mapping.result import PAGE, SCREEN
 
 TEMPLATES = Path(__file__).parent / "templates"
 _BYTES = 12_000_000  # of all pictures together: a browser on a phone takes it
@@ -42,7 +42,7 @@ def write_page(
         good=[_item(out, each, side, millimetres) for each in good],
         bad=bad,
     )
-    with replaced_whole(out / "map.html") as unfinished:
+    with replaced_whole(out / PAGE) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """The folder that `cnnzoo map` writes: what is in it, and going on with it."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,16 +9,18 @@ from pathlib import Path
 import cv2
 import msgspec
 
+from cnnzoo.data.folders import mark_as_output
 from cnnzoo.data.images import encode_jpeg
 from cnnzoo.data.table import write_table
 from cnnzoo.deploy.photograph import CrackMap
 from cnnzoo.deploy.traces import traced
 from cnnzoo.errors import InputError, printable
-from cnnzoo.files import replaced_whole
+from cnnzoo.files import file_stem, replaced_whole
 from experiments.mapping.drawings import drawn
 from experiments.mapping.measures import Photograph, csv_lines, measured, write_outlines
 
 FULL, SCREEN, HEAT, OUTLINES = "overlay.jpg", "overlay-screen.jpg", "heat.png", "cracks.geojson"
+PAGE, TABLE = "map.html", "photographs.csv"
 KEPT = ".cnnzoo-map.json"  # what was mapped, and how
 _SCREEN_SIDE = 1600  # pixels
 _QUALITY = 90
@@ -37,53 +40,70 @@ class _Kept(msgspec.Struct):
     photographs: list[Photograph]
 
 
+def make_folder(out: Path) -> None:
+    """Makes the folder of maps, marked as output of ours: what is mapped next may be a folder around it.
+
+    Raises:
+        InputError: it is no folder, or holds something else than maps.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {printable(out)}: no folder")
+    # Hidden is what a command leaves that was stopped before its first map.
+    if (
+        out.is_dir()
+        and not (out / KEPT).is_file()
+        and any(not path.name.startswith(".") for path in out.iterdir())
+    ):
+        raise InputError(f"--out {printable(out)}: the folder holds something else; choose another name")
+    out.mkdir(parents=True, exist_ok=True)
+    mark_as_output(out)
+
+
 @dataclass
 class Result:
     """A folder of maps; `photographs` are those of this command, in its order."""
 
     out: Path
     settings: Settings
-    _known: dict[tuple[str, str], Photograph] = field(default_factory=dict)
+    _known: dict[str, Photograph] = field(default_factory=dict)  # the last of each path
     photographs: list[Photograph] = field(default_factory=list)
 
     @classmethod
     def opened(cls, out: Path, settings: Settings) -> "Result":
-        """Returns the folder, with the maps that an earlier command made in it.
+        """Returns the folder, which `make_folder` made, with the maps that an earlier command made in it.
 
         Raises:
-            InputError: it is no folder, or holds maps that were made otherwise.
+            InputError: its maps were made otherwise.
         """
         file = out / KEPT
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {printable(out)}: no folder")
         if not file.is_file():
-            if out.is_dir() and any(out.iterdir()):
-                raise InputError(
-                    f"--out {printable(out)}: the folder holds something else; choose another name"
-                )
-            return cls(out, settings)
+            new = cls(out, settings)
+            new._keep()
+            return new
         try:
-            kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
-        except (msgspec.DecodeError, OSError) as error:
+            kept = msgspec.convert(json.loads(file.read_bytes()), _Kept)
+        except (ValueError, OSError) as error:  # msgspec's is one
             raise InputError(f"{printable(file)}: can't be read; choose another --out") from error
         if kept.settings != settings:
             raise InputError(
                 f"--out {printable(out)}: its maps were made by another model, --tile, --overlap or "
                 "--threshold; choose another name"
             )
-        return cls(out, settings, {(each.path, each.digest): each for each in kept.photographs})
+        return cls(out, settings, {each.path: each for each in kept.photographs})
 
     def known(self, path: Path, digest: str) -> bool:
         """Takes over an earlier map of the same file, if there is one with its pictures."""
-        found = self._known.get((str(path), digest))
-        if found is None or found.error or not (self.out / found.folder / OUTLINES).is_file():
+        found = self._known.get(str(path))
+        if found is None or found.digest != digest:  # that of an error is empty
+            return False
+        if not (self.out / found.folder / OUTLINES).is_file():
             return False
         self.photographs.append(found)
         return True
 
     def add(self, path: Path, digest: str, found: CrackMap) -> Photograph:
         """Writes the files of a map."""
-        folder = self._folder(path, digest)
+        folder = self._folder(path)
         (self.out / folder).mkdir(parents=True, exist_ok=True)
         cracks = traced(found.cracks, found.gap)
         for name, data in _pictures(found):
@@ -100,22 +120,26 @@ class Result:
 
     def write_csv(self, millimetres: float | None) -> None:
         """Writes photographs.csv."""
-        write_table(self.out / "photographs.csv", *csv_lines(self.photographs, millimetres))
+        write_table(self.out / TABLE, *csv_lines(self.photographs, millimetres))
 
     def _append(self, photograph: Photograph) -> None:
         self.photographs.append(photograph)
-        self._known[photograph.path, photograph.digest] = photograph
-        self.out.mkdir(parents=True, exist_ok=True)
-        with replaced_whole(self.out / KEPT) as unfinished:
-            unfinished.write_bytes(msgspec.json.encode(_Kept(self.settings, list(self._known.values()))))
+        self._known[photograph.path] = photograph
+        self._keep()
 
-    def _folder(self, path: Path, digest: str) -> str:
+    def _keep(self) -> None:
+        # Python's JSON: msgspec's takes no name that is not UTF-8.
+        content = json.dumps(msgspec.to_builtins(_Kept(self.settings, list(self._known.values()))))
+        with replaced_whole(self.out / KEPT) as unfinished:
+            unfinished.write_text(content)
+
+    def _folder(self, path: Path) -> str:
         """The name of the file, with something of its path where another one has the name."""
-        taken = {each.folder for key, each in self._known.items() if key[0] != str(path)}
-        name = path.stem
+        taken = {each.folder for key, each in self._known.items() if key != str(path)} | {PAGE, TABLE}
+        name = file_stem(path.stem)
         if name in taken or name.startswith("."):
             apart = hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:8]
-            name = f"{name.lstrip('.')}-{apart}"
+            name = f"{name.lstrip('.') or 'photograph'}-{apart}"
         return name
 
 
