@@ -11,13 +11,14 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from cnnzoo.bars import track
+from cnnzoo.data.class_names import positive_class
 from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.data.pipeline import is_count
 from cnnzoo.deploy.classifier import Classifier, checked
 from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
 from cnnzoo.deploy.looking import AnswerLooker, Looker
 from cnnzoo.deploy.traces import extents, long_enough
-from cnnzoo.errors import InputError, kind_of
+from cnnzoo.errors import InputError, kind_of, printable
 from cnnzoo.evaluation.lines import REACH, dark_lines
 
 FEWEST = 16  # pixels, of a tile and of a photograph
@@ -78,8 +79,9 @@ def crack_map(
     Nothing in this has learnt from masks.
 
     Args:
-        classifier: what `load_model` returns, or the .keras file to load; of two classes, or with a positive
-            one, which is what is looked for. Of an .onnx or .tflite file the tiles alone tell where.
+        classifier: what `load_model` returns, or the .keras file to load; its positive class is what is
+            looked for, or that of two classes whose usual name says it, such as crack. Of an .onnx or .tflite
+            file the tiles alone tell where.
         photograph: file, or RGB, (height, width, 3) uint8.
         tile: side of what one look covers, pixels of the photograph. By default several are tried, and that
             is taken at which the model tells the places of the photograph apart most.
@@ -115,12 +117,12 @@ class CrackMapper:
         if threshold is not None and not 0 < threshold < 1:
             raise InputError(f"{{threshold}} {threshold}: it must lie between 0 and 1", threshold="threshold")
         names, decision = self.classifier.class_names, self.classifier.decision
-        if not decision.positive and len(names) != 2:
+        self.positive = decision.positive or positive_class(names)
+        if not self.positive:
             raise InputError(
-                f"the model tells {len(names)} classes apart and none of them is the one to look for: train "
-                "it with --positive CLASS"
+                f"the model doesn't say which of its classes ({', '.join(map(printable, names[:9]))}) to "
+                "look for: train it with --positive CLASS, or save it with Decision(positive=CLASS)"
             )
-        self.positive = decision.positive or names[1]
         class_id = names.index(self.positive)
         self._looker: Looker | AnswerLooker = (
             AnswerLooker(self.classifier.ask, self.classifier.size, class_id)

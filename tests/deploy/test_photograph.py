@@ -194,7 +194,7 @@ def test_the_positive_class_is_looked_for_wherever_it_stands(wall):
     weights = classifier.model.get_weights()
     swapped.set_weights([*weights[:-2], weights[-2][:, ::-1], weights[-1][::-1]])
     other = cnnzoo.Classifier(swapped, ("a", "b"), Decision(positive="a"))
-    plain = cnnzoo.Classifier(classifier.model, ("b", "a"))
+    plain = cnnzoo.Classifier(classifier.model, ("b", "a"), Decision(positive="a"))
     found, expected = (cnnzoo.crack_map(each, wall[0], tile=160) for each in (other, plain))
     np.testing.assert_allclose(found.heat.astype(int), expected.heat, atol=1)
     assert expected.cracks.any()
@@ -233,10 +233,18 @@ def test_what_is_no_photograph_is_said(classifier, picture, message):
         cnnzoo.crack_map(classifier, picture)
 
 
-def test_of_several_classes_one_has_to_be_the_positive():
+@pytest.mark.parametrize(("names", "positive"), [(("crack", "plain"), "crack"), (("good", "Risse"), "Risse")])
+def test_of_two_classes_that_which_says_so_is_looked_for(names, positive):
+    assert CrackMapper(cnnzoo.Classifier(small(), names)).positive == positive
+    decision = Decision(positive=names[0])
+    assert CrackMapper(cnnzoo.Classifier(small(), names, decision)).positive == names[0]
+
+
+def test_where_no_class_says_so_none_is_guessed():
     model, names = small(num_classes=3), ("crack", "joint", "plain")
-    with pytest.raises(cnnzoo.InputError, match="--positive CLASS"):
-        CrackMapper(cnnzoo.Classifier(model, names))
+    for classifier in (cnnzoo.Classifier(model, names), cnnzoo.Classifier(small(), ("cat", "dog"))):
+        with pytest.raises(cnnzoo.InputError, match="--positive CLASS"):
+            CrackMapper(classifier)
     assert CrackMapper(cnnzoo.Classifier(model, names, Decision(positive="joint"))).positive == "joint"
     with pytest.raises(cnnzoo.InputError, match="crack_map takes a Classifier"):
         CrackMapper(model)
