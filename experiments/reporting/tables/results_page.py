@@ -29,6 +29,7 @@ TEMPLATE = "README.md.j2"
 MEASUREMENTS = "audit/measurements.jsonl"
 WRONG_LABELS = "crack_net/wrong_labels.csv"
 LABELS = "surfaces/suggested/labels.jsonl"
+MAPS = "maps/maps.jsonl"
 _DRAWS = 20  # folders that stand for all of one size and share of cracks
 
 
@@ -99,13 +100,17 @@ def render(folder: Path = FOLDER) -> str:
         at_share=_at_share,
         trust=Trust,
         taught=lambda: _taught(folder / LABELS),
+        maps=_lines(folder / MAPS),
     )
 
 
 def _measured(folder: Path, test: str) -> list[dict[str, Any]]:
     """What a slow test measured, from `pytest --record`."""
-    lines = (folder / MEASUREMENTS).read_text(encoding="utf-8").splitlines()
-    return [values for line in lines if (values := json.loads(line))["test"] == test]
+    return [values for values in _lines(folder / MEASUREMENTS) if values["test"] == test]
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def _set_right(row: Row, wrong: Sequence[dict[str, str]]) -> list[float]:
