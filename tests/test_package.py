@@ -82,6 +82,9 @@ def test_it_works_beside_files_with_the_names_of_ours(installed, folder):
     done = run(installed, "predict", model, "photos/crack", folder=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 40
+    done = run(installed, "map", model, "photos/crack/00.png", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "maps" / "map.html").exists()
     (folder / "out" / "report.html").unlink()
     done = run(installed, "report", "out", folder=folder)
     assert done.returncode == 0, done.stderr
