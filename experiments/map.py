@@ -26,8 +26,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
         prog=called("map"),
-        usage="%(prog)s [-h] [--out DIR] [--tile PIXELS] [--overlap F] [--threshold T] [--mm-per-pixel MM] "
-        "[MODEL.keras] PHOTOGRAPH_OR_FOLDER ...",
+        usage="%(prog)s [-h] [--out DIR] [--tile PIXELS] [--overlap F] [--threshold T] [--adapt] "
+        "[--mm-per-pixel MM] [MODEL.keras] PHOTOGRAPH_OR_FOLDER ...",
         description="Map the cracks in whole photographs, of any size up to 100 megapixels, by a model of "
         "tiles. For each one: the photograph with outlined cracks, a heat map, outlines as GeoJSON, and "
         "number, lengths and widths of its cracks in photographs.csv; for all, a page. The same command goes "
@@ -61,6 +61,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "(default: the model's)",
     )
     parser.add_argument(
+        "--adapt",
+        action="store_true",
+        help="first fit the threshold to all the photographs, of one surface, which need no labels: for a "
+        "surface that the model was not trained on",
+    )
+    parser.add_argument(
         "--mm-per-pixel", type=float, metavar="MM", help="millimetres that a pixel shows: adds lengths in mm"
     )
     return with_model(parser.parse_intermixed_args(arguments))
@@ -73,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_backend()
     if options.mm_per_pixel is not None and not 0 < options.mm_per_pixel < float("inf"):
         raise InputError(f"--mm-per-pixel {options.mm_per_pixel}: it must be above 0")
+    if options.adapt and options.threshold is not None:
+        raise InputError("--adapt finds a threshold, and --threshold gives one: leave one of them out")
     files, unread = files_to_ask_about(options, "map")
     files = list({path.resolve(): path for path in files}.values())
     with quiet_stderr():
@@ -88,10 +96,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"warning: {mapper.classifier.origin.warning}", warning=True)
     from experiments.mapping.result import Result, Settings, make_folder
 
+    if options.adapt:
+        before = mapper.threshold
+        mapper.adapt(files)
+        say(
+            f"Adapted: a tile counts as cracked from a probability of {mapper.threshold:.4f} on (before: "
+            f"{before:.4f})"
+        )
     digest = sha256_of(model if model.is_file() else shipped_file(SHIPPED))
     make_folder(options.out)
     with alone_in(options.out, "map"):
-        settings = Settings(digest, options.tile, options.overlap, options.threshold)
+        settings = Settings(digest, options.tile, options.overlap, mapper.threshold)
         result = Result.opened(options.out, settings)
         for path, reason in unread:
             result.add_error(path, f"{path}: {reason}")

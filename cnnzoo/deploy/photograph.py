@@ -1,6 +1,6 @@
 """From a photograph of a surface to a map of its cracks, by a classifier of tiles."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from cnnzoo.bars import track
 from cnnzoo.data.class_names import positive_class
@@ -19,6 +19,7 @@ from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
 from cnnzoo.deploy.looking import AnswerLooker, Looker
 from cnnzoo.deploy.traces import extents, long_enough
 from cnnzoo.errors import InputError, kind_of, printable
+from cnnzoo.evaluation.adapting import adapted, sound_reference
 from cnnzoo.evaluation.lines import REACH, dark_lines
 
 FEWEST = 16  # pixels, of a tile and of a photograph
@@ -95,7 +96,13 @@ def crack_map(
 
 
 class CrackMapper:
-    """`crack_map` for many photographs by one classifier."""
+    """`crack_map` for many photographs by one classifier.
+
+    Attributes:
+        classifier: that looks.
+        positive: class that is looked for.
+        threshold: probability from which on a tile counts as cracked.
+    """
 
     def __init__(
         self,
@@ -130,17 +137,40 @@ class CrackMapper:
             else Looker(self.classifier.model, class_id)
         )
         self._tile, self._overlap, self._progress = tile, overlap, progress
-        level = threshold or decision.threshold or 0.5
-        # Calibrated probabilities are those of log-odds divided by the temperature.
-        self._least = float(np.log(level / (1 - level))) * decision.temperature
+        self.threshold = threshold or decision.threshold or 0.5
+
+    def adapt(self, photographs: Sequence[str | Path]) -> None:
+        """Fits `threshold` to the surface that all the photographs show; no label is used.
+
+        See `cnnzoo.evaluation.adapting`. Files that are no images are passed over.
+
+        Raises:
+            InputError: the classifier doesn't say how sound tiles score.
+        """
+        decision, names = self.classifier.decision, self.classifier.class_names
+        sound_reference(decision, names)  # before all photographs are looked at
+        scores = [np.empty(0, np.float32)]
+        for number, path in enumerate(photographs, start=1):
+            try:
+                pixels = _pixels(path)
+            except InputError:
+                continue
+            title = f"looking at the surface, photograph {number:,} of {len(photographs):,}"
+            scores.append(self._seen(pixels, title)[0].tiles)
+        cracked = expit(np.concatenate(scores) / decision.temperature)
+        order = 1 if names[1] == self.positive else -1
+        rows = np.stack([1 - cracked, cracked][::order], axis=1)
+        self.threshold = adapted(decision, rows, names).threshold or self.threshold
+
+    @property
+    def _least(self) -> float:
+        """Log-odds of a tile from which on it counts; calibrated ones are divided by the temperature."""
+        return float(logit(self.threshold)) * self.classifier.decision.temperature
 
     def map(self, photograph: str | Path | npt.NDArray[np.uint8], *, title: str = "looking") -> CrackMap:
         """Maps one photograph, as `crack_map` does; the bar has the title."""
         pixels = _pixels(photograph)
-        sides = self._sides(pixels) if self._tile is None else [min(self._tile, *pixels.shape[:2])]
-        each = {side: self._look(pixels, side, f"{title}, tiles of {side} pixels") for side in sides}
-        tried = {side: float(found.places.std()) for side, found in each.items()}
-        seen = each[max(tried, key=lambda side: tried[side])]
+        seen, tried = self._seen(pixels, title)
         heat = self._heat(pixels, seen)
         scale = self._looker.size / seen.tile
         shortest, gap = SHORTEST / scale, round(GAP / scale)
@@ -149,6 +179,13 @@ class CrackMapper:
         return CrackMap(
             pixels, heat, cracks, seen.tile, tried, float((seen.tiles >= self._least).mean()), gap
         )
+
+    def _seen(self, pixels: npt.NDArray[np.uint8], title: str) -> tuple["_Seen", dict[int, float]]:
+        """What was seen with the best of the tiles, and how much each told places apart."""
+        sides = self._sides(pixels) if self._tile is None else [min(self._tile, *pixels.shape[:2])]
+        each = {side: self._look(pixels, side, f"{title}, tiles of {side} pixels") for side in sides}
+        tried = {side: float(found.places.std()) for side, found in each.items()}
+        return each[max(tried, key=lambda side: tried[side])], tried
 
     def _sides(self, pixels: npt.NDArray[np.uint8]) -> list[int]:
         """The tiles to try: those that the model learnt from, larger and smaller ones."""

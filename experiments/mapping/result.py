@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True):
     model: str  # SHA-256 of its file
     tile: int | None
     overlap: float
-    threshold: float | None
+    threshold: float
 
 
 class _Kept(msgspec.Struct):
