@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from cnnzoo import __version__
 from cnnzoo.backend import check_backend, import_keras
 from cnnzoo.deploy.exports.runtimes import SUFFIXES
+from cnnzoo.deploy.parts import OURS
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import replaced_whole
 from experiments.cli.arguments import Parser, existing_name
@@ -98,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if classifier.origin.warning and options.model is not None:
         say(f"warning: {classifier.origin.warning}", warning=True)
     images = _drawn(classifier) if options.data is None else _of(options.data, classifier)
-    unproven = out.with_name(f".unproven-{out.name}")
+    unproven = out.with_name(f".unproven-{os.getpid()}-{out.name}")
     try:
         with quiet_stderr():
             write_export(classifier, unproven, options.format, images.representative)
@@ -120,23 +122,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _out(options: argparse.Namespace) -> Path:
     """Where the file goes."""
     suffix, form = SUFFIXES[options.format], options.format
-    if options.out is None:
-        stem = Path(options.model or SHIPPED).stem
-        return Path(f"{stem}-int8{suffix}" if form == "litert-int8" else f"{stem}{suffix or '-saved_model'}")
-    out = Path(options.out)
+    stem = Path(options.model or SHIPPED).stem
+    default = f"{stem}-int8{suffix}" if form == "litert-int8" else f"{stem}{suffix or '-saved_model'}"
+    out = Path(options.out or default)
+    if out.is_symlink() or not out.name:
+        raise InputError(f"--out {printable(out)}: a link or no name of a file; choose another name")
     if suffix and out.suffix != suffix:
         raise InputError(f"--out {printable(out)}: a file of the format {form} ends in {suffix}")
     if not out.resolve().parent.is_dir():
         raise InputError(f"--out {printable(out)}: its folder does not exist")
-    if out.is_dir() and (suffix or not (out / "saved_model.pb").is_file()):
+    if out.is_dir() and (suffix or not (out / "assets.extra" / OURS).is_file()):
         raise InputError(f"--out {printable(out)}: a folder that holds something else; choose another name")
     if not suffix and out.is_file():
         raise InputError(f"--out {printable(out)}: a SavedModel is a folder, this is a file")
+    beside = out.with_suffix(".bin")
+    if form == "openvino" and beside.exists() and not out.exists():
+        raise InputError(
+            f"--out {printable(out)}: {printable(beside)} would be overwritten; choose another name"
+        )
+    if not os.access(out.resolve().parent, os.W_OK):
+        raise InputError(f"--out {printable(out)}: nothing can be written to its folder")
     return out
 
 
 def _of(data: Path, classifier: "Classifier") -> Images:
-    """Images of a folder: of its test side, and for the ranges of its training side, where it has sides."""
+    """Images of a folder; where it has sides, those for the ranges are from its training side alone."""
     from cnnzoo.data.images import load_images
     from cnnzoo.data.manifest import build_manifest
 
@@ -195,11 +205,14 @@ def _refused(found: "Comparison", options: argparse.Namespace) -> str:
 
 
 def _put(unproven: Path, out: Path, form: str) -> None:
-    if out.is_dir():
-        shutil.rmtree(out)
-    unproven.replace(out)
     if form == "openvino":
         unproven.with_suffix(".bin").replace(out.with_suffix(".bin"))
+    older = out.with_name(f"{unproven.name}.older")
+    if out.is_dir():
+        out.replace(older)
+    unproven.replace(out)
+    if older.is_dir():
+        shutil.rmtree(older)
 
 
 def _remove(unproven: Path) -> None:

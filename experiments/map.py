@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"warning: {mapper.classifier.origin.warning}", warning=True)
     from experiments.mapping.result import Result, Settings, make_folder
 
+    make_folder(options.out)
     if options.adapt:
         before = mapper.threshold
         mapper.adapt(files)
@@ -104,7 +105,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{before:.4f})"
         )
     digest = sha256_of(model if model.is_file() else shipped_file(SHIPPED))
-    make_folder(options.out)
     with alone_in(options.out, "map"):
         settings = Settings(digest, options.tile, options.overlap, mapper.threshold)
         result = Result.opened(options.out, settings)
@@ -126,16 +126,19 @@ def _map_all(
         _map(result, mapper, path, f"photograph {number:,} of {len(files):,}")
         result.write_csv(options.mm_per_pixel)
     name = f"the {SHIPPED} that comes with cnnzoo" if options.model is None else str(options.model)
-    write_page(result.out, result.photographs, model=name, millimetres=options.mm_per_pixel)
+    write_page(result.out, result.everything, model=name, millimetres=options.mm_per_pixel)
     say(f"{printable(result.out / PAGE)}: all of them, worst first; {TABLE} has the measures")
 
 
 def _map(result: "Result", mapper: "CrackMapper", path: Path, title: str) -> None:
+    import cv2  # not before: --help asks for none of it
+
     try:
         digest = sha256_of(path)
         found = None if result.known(path, digest) else mapper.map(path, title=title)
-    except (InputError, OSError, MemoryError) as error:
+    except (InputError, OSError, MemoryError, cv2.error) as error:
         reason = str(error) if isinstance(error, InputError) else f"{path}: {error or 'not enough memory'}"
+        reason = reason if str(path) in reason else f"{path}: {reason}"
         result.add_error(path, reason)
         say(f"error: {printable(reason)}", warning=True)
         return

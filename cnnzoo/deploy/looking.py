@@ -13,8 +13,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
+from scipy.special import logsumexp
 
-from cnnzoo.deploy.verdicts import Ask
+from cnnzoo.deploy.verdicts import Ask, asked
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.explain import split_at_last_map
 from cnnzoo.evaluation.scores import class_probabilities
@@ -43,12 +44,12 @@ class AnswerLooker:
     has_places = False
 
     def __init__(self, ask: Ask, size: int, class_id: int) -> None:
-        """Takes what answers for the model, the side of its input in pixels, and the class to look for."""
+        """Takes what answers for the model, calibrated, its side in pixels, and the class to look for."""
         self.size, self._ask, self._class_id = size, ask, class_id
 
     def look(self, tiles: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """As `Looker.look`, with one place a tile."""
-        found = _log_odds(self._ask(tiles), self._class_id)
+        found = _log_odds(asked(self._ask, tiles), self._class_id)
         return found, found[:, None, None]
 
 
@@ -60,9 +61,9 @@ class Looker:
         has_places: whether it can be said where in a tile the model sees what it decides.
     """
 
-    def __init__(self, model: keras.Model, class_id: int) -> None:
+    def __init__(self, model: keras.Model, class_id: int, temperature: float = 1.0) -> None:
         """Takes a model apart, as `load_model` gives it; `class_id` is the class to look for."""
-        self._model, self._class_id = model, class_id
+        self._model, self._class_id, self._temperature = model, class_id, temperature
         self.size = int(model.input_shape[1])
         try:
             front = split_at_last_map(model)[0]
@@ -75,7 +76,7 @@ class Looker:
             self._both, self._end = keras.Model(model.inputs[0], [model.output, front.output]), end
 
     def look(self, tiles: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """Returns log-odds of the class that is looked for, in each tile and at each place of it.
+        """Returns log-odds of the class that is looked for: of each tile, calibrated, and of its places.
 
         Args:
             tiles: (n, size, size, 3) RGB.
@@ -85,19 +86,21 @@ class Looker:
             the model has no places.
         """
         if not self.has_places:
-            found = _log_odds(self._model.predict_on_batch(tiles), self._class_id)
-            return found, found[:, None, None]
+            outputs = self._model.predict_on_batch(tiles)
+            alone = _log_odds(outputs, self._class_id)[:, None, None]
+            return _log_odds(outputs, self._class_id, self._temperature), alone
         outputs, maps = self._both.predict_on_batch(tiles)
         alone = self._end(ops.convert_to_tensor(maps.reshape(-1, 1, 1, maps.shape[-1])), training=False)
         places = _log_odds(alone, self._class_id).reshape(maps.shape[:3])
-        return _log_odds(outputs, self._class_id), places
+        return _log_odds(outputs, self._class_id, self._temperature), places
 
 
-def _log_odds(outputs: npt.ArrayLike, class_id: int) -> Floats:
+def _log_odds(outputs: npt.ArrayLike, class_id: int, temperature: float = 1.0) -> Floats:
     array = np.asarray(ops.convert_to_numpy(outputs), np.float32)
     found = class_probabilities(array).clip(_TINY)
-    others = np.delete(found, class_id, axis=1).sum(axis=1)
-    return np.asarray(np.log(found[:, class_id] / others), np.float32)
+    logits = np.log(found.astype(np.float64)) / temperature
+    others = logsumexp(np.delete(logits, class_id, axis=1), axis=1)
+    return np.asarray(logits[:, class_id] - others, np.float32)
 
 
 def _of_any_size(end: keras.Model) -> keras.Model | None:

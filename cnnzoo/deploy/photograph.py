@@ -23,6 +23,7 @@ from cnnzoo.evaluation.adapting import adapted, sound_reference
 from cnnzoo.evaluation.lines import REACH, dark_lines
 
 FEWEST = 16  # pixels, of a tile and of a photograph
+LARGEST_SIDE = 65_500  # pixels, that a JPEG can have
 
 # Chosen on drawn surfaces, whose cracks are known (`experiments.benchmarks.parts.mapping`).
 CLEAR = 4.2  # a line this clear at a place that the model is undecided about is a crack,
@@ -134,10 +135,11 @@ class CrackMapper:
         self._looker: Looker | AnswerLooker = (
             AnswerLooker(self.classifier.ask, self.classifier.size, class_id)
             if isinstance(self.classifier, Exported)
-            else Looker(self.classifier.model, class_id)
+            else Looker(self.classifier.model, class_id, decision.temperature)
         )
         self._tile, self._overlap, self._progress = tile, overlap, progress
-        self.threshold = threshold or decision.threshold or 0.5
+        own = 0.5 if decision.threshold is None else decision.threshold
+        self.threshold = own if threshold is None else threshold
 
     def adapt(self, photographs: Sequence[str | Path]) -> None:
         """Fits `threshold` to the surface that all the photographs show; no label is used.
@@ -157,15 +159,16 @@ class CrackMapper:
                 continue
             title = f"looking at the surface, photograph {number:,} of {len(photographs):,}"
             scores.append(self._seen(pixels, title)[0].tiles)
-        cracked = expit(np.concatenate(scores) / decision.temperature)
+        cracked = expit(np.concatenate(scores))
         order = 1 if names[1] == self.positive else -1
         rows = np.stack([1 - cracked, cracked][::order], axis=1)
-        self.threshold = adapted(decision, rows, names).threshold or self.threshold
+        fitted = adapted(decision, rows, names).threshold
+        self.threshold = self.threshold if fitted is None else round(fitted, 6)
 
     @property
     def _least(self) -> float:
-        """Log-odds of a tile from which on it counts; calibrated ones are divided by the temperature."""
-        return float(logit(self.threshold)) * self.classifier.decision.temperature
+        """Log-odds of a tile from which on it counts."""
+        return float(logit(self.threshold))
 
     def map(self, photograph: str | Path | npt.NDArray[np.uint8], *, title: str = "looking") -> CrackMap:
         """Maps one photograph, as `crack_map` does; the bar has the title."""
@@ -266,6 +269,8 @@ def _pixels(photograph: str | Path | npt.NDArray[np.uint8]) -> npt.NDArray[np.ui
         raise InputError(
             f"{photograph.shape[1]} x {photograph.shape[0]} pixels; a photograph has {FEWEST} or more"
         )
+    if max(photograph.shape[:2]) > LARGEST_SIDE:
+        raise InputError(f"a side of more than {LARGEST_SIDE:,} pixels: cut it into several photographs")
     return photograph
 
 

@@ -106,13 +106,33 @@ def _extent(mask: npt.NDArray[np.bool_]) -> float:
 
 
 def _polygons(mask: npt.NDArray[np.bool_], left: int, top: int) -> list[list[Ring]]:
-    rings, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    offset = np.array([left, top])
-    found: dict[int, list[Ring]] = {}
-    for index, ring in enumerate(rings):
-        corners = (ring[:, 0] + offset).astype(float).tolist()
-        # GeoJSON (RFC 7946) wants four positions at least: a line of pixels is gone along twice.
-        closed = [*corners, *([corners[0]] * max(1, 4 - len(corners)))]
-        parent = int(tree[0, index, 3])
-        found.setdefault(index if parent < 0 else parent, []).append(closed)
-    return list(found.values())
+    """Outlines half-way between pixels inside and outside, with (0, 0) at the corner of the first pixel."""
+    from skimage.measure import find_contours
+
+    rings = [ring[:, ::-1] for ring in find_contours(mask.astype(np.float32), 0.5, fully_connected="high")]
+    outer = [ring for ring in rings if _area(ring) > 0]  # skimage goes around holes the other way
+    polygons = [[_placed(ring, left, top)] for ring in outer]
+    for hole in (ring for ring in rings if _area(ring) <= 0):
+        around = [index for index, ring in enumerate(outer) if _is_in(hole[0], ring)]
+        nearest = min(around, key=lambda index: abs(_area(outer[index])))
+        polygons[nearest].append(_placed(hole, left, top))
+    return polygons
+
+
+def _area(ring: npt.NDArray[np.float64]) -> float:
+    """The signed area of a closed ring of (x, y) (shoelace formula)."""
+    x, y = ring.T
+    return float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()) / 2
+
+
+def _is_in(point: npt.NDArray[np.float64], ring: npt.NDArray[np.float64]) -> bool:
+    corners = ring.astype(np.float32)[:, None]
+    return cv2.pointPolygonTest(corners, (float(point[0]), float(point[1])), measureDist=False) > 0
+
+
+def _placed(ring: npt.NDArray[np.float64], left: int, top: int) -> Ring:
+    """A ring in the photograph, without the corners that lie on straight lines."""
+    steps = np.diff(ring, axis=0)
+    turned = steps[:-1, 0] * steps[1:, 1] - steps[:-1, 1] * steps[1:, 0]
+    corners = np.concatenate([ring[:1], ring[1:-1][np.abs(turned) > 1e-9], ring[-1:]])
+    return (corners + np.array([left + 0.5, top + 0.5])).tolist()

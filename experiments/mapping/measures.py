@@ -14,7 +14,8 @@ from cnnzoo.files import replaced_whole
 class Photograph(msgspec.Struct, frozen=True, kw_only=True):
     """A photograph and its measures, in pixels; millimetres where it is known how many a pixel is."""
 
-    path: str
+    path: str  # as it was named
+    place: str  # absolute
     digest: str
     folder: str = ""
     width: int = 0
@@ -28,11 +29,14 @@ class Photograph(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-def measured(path: Path, digest: str, folder: str, found: CrackMap, cracks: Sequence[Crack]) -> Photograph:
+def measured(
+    path: Path, place: str, digest: str, folder: str, found: CrackMap, cracks: Sequence[Crack]
+) -> Photograph:
     """Returns the measures of a map."""
     height, width = found.cracks.shape
     return Photograph(
         path=str(path),
+        place=place,
         digest=digest,
         folder=folder,
         width=width,

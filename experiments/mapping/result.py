@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True):
     tile: int | None
     overlap: float
     threshold: float
+    version: int = 1  # of how maps are made: the next one where they would be others
 
 
 class _Kept(msgspec.Struct):
@@ -86,14 +87,14 @@ class Result:
             raise InputError(f"{printable(file)}: can't be read; choose another --out") from error
         if kept.settings != settings:
             raise InputError(
-                f"--out {printable(out)}: its maps were made by another model, --tile, --overlap or "
-                "--threshold; choose another name"
+                f"--out {printable(out)}: its maps were made by another model, --tile, --overlap, "
+                "--threshold, --adapt or version of cnnzoo; choose another name"
             )
-        return cls(out, settings, {each.path: each for each in kept.photographs})
+        return cls(out, settings, {each.place: each for each in kept.photographs})
 
     def known(self, path: Path, digest: str) -> bool:
         """Takes over an earlier map of the same file, if there is one with its pictures."""
-        found = self._known.get(str(path))
+        found = self._known.get(_place(path))
         if found is None or found.digest != digest:  # that of an error is empty
             return False
         if not (self.out / found.folder / OUTLINES).is_file():
@@ -110,21 +111,26 @@ class Result:
             with replaced_whole(self.out / folder / name) as unfinished:
                 unfinished.write_bytes(data)
         write_outlines(self.out / folder / OUTLINES, cracks)
-        photograph = measured(path, digest, folder, found, cracks)
+        photograph = measured(path, _place(path), digest, folder, found, cracks)
         self._append(photograph)
         return photograph
 
     def add_error(self, path: Path, error: str) -> None:
         """Notes a file that could not be mapped."""
-        self._append(Photograph(path=str(path), digest="", error=error))
+        self._append(Photograph(path=str(path), place=_place(path), digest="", error=error))
 
     def write_csv(self, millimetres: float | None) -> None:
-        """Writes photographs.csv."""
-        write_table(self.out / TABLE, *csv_lines(self.photographs, millimetres))
+        """Writes photographs.csv, with what earlier commands mapped into the folder too."""
+        write_table(self.out / TABLE, *csv_lines(self.everything, millimetres))
+
+    @property
+    def everything(self) -> list[Photograph]:
+        """All that the folder has, with what earlier commands mapped."""
+        return list(self._known.values())
 
     def _append(self, photograph: Photograph) -> None:
         self.photographs.append(photograph)
-        self._known[photograph.path] = photograph
+        self._known[photograph.place] = photograph
         self._keep()
 
     def _keep(self) -> None:
@@ -135,12 +141,18 @@ class Result:
 
     def _folder(self, path: Path) -> str:
         """The name of the file, with something of its path where another one has the name."""
-        taken = {each.folder for key, each in self._known.items() if key != str(path)} | {PAGE, TABLE}
+        others = {each.folder for place, each in self._known.items() if place != _place(path)}
+        taken = {name.casefold() for name in (*others, PAGE, TABLE)}  # not all file systems tell A from a
         name = file_stem(path.stem)
-        if name in taken or name.startswith("."):
-            apart = hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:8]
+        if name.casefold() in taken or name.startswith("."):
+            apart = hashlib.sha256(_place(path).encode(errors="surrogateescape")).hexdigest()[:8]
             name = f"{name.lstrip('.') or 'photograph'}-{apart}"
         return name
+
+
+def _place(path: Path) -> str:
+    """Where a file lies, whatever folder the command runs in."""
+    return str(path.resolve())
 
 
 def _pictures(found: CrackMap) -> Iterator[tuple[str, bytes]]:

@@ -251,3 +251,30 @@ def test_every_model_exports_to_onnx_and_litert(name, tmp_path):
         path = tmp_path / f"m{SUFFIXES[form]}"
         write_export(classifier, path, form)
         np.testing.assert_allclose(load_exported(path).ask(pictures), expected, atol=1e-4)
+
+
+def test_a_folder_of_the_users_is_not_replaced(saved, capsys):
+    for name in ("mine-saved_model", "mine.onnx"):
+        (saved / name).mkdir()
+        (saved / name / "thesis.txt").write_text("years of work")
+    for form in ("saved_model", "onnx"):
+        assert exit_code(lambda form=form: export.main(["mine.keras", "--format", form])) == 2
+        assert "choose another name" in capsys.readouterr().err
+    assert len(list(saved.rglob("thesis.txt"))) == 2
+
+
+def test_a_saved_model_replaces_its_older_self_alone(saved):
+    words = ["mine.keras", "--format", "saved_model"]
+    assert export.main(words) == export.main(words) == 0
+    assert not [path for path in saved.iterdir() if path.name.startswith(".unproven")]
+
+
+def test_a_file_of_another_program_is_refused(classifier, tmp_path):
+    import onnx
+
+    write_export(classifier, tmp_path / "m.onnx", "onnx")
+    foreign = onnx.load(tmp_path / "m.onnx")
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="cnnzoo export did not write it"):
+        load_exported(tmp_path / "m.onnx")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cnnzoo.deploy.classifier import Classifier, asking
 from cnnzoo.deploy.exports.runtimes import run_in
 from cnnzoo.deploy.verdicts import Ask
+from cnnzoo.errors import InputError, one_line
 from cnnzoo.evaluation.calibration import decide
 
 BATCH = 32
@@ -56,10 +57,22 @@ def compare_export(
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64] | None = None,
 ) -> Comparison:
-    """Asks both about (n, side, side, 3) images, whose classes `labels` are if known, and times them."""
+    """Asks both about (n, side, side, 3) images, whose classes `labels` are if known, and times them.
+
+    Raises:
+        InputError: the file does not run in its runtime, or answers no numbers.
+    """
     _, before = asking(classifier)
-    after = run_in(form, exported)
-    old, new = (_all(ask, images) for ask in (before, after))
+    try:
+        after = run_in(form, exported)
+        old, new = (_all(ask, images) for ask in (before, after))
+    except InputError:
+        raise
+    except Exception as error:  # of the runtime, which has its own
+        raise InputError(f"the exported file does not run: {one_line(error)}") from error
+    if not np.isfinite(new).all():
+        raise InputError("the exported file gives answers that are no numbers")
+    full = np.resize(images, (BATCH, *images.shape[1:]))
     verdicts = [decide(found, classifier.class_names, classifier.decision) for found in (old, new)]
     right = [None if labels is None else float((said == labels).mean()) for said in verdicts]
     return Comparison(
@@ -72,8 +85,8 @@ def compare_export(
         bytes_before=model_file.stat().st_size,
         milliseconds_1=_milliseconds(after, images[:1]),
         milliseconds_1_before=_milliseconds(before, images[:1]),
-        milliseconds_32=_milliseconds(after, images[:BATCH]),
-        milliseconds_32_before=_milliseconds(before, images[:BATCH]),
+        milliseconds_32=_milliseconds(after, full),
+        milliseconds_32_before=_milliseconds(before, full),
     )
 
 

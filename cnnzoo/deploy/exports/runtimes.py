@@ -26,6 +26,8 @@ SUFFIXES |= {"saved_model": ""}
 READABLE = (".onnx", ".tflite")
 LARGEST = 2 << 30  # bytes
 
+SUMS_TO_ONE = 1e-2  # what 8-bit numbers leave of it
+
 _LARGEST_TEXT = 16 << 20  # bytes, of what we say of a model
 
 
@@ -52,12 +54,11 @@ class Exported:
 def load_exported(path: str | Path) -> Exported:
     """Returns the model in an .onnx or .tflite file.
 
-    Nothing in the file is executed but the operators that the runtime has itself. A file that cnnzoo did not
-    write gets the names "class 0", "class 1", ….
+    Nothing in the file is executed but the operators that the runtime has itself.
 
     Raises:
-        InputError: no such file, it can't be read, its runtime is not installed, or it is no model of square
-            RGB images that gives probabilities.
+        InputError: no such file, it can't be read, its runtime is not installed, or `cnnzoo export` did not
+            write it: of others nobody knows how images are to be scaled, and whether they give probabilities.
     """
     path = Path(path)
     if not path.is_file():
@@ -109,10 +110,11 @@ def _onnx(path: Path) -> _Opened:
     settings.log_severity_level = 4  # what it warns of concerns nobody who asks a model
     session = runtime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
     (taken,), given = session.get_inputs(), session.get_outputs()
-    dtype = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[taken.type]
+    if taken.type != "tensor(uint8)":
+        raise ValueError(f"expected images of uint8; it takes {taken.type}")
 
     def ask(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        return np.asarray(session.run([given[0].name], {taken.name: images.astype(dtype)})[0], np.float64)
+        return np.asarray(session.run([given[0].name], {taken.name: images})[0], np.float64)
 
     text = session.get_modelmeta().custom_metadata_map.get(KEY, "{}")
     return ask, tuple(taken.shape), given[0].shape[-1], _object(text)
@@ -122,6 +124,8 @@ def _litert(path: Path) -> _Opened:
     interpreter_of: Callable[..., Any] = needed("ai_edge_litert.interpreter", "LiteRT").Interpreter
     interpreter = interpreter_of(str(path))
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    if taken["dtype"] != np.uint8:
+        raise ValueError(f"expected images of uint8; it takes {taken['dtype'].__name__}")
     asked = 0
 
     def ask(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -130,7 +134,7 @@ def _litert(path: Path) -> _Opened:
             interpreter.resize_tensor_input(taken["index"], images.shape)
             interpreter.allocate_tensors()
             asked = len(images)
-        interpreter.set_tensor(taken["index"], images.astype(taken["dtype"]))
+        interpreter.set_tensor(taken["index"], images)
         interpreter.invoke()
         return np.asarray(interpreter.get_tensor(given["index"]), np.float64)
 
@@ -152,14 +156,22 @@ def _saved_model(path: Path) -> Ask:
 
 
 def _checked(ask: Ask, shape: tuple[object, ...], outputs: int, content: Mapping[str, Any]) -> Exported:
+    if not content:
+        raise ValueError("cnnzoo export did not write it, so that nothing says what it takes and gives")
     size = shape[1] if len(shape) == 4 else None
-    if shape[-1] != 3 or size != shape[2] or not isinstance(size, int | np.integer):
+    if len(shape) != 4 or shape[3] != 3 or size != shape[2] or not isinstance(size, int | np.integer):
         raise ValueError(f"expected an input of (n, side, side, 3), square RGB images; it is {shape}")
+    if not isinstance(outputs, int):
+        raise ValueError("it does not say how many classes it gives probabilities of")
     try:
         names, decision, pixels = parts_of(content, outputs)
         likeness, origin = likeness_of(content), origin_of(content)
     except AttributeError as error:
         raise ValueError("what cnnzoo says of it is damaged") from error
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    answers = ask(images)
+    if answers.shape != (2, len(names)) or not np.allclose(answers.sum(axis=1), 1, atol=SUMS_TO_ONE):
+        raise ValueError("expected a probability for each class; its answers are none")
     return Exported(ask, int(size), names, replace(decision, temperature=1.0), pixels, likeness, origin)
 
 

@@ -18,7 +18,7 @@ from keras import ops
 from cnnzoo.deploy.classifier import Classifier
 from cnnzoo.deploy.exports.runtimes import KEY, SUFFIXES, needed
 from cnnzoo.deploy.parts import OURS, content_of
-from cnnzoo.errors import InputError, one_line
+from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.evaluation.calibration import TINY
 
 FORMATS = tuple(SUFFIXES)
@@ -37,7 +37,7 @@ def write_export(
 
     Args:
         classifier: what `load_model` returns.
-        path: to write to; a folder for "saved_model".
+        path: to write to; a new folder for "saved_model".
         form: one of `FORMATS`.
         representative: (n, side, side, 3) images of the training side, which set the ranges of 8-bit numbers;
             for "litert-int8" alone.
@@ -56,7 +56,7 @@ def write_export(
         except Exception as error:  # of three converters, each with its own
             raise InputError(f"the model can't be converted to {form}: {one_line(error)}") from error
         if path.is_dir():
-            shutil.rmtree(path)
+            raise InputError(f"{printable(path)}: a folder is there already")
         for made in sorted(Path(scratch).iterdir()):
             shutil.move(made, path.with_suffix(made.suffix) if form == "openvino" else path)
 
