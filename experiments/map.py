@@ -148,7 +148,7 @@ def _map(result: "Result", mapper: "CrackMapper", path: Path, title: str) -> Non
 
 
 def _summary(photograph: "Photograph") -> str:
-    from experiments.mapping.measures import plural
+    from experiments.style.text import plural
 
     if not photograph.lengths:
         return "no crack"

@@ -1,7 +1,6 @@
 """The .keras file as an archive: looked at before Keras reads it, so that a hostile one costs nothing."""
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +9,12 @@ from typing import Any, NamedTuple
 
 import h5py
 
-from cnnzoo.deploy.parts import OURS
+from cnnzoo.deploy.parts import LARGEST_TEXT, OURS, object_in
 from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.hdf5 import MOST_EXPANSION, check_hdf5
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = (CONFIG, WEIGHTS, OURS, "metadata.json")
-LARGEST_TEXT = 16 << 20  # bytes; the largest model of keras.applications has a config of 2 million
 LARGEST_WEIGHTS = 8 << 30
 
 
@@ -36,10 +34,10 @@ def read_archive(path: Path) -> Contents:
     """
     with refused(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
         members = _members(archive)
-        config = _object(archive, CONFIG)
+        config = object_in(archive.read(CONFIG), CONFIG)
         size = members[WEIGHTS].file_size
         _check_weights(archive, size)
-        return Contents(config, _object(archive, OURS) if OURS in members else {}, size)
+        return Contents(config, object_in(archive.read(OURS), OURS) if OURS in members else {}, size)
 
 
 @contextmanager
@@ -74,16 +72,6 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if name not in members:
             raise ValueError(f"it holds no {name}")
     return members
-
-
-def _object(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
-    try:
-        found = json.loads(archive.read(name))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} in it is damaged: {one_line(error)}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{name} in it is damaged: it is no object")
-    return found
 
 
 def _check_weights(archive: zipfile.ZipFile, size: int) -> None:

@@ -13,28 +13,21 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
-from scipy.special import logsumexp
 
 from cnnzoo.deploy.verdicts import Ask, asked
 from cnnzoo.errors import InputError
+from cnnzoo.evaluation.adapting import log_odds
+from cnnzoo.evaluation.calibration import with_temperature
 from cnnzoo.evaluation.explain import split_at_last_map
 from cnnzoo.evaluation.scores import class_probabilities
 
 Floats = npt.NDArray[np.float32]
 
-_TINY = 1e-7  # float32 probabilities reach 0
-
 # For them a map of one place is as good as one of many.
 _ENDS = (
-    *(
-        layers.InputLayer,
-        layers.BatchNormalization,
-        layers.LayerNormalization,
-        layers.Activation,
-        layers.ReLU,
-    ),
+    *(layers.InputLayer, layers.BatchNormalization, layers.LayerNormalization, layers.Activation),
     *(layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Concatenate, layers.Dropout),
-    *(layers.Dense, layers.Conv2D, layers.Identity),
+    *(layers.Dense, layers.Conv2D, layers.ReLU, layers.Identity),
 )
 
 
@@ -96,11 +89,8 @@ class Looker:
 
 
 def _log_odds(outputs: npt.ArrayLike, class_id: int, temperature: float = 1.0) -> Floats:
-    array = np.asarray(ops.convert_to_numpy(outputs), np.float32)
-    found = class_probabilities(array).clip(_TINY)
-    logits = np.log(found.astype(np.float64)) / temperature
-    others = logsumexp(np.delete(logits, class_id, axis=1), axis=1)
-    return np.asarray(logits[:, class_id] - others, np.float32)
+    probabilities = class_probabilities(np.asarray(ops.convert_to_numpy(outputs), np.float32))
+    return np.asarray(log_odds(with_temperature(probabilities, temperature)[:, class_id]), np.float32)
 
 
 def _of_any_size(end: keras.Model) -> keras.Model | None:

@@ -3,6 +3,7 @@
 It is written and read here without Keras, for the files of other programs have it too.
 """
 
+import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from cnnzoo.deploy.origin import Origin, checked_origin
 from cnnzoo.errors import one_line, printable
@@ -17,10 +19,34 @@ from cnnzoo.evaluation.calibration import Decision
 from cnnzoo.evaluation.likeness import STATISTICS, Likeness
 
 OURS = "cnnzoo.json"  # the member of an archive that has it
+LARGEST_TEXT = 16 << 20  # bytes; the largest model of keras.applications has a config of 2 million
+SUMS_TO_ONE = 1e-2  # what half precision, or 8-bit numbers, leave of it
 LARGEST_SIDE = 10_000_000  # pixels of an image that a model learnt from
 TEMPERATURES = (1e-3, 1e3)
 LARGEST_PRECISION = 1e6  # inverse of the smallest variance that a statistic of images is given
 LARGEST_LOG_ODDS = 17  # of a probability in float32
+
+
+def object_in(text: str | bytes, name: str) -> dict[str, Any]:
+    """Returns what a text of JSON, called `name` in a model file, says.
+
+    Raises:
+        ValueError: it is no object.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} in it is damaged: {one_line(error)}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} in it is damaged: it is no object")
+    return found
+
+
+def are_probabilities(answers: npt.NDArray[np.float64]) -> bool:
+    """Whether (n, classes) answers are probabilities; of one sigmoid unit they need not sum to 1."""
+    if not np.isfinite(answers).all() or answers.min() < 0 or answers.max() > 1 + SUMS_TO_ONE:
+        return False
+    return answers.shape[1] == 1 or bool(np.allclose(answers.sum(axis=1), 1, atol=SUMS_TO_ONE))
 
 
 def content_of(

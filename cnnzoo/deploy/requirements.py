@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
+
+from cnnzoo.deploy.parts import are_probabilities
 
 TAKES = "(None, side, side, 3), square images with the channels last"
 GIVES = "(None, classes), a probability for each"
 LARGEST_OUTPUT = 1 << 27  # numbers that a layer may give for one image; VGG16's give 3 million at most
-SUMS_TO_ONE = 1e-2  # what half precision leaves of it
 
 
 def check_fit(model: Any) -> None:
@@ -72,7 +72,7 @@ def check_answers(model: keras.Model) -> None:
     images = np.random.default_rng(0).integers(0, 256, (1 if shown else 6, side, side, 3), dtype=np.uint8)
     images[1:2], images[2:3] = 0, 255
     answers = keras.ops.convert_to_numpy(model(images, training=False)).astype(np.float64)
-    if not _are_probabilities(answers):
+    if not are_probabilities(answers):
         raise ValueError(
             "expected probabilities from 0 to 1, a softmax or a sigmoid unit at the end; the model "
             f"gives {np.array2string(answers[0], precision=3, threshold=5)}"
@@ -125,9 +125,3 @@ def _shapes(model: keras.Model) -> Iterator[list[int]]:
         for tensor in keras.tree.flatten(_output(layer)):
             if hasattr(tensor, "shape"):
                 yield [side for side in tensor.shape if side]
-
-
-def _are_probabilities(answers: npt.NDArray[np.float64]) -> bool:
-    if not np.isfinite(answers).all() or answers.min() < 0 or answers.max() > 1 + SUMS_TO_ONE:
-        return False
-    return answers.shape[1] == 1 or bool(np.allclose(answers.sum(axis=1), 1, atol=SUMS_TO_ONE))

@@ -25,7 +25,7 @@ _REPEATING = (
 )
 
 # A backend's tensors go in and out; what it differentiates gives one number.
-Function = Callable[[Any], Any]
+_Function = Callable[[Any], Any]
 
 
 def grad_cam(
@@ -91,7 +91,7 @@ def overlay(image: npt.NDArray, cam: npt.NDArray) -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint((1 - alpha) * image + alpha * colours), np.uint8)
 
 
-def split_at_last_map(model: keras.Model) -> tuple[keras.Model, Function]:
+def split_at_last_map(model: keras.Model) -> tuple[keras.Model, _Function]:
     """Returns the model up to its last feature map, and the function from there to the scores.
 
     The scores are (n, classes), two where the model has one sigmoid unit. The function takes tensors alone
@@ -127,7 +127,7 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, Function]:
     return front, scores
 
 
-def _function(model: keras.Model, features: KerasTensor, penultimate: KerasTensor) -> Function:
+def _function(model: keras.Model, features: KerasTensor, penultimate: KerasTensor) -> _Function:
     try:
         return keras.Function(features, penultimate)
     except ValueError as error:
@@ -161,7 +161,7 @@ def _backwards(graph: keras.Function) -> Iterator[KerasTensor]:
             yield from node.input_tensors
 
 
-def _without_activation(model: keras.Model, last: keras.layers.Layer, penultimate: KerasTensor) -> Function:
+def _without_activation(model: keras.Model, last: keras.layers.Layer, penultimate: KerasTensor) -> _Function:
     """What the last layer does before its softmax or sigmoid."""
     activation, units = getattr(last, "activation", None), model.output_shape[-1]
     known = activation is keras.activations.softmax or (
@@ -200,7 +200,7 @@ def _checked_classes(model: keras.Model, class_ids: npt.ArrayLike, count: int) -
     return np.broadcast_to(ids, count)
 
 
-def _gradient_of_log_odds(scores: Function, values: npt.NDArray, is_class: npt.NDArray) -> npt.NDArray:
+def _gradient_of_log_odds(scores: _Function, values: npt.NDArray, is_class: npt.NDArray) -> npt.NDArray:
     """The gradient of each image's log-odds of its class with respect to its features, shaped as these."""
 
     def total(x: Any) -> Any:
@@ -213,7 +213,7 @@ def _gradient_of_log_odds(scores: Function, values: npt.NDArray, is_class: npt.N
     return np.asarray(ops.convert_to_numpy(differentiate(total, ops.convert_to_tensor(values))))
 
 
-def _tensorflow_gradient(function: Function, x: Any) -> Any:
+def _tensorflow_gradient(function: _Function, x: Any) -> Any:
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -222,13 +222,13 @@ def _tensorflow_gradient(function: Function, x: Any) -> Any:
     return tape.gradient(total, x)
 
 
-def _jax_gradient(function: Function, x: Any) -> Any:
+def _jax_gradient(function: _Function, x: Any) -> Any:
     import jax
 
     return jax.grad(function)(x)
 
 
-def _torch_gradient(function: Function, x: Any) -> Any:
+def _torch_gradient(function: _Function, x: Any) -> Any:
     import torch
 
     x = x.detach().requires_grad_()

@@ -89,8 +89,3 @@ def write_outlines(path: Path, cracks: Sequence[Crack]) -> None:
     ]
     with replaced_whole(path) as unfinished:
         unfinished.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-
-
-def plural(count: int, what: str) -> str:
-    """Returns the number with its noun."""
-    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -9,8 +9,11 @@ import cv2
 from cnnzoo.data.images import encode_jpeg, read_image
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import replaced_whole
-from experiments.mapping.measures import Photograph, plural
+from experiments.mapping.drawings import fitting_size
+from experiments.mapping.measures import Photograph
 from experiments.mapping.result import PAGE, SCREEN
+from experiments.style.templates import environment
+from experiments.style.text import plural
 
 TEMPLATES = Path(__file__).parent / "templates"
 _BYTES = 12_000_000  # of all pictures together: a browser on a phone takes it
@@ -22,25 +25,20 @@ def write_page(
     out: Path, photographs: Sequence[Photograph], *, model: str, millimetres: float | None
 ) -> None:
     """Writes map.html from the photographs and the pictures in their folders."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     good = sorted((each for each in photographs if not each.error), key=lambda each: -each.share)
     bad = [{"error": printable(each.error)} for each in photographs if each.error]
     side = int((_BYTES / _BYTES_A_PIXEL / max(1, len(good))) ** 0.5)
     side = min(_WIDEST, max(_NARROWEST, side))
-    text = environment.get_template("map.html.j2").render(
-        headline=_headline(good),
-        model=printable(model),
-        millimetres=millimetres,
-        good=[_item(out, each, side, millimetres) for each in good],
-        bad=bad,
+    text = (
+        environment(TEMPLATES)
+        .get_template("map.html.j2")
+        .render(
+            headline=_headline(good),
+            model=printable(model),
+            millimetres=millimetres,
+            good=[_item(out, each, side, millimetres) for each in good],
+            bad=bad,
+        )
     )
     with replaced_whole(out / PAGE) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
@@ -80,7 +78,6 @@ def _picture(path: Path, side: int) -> tuple[str, int, int]:
         image = read_image(path)
     except InputError:
         return "", 0, 0
-    scale = min(1.0, side / max(image.shape[:2]))
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    size = fitting_size(image, side)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return base64.b64encode(encode_jpeg(small, 75)).decode(), *size

@@ -36,6 +36,7 @@ from experiments.runs.left import batch_file, samples_file
 from experiments.runs.predictions import batch_places
 from experiments.runs.spec import SIDES
 from experiments.style.contact_sheet import some_of_each_kind
+from experiments.style.templates import environment
 from experiments.style.text import human_count, human_time, interval_of, number, sentence, start_of
 
 if TYPE_CHECKING:
@@ -109,21 +110,12 @@ def page(comparison: Comparison, charts: dict[str, Path]) -> str:
 
 
 def _render(comparison: Comparison, svgs: dict[str, str], sections: Sequence[Section]) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-    )
-    environment.filters |= {"time": human_time, "count": human_count, "number": number}
-    environment.filters |= {"interval": interval_of, "sentence": sentence}
-    environment.filters |= {"prose": _prose, "breakable": _breakable, "quoted": quoted}
+    templates = environment(TEMPLATES, finalize=_shown)
+    templates.filters |= {"time": human_time, "count": human_count, "number": number}
+    templates.filters |= {"interval": interval_of, "sentence": sentence}
+    templates.filters |= {"prose": _prose, "breakable": _breakable, "quoted": quoted}
     rows = comparison.rows
-    return environment.get_template("report.html.j2").render(
+    return templates.get_template("report.html.j2").render(
         rows=rows,
         data_names=list(dict.fromkeys(row.first.data.name for row in rows)),
         demonstration=demonstration(rows),

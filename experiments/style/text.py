@@ -93,3 +93,8 @@ def number(value: float | None, digits: int) -> str:
 def interval_of(bounds: tuple[float, float] | None) -> str:
     """`0.9883 to 0.9958`; empty where there is none."""
     return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""
+
+
+def plural(count: int, what: str) -> str:
+    """Returns the number with its noun."""
+    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -1,6 +1,5 @@
 """What an exported file says beside the model that it was made of, in its own runtime."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from cnnzoo.deploy.exports.runtimes import run_in
 from cnnzoo.deploy.verdicts import Ask
 from cnnzoo.errors import InputError, one_line
 from cnnzoo.evaluation.calibration import decide
+from cnnzoo.evaluation.speed import median_milliseconds
 
 BATCH = 32
-_REPEATS = 11  # of which the median is taken
 
 
 @dataclass(frozen=True)
@@ -83,25 +82,15 @@ def compare_export(
         accuracy_before=right[0],
         bytes=_bytes(exported, form),
         bytes_before=model_file.stat().st_size,
-        milliseconds_1=_milliseconds(after, images[:1]),
-        milliseconds_1_before=_milliseconds(before, images[:1]),
-        milliseconds_32=_milliseconds(after, full),
-        milliseconds_32_before=_milliseconds(before, full),
+        milliseconds_1=median_milliseconds(lambda: after(images[:1])),
+        milliseconds_1_before=median_milliseconds(lambda: before(images[:1])),
+        milliseconds_32=median_milliseconds(lambda: after(full)),
+        milliseconds_32_before=median_milliseconds(lambda: before(full)),
     )
 
 
 def _all(ask: Ask, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     return np.concatenate([ask(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
-
-
-def _milliseconds(ask: Ask, images: npt.NDArray[np.uint8]) -> float:
-    ask(images)
-    seconds = []
-    for _ in range(_REPEATS):
-        started = time.perf_counter()
-        ask(images)
-        seconds.append(time.perf_counter() - started)
-    return 1000 * float(np.median(seconds))
 
 
 def _bytes(path: Path, form: str) -> int:

@@ -1,10 +1,8 @@
 """Exported files in the programs that run them: no TensorFlow or Keras is imported for ONNX and LiteRT."""
 
-import io
-import json
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.deploy.origin import Origin
-from cnnzoo.deploy.parts import OURS, likeness_of, origin_of, parts_of
+from cnnzoo.deploy.parts import (
+    LARGEST_TEXT,
+    OURS,
+    are_probabilities,
+    likeness_of,
+    object_in,
+    origin_of,
+    parts_of,
+)
 from cnnzoo.deploy.verdicts import Ask
 from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.evaluation.calibration import Decision
@@ -25,10 +31,6 @@ SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "litert-int8": ".tflite", "ope
 SUFFIXES |= {"saved_model": ""}
 READABLE = (".onnx", ".tflite")
 LARGEST = 2 << 30  # bytes
-
-SUMS_TO_ONE = 1e-2  # what 8-bit numbers leave of it
-
-_LARGEST_TEXT = 16 << 20  # bytes, of what we say of a model
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ def _onnx(path: Path) -> _Opened:
         return np.asarray(session.run([given[0].name], {taken.name: images})[0], np.float64)
 
     text = session.get_modelmeta().custom_metadata_map.get(KEY, "{}")
-    return ask, tuple(taken.shape), given[0].shape[-1], _object(text)
+    return ask, tuple(taken.shape), given[0].shape[-1], object_in(text, KEY)
 
 
 def _litert(path: Path) -> _Opened:
@@ -170,25 +172,17 @@ def _checked(ask: Ask, shape: tuple[object, ...], outputs: int, content: Mapping
         raise ValueError("what cnnzoo says of it is damaged") from error
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     answers = ask(images)
-    if answers.shape != (2, len(names)) or not np.allclose(answers.sum(axis=1), 1, atol=SUMS_TO_ONE):
+    if answers.shape != (2, len(names)) or not are_probabilities(answers):
         raise ValueError("expected a probability for each class; its answers are none")
-    return Exported(ask, int(size), names, replace(decision, temperature=1.0), pixels, likeness, origin)
+    return Exported(ask, int(size), names, decision, pixels, likeness, origin)
 
 
 def _associated(path: Path) -> dict[str, Any]:
     """What is kept as the format's associated files are: in a ZIP archive behind the model."""
-    data = path.read_bytes()
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if archive.getinfo(OURS).file_size > _LARGEST_TEXT:
-                raise ValueError(f"{OURS} in it is larger than {_LARGEST_TEXT >> 20} MiB")
-            return _object(archive.read(OURS).decode())
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(OURS).file_size > LARGEST_TEXT:
+                raise ValueError(f"{OURS} in it is larger than {LARGEST_TEXT >> 20} MiB")
+            return object_in(archive.read(OURS), OURS)
     except (zipfile.BadZipFile, KeyError):
         return {}
-
-
-def _object(text: str) -> dict[str, Any]:
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError("what cnnzoo says of it is no JSON object")
-    return content

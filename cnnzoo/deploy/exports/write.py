@@ -4,7 +4,6 @@ import json
 import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,14 +20,13 @@ from cnnzoo.deploy.parts import OURS, content_of
 from cnnzoo.errors import InputError, one_line, printable
 from cnnzoo.evaluation.calibration import TINY
 
-FORMATS = tuple(SUFFIXES)
 _OPSET = 18  # of ONNX, 2022: onnxruntime 1.14 and later
 
 
 def write_export(
     classifier: Classifier, path: Path, form: str, representative: npt.NDArray[np.uint8] | None = None
 ) -> None:
-    """Writes a classifier in one of `FORMATS`, with all that the model file says of it.
+    """Writes a classifier in one of the formats of `SUFFIXES`, with all that the model file says of it.
 
     The file takes (n, side, side, 3) RGB uint8 and gives (n, classes) calibrated probabilities: scaling and
     temperature are inside. Names of the classes, the threshold and the rest are in the metadata of ONNX and
@@ -38,13 +36,15 @@ def write_export(
     Args:
         classifier: what `load_model` returns.
         path: to write to; a new folder for "saved_model".
-        form: one of `FORMATS`.
+        form: one of `SUFFIXES`.
         representative: (n, side, side, 3) images of the training side, which set the ranges of 8-bit numbers;
             for "litert-int8" alone.
 
     Raises:
-        InputError: the converter is not installed, or can't convert this model.
+        InputError: the converter is not installed, a folder is there, or it can't convert this model.
     """
+    if path.is_dir():
+        raise InputError(f"{printable(path)}: a folder is there already")
     content = _content(classifier)
     model = deployed(classifier)
     with TemporaryDirectory() as scratch:
@@ -55,8 +55,6 @@ def write_export(
             raise
         except Exception as error:  # of three converters, each with its own
             raise InputError(f"the model can't be converted to {form}: {one_line(error)}") from error
-        if path.is_dir():
-            raise InputError(f"{printable(path)}: a folder is there already")
         for made in sorted(Path(scratch).iterdir()):
             shutil.move(made, path.with_suffix(made.suffix) if form == "openvino" else path)
 
@@ -111,16 +109,10 @@ def _quantised(form: str, representative: npt.NDArray | None) -> dict[str, Any]:
         raise InputError("litert-int8 needs images of the training side, which set the ranges of its numbers")
     import tensorflow as tf
 
-    images = representative
-
-    def samples() -> Iterator[list[npt.NDArray]]:
-        for image in images:
-            yield [image[None]]
-
     kinds = tf.lite.OpsSet
     return {
         "optimizations": [tf.lite.Optimize.DEFAULT],
-        "representative_dataset": samples,
+        "representative_dataset": lambda: ([image[None]] for image in representative),
         "target_spec": {"supported_ops": [kinds.TFLITE_BUILTINS_INT8, kinds.TFLITE_BUILTINS]},
     }
 

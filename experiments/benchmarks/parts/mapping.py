@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ _HAT, _SPECK = 15, 60  # pixels: side of the black hat's element, area of the sm
 
 Mask = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.uint8]
-Sample = tuple[str, Picture, Mask]  # name, RGB, where the crack is
+Sample = tuple[Picture, Mask]  # RGB, where the crack is
 Way = Callable[[Picture], tuple[npt.NDArray, Mask]]  # gives a score of each pixel, and the cracks
 
 
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ways["OpenCV black hat"] = lambda picture: _cut(black_hat(picture), BLACK_HAT)
     for name, mapper in mappers.items():
         ways[f"Grad-CAM, {name}"] = _by_grad_cam(mapper)
-    sets = {"drawn concrete": list(drawn_concrete(DRAWN_SEED))}
+    sets = {"drawn concrete": drawn_concrete(DRAWN_SEED)}
     if options.photos is not None:
         sets |= {folder.name: list(_photographs(folder)) for folder in sorted(options.photos.iterdir())}
     about = {"environment": describe_environment()}
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     made = {(line["set"], line["way"]) for line in map(json.loads, lines)}
     for name, samples in sets.items():
-        masks = [mask for _, _, mask in samples]
+        masks = [mask for _, mask in samples]
         for way in (*ways, HINDSIGHT):
             if (name, way) in made:
                 continue
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if way == HINDSIGHT:
                 found = _best_black_hat(samples)
             else:
-                found = [ways[way](picture) for _, picture, _ in samples]
+                found = [ways[way](picture) for picture, _ in samples]
             seconds = (time.perf_counter() - started) / len(samples)
             scores = measured(masks, found)
             line = {"set": name, "way": way, "photographs": len(samples), **scores, "seconds": seconds}
@@ -122,9 +123,9 @@ def _named(word: str) -> tuple[str, str]:
 
 def _best_black_hat(samples: Sequence[Sample]) -> list[tuple[npt.NDArray, Mask]]:
     """By the threshold that suits these very photographs best, which nobody knows before."""
-    masks, hats = [mask for _, _, mask in samples], [black_hat(picture) for _, picture, _ in samples]
+    masks, hats = [mask for _, mask in samples], [black_hat(picture) for picture, _ in samples]
     each = [[_cut(hat, threshold) for hat in hats] for threshold in HATS]
-    return max(each, key=lambda found: _f1(masks, [cracks for _, cracks in found], TOLERANCE))
+    return max(each, key=lambda found: _agreement(masks, [cracks for _, cracks in found])["f1"])
 
 
 def _by_map(mapper: Any) -> Way:
@@ -171,9 +172,8 @@ def measured(masks: Sequence[Mask], found: Sequence[tuple[npt.NDArray, Mask]]) -
     scores: dict[str, float] = {}
     cracks = [each for _, each in found]
     for suffix, tolerance in (("", TOLERANCE), ("_2_percent", None)):
-        precision, recall = _precision_and_recall(masks, cracks, tolerance)
-        scores[f"precision{suffix}"], scores[f"recall{suffix}"] = precision, recall
-        scores[f"f1{suffix}"] = _f1(masks, cracks, tolerance)
+        for name, value in _agreement(masks, cracks, tolerance).items():
+            scores[f"{name}{suffix}"] = value
     # Every third pixel in each direction is enough, of masks as wide as the tolerance allows.
     wide = np.ones((2 * TOLERANCE + 1, 2 * TOLERANCE + 1), np.uint8)
     truth = np.concatenate([cv2.dilate(mask.astype(np.uint8), wide)[::3, ::3].ravel() for mask in masks])
@@ -184,21 +184,18 @@ def measured(masks: Sequence[Mask], found: Sequence[tuple[npt.NDArray, Mask]]) -
     return scores
 
 
-def _precision_and_recall(
-    masks: Sequence[Mask], cracks: Sequence[Mask], tolerance: float | None
-) -> tuple[float, float]:
-    """Of all pixels of all photographs; the tolerance is in pixels, or `OF_DIAGONAL`."""
+def _agreement(
+    masks: Sequence[Mask], cracks: Sequence[Mask], tolerance: float | None = TOLERANCE
+) -> dict[str, float]:
+    """Precision, recall and F1 of all pixels; the tolerance is in pixels, None for `OF_DIAGONAL`."""
     counts = [
         hits(said, mask, tolerance or OF_DIAGONAL * float(np.hypot(*mask.shape)))
         for mask, said in zip(masks, cracks, strict=True)
     ]
     right, said, seen, true = np.sum(counts, axis=0).tolist()
-    return right / max(1, said), seen / max(1, true)
-
-
-def _f1(masks: Sequence[Mask], cracks: Sequence[Mask], tolerance: float | None) -> float:
-    precision, recall = _precision_and_recall(masks, cracks, tolerance)
-    return 2 * precision * recall / max(1e-9, precision + recall)
+    precision, recall = right / max(1, said), seen / max(1, true)
+    f1 = 2 * precision * recall / max(1e-9, precision + recall)
+    return {"precision": precision, "recall": recall, "f1": f1}
 
 
 def hits(cracks: Mask, mask: Mask, tolerance: float) -> tuple[int, int, int, int]:
@@ -219,28 +216,28 @@ def _cells(values: npt.NDArray) -> npt.NDArray:
     return whole.reshape(rows, CELL, columns, CELL).max(axis=(1, 3)).ravel()
 
 
-def drawn_concrete(seed: int) -> Iterator[Sample]:
+def drawn_concrete(seed: int) -> list[Sample]:
     """Draws photographs of concrete, every sixth without a crack."""
-    for number in range(DRAWN_COUNT):
-        rng = np.random.default_rng([seed, number])
-        picture, mask = draw_tile(rng, crack=number % 6 != 5, size=DRAWN_SIDE)
-        yield f"{number:02}", picture, mask
+    return [draw_tile(rng, crack=crack, size=DRAWN_SIDE) for rng, crack, _ in _dealt(seed)]
 
 
-def drawn_surfaces(seed: int) -> Iterator[Sample]:
+def drawn_surfaces(seed: int) -> list[Sample]:
     """Draws photographs of all kinds of surfaces in turn, every sixth without a crack."""
-    kinds = list(KINDS)
-    for number in range(DRAWN_COUNT):
-        rng = np.random.default_rng([seed, number])
-        kind = kinds[number % len(kinds)]
-        picture, mask = draw_surface_tile(rng, crack=number % 6 != 5, kind=kind, size=DRAWN_SIDE)
-        yield f"{number:02}", picture, mask
+    return [
+        draw_surface_tile(rng, crack=crack, kind=kind, size=DRAWN_SIDE) for rng, crack, kind in _dealt(seed)
+    ]
+
+
+def _dealt(seed: int) -> Iterator[tuple[np.random.Generator, bool, str]]:
+    """What decides each drawn photograph, whether it has a crack, and its kind of surface."""
+    for number, kind in zip(range(DRAWN_COUNT), cycle(KINDS), strict=False):
+        yield np.random.default_rng([seed, number]), number % 6 != 5, kind
 
 
 def _photographs(folder: Path) -> Iterator[Sample]:
     for path in sorted(folder.glob("*.jpg")):
         mask = read_image(path.with_name(f"{path.stem}_mask.png"))[..., 0] > 127
-        yield path.name, read_image(path), mask
+        yield read_image(path), mask
 
 
 def _choose() -> None:
@@ -248,29 +245,29 @@ def _choose() -> None:
     from cnnzoo.deploy.photograph import CrackMapper
 
     samples = [*drawn_concrete(CHOOSING_SEED), *drawn_surfaces(CHOOSING_SEED)]
-    masks, mapper = [mask for _, _, mask in samples], CrackMapper("crack_net")
-    hats = [black_hat(picture) for _, picture, _ in samples]
-    cams = [grad_cam_of(mapper, picture) for _, picture, _ in samples]
+    masks, mapper = [mask for _, mask in samples], CrackMapper("crack_net")
+    hats = [black_hat(picture) for picture, _ in samples]
+    cams = [grad_cam_of(mapper, picture) for picture, _ in samples]
     grid: list[tuple[str, list[npt.NDArray], Iterable[float]]] = [
         ("black hat", hats, HATS),
         ("Grad-CAM", cams, np.arange(0.1, 1, 0.1)),
     ]
     for what, scores, thresholds in grid:
         for threshold in thresholds:
-            f1 = _f1(masks, [_cut(each, threshold)[1] for each in scores], TOLERANCE)
+            f1 = _agreement(masks, [_cut(each, threshold)[1] for each in scores])["f1"]
             say(f"{what} from {threshold:.1f} on: F1 {f1:.3f}")
 
 
 def _sheet(path: Path, samples: Sequence[Sample], found: Sequence[Mask]) -> None:
     """Draws the best, the median and the worst of the cracked ones: the mask white, the map in its colour."""
     f1 = [
-        _f1([mask], [cracks], TOLERANCE) if mask.any() else -1.0
-        for (_, _, mask), cracks in zip(samples, found, strict=True)
+        _agreement([mask], [cracks])["f1"] if mask.any() else -1.0
+        for (_, mask), cracks in zip(samples, found, strict=True)
     ]
     order = [index for index in np.argsort(f1)[::-1] if f1[index] >= 0]
     rows = []
     for index in (order[0], order[len(order) // 2], order[-1]):
-        _, picture, mask = samples[index]
+        picture, mask = samples[index]
         both = np.zeros_like(picture)
         both[mask] = 255
         both[found[index]] = LINE

@@ -10,6 +10,7 @@ from cnnzoo.files import write_whole
 from experiments.reporting.rows import Row
 from experiments.reporting.tables.markdown import code, escaped
 from experiments.runs.records import RunRecord
+from experiments.style.templates import environment
 from experiments.style.text import interval_of, number, start_of
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -29,16 +30,8 @@ def write_cards(out: Path, rows: Sequence[Row]) -> None:
 
 def card(row: Row, record: RunRecord) -> str:
     """Returns the card of the model of one finished run, which belongs to `row`, as Markdown."""
-    import jinja2
-
-    environment = jinja2.Environment(  # noqa: S701 - Markdown, with a filter of its own for what is not ours
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"text": escaped, "code": code, "start": start_of}
-    environment.filters |= {"number": number, "interval": interval_of}
-    template = environment.get_template("card.md.j2")
+    templates = environment(TEMPLATES, markdown=True)  # "text" and "code" escape what is not ours
+    templates.filters |= {"text": escaped, "code": code, "start": start_of}
+    templates.filters |= {"number": number, "interval": interval_of}
+    template = templates.get_template("card.md.j2")
     return template.render(row=row, record=record, result=record.result, low=LOW)

@@ -21,6 +21,7 @@ from experiments.reporting.rows import Row
 from experiments.reporting.sentences import audit_lines
 from experiments.reporting.tables.markdown import markdown
 from experiments.reporting.tables.trust import Trust
+from experiments.style.templates import environment
 from experiments.style.text import human_time, interval_of, number
 
 FOLDER = Path(__file__).parents[3] / "results"
@@ -75,17 +76,9 @@ class Results:
 
 def render(folder: Path = FOLDER) -> str:
     """Returns results/README.md: every number in it comes from the records."""
-    import jinja2
-
-    environment = jinja2.Environment(  # noqa: S701 - Markdown, whose own escapes are in the cells
-        loader=jinja2.FileSystemLoader(folder),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": number, "time": human_time, "interval": interval_of, "p": p_text}
-    return environment.get_template(TEMPLATE).render(
+    templates = environment(folder, markdown=True)
+    templates.filters |= {"number": number, "time": human_time, "interval": interval_of, "p": p_text}
+    return templates.get_template(TEMPLATE).render(
         results=lambda name: Results(folder / name),
         measured=lambda test: _measured(folder, test),
         wrong_labels=read_own(folder / WRONG_LABELS),
