@@ -5,8 +5,7 @@ the class activation map of B. Zhou et al., Learning Deep Features for Discrimin
 https://arxiv.org/abs/1512.04150.
 
 Tiles are looked at one by one, not as parts of one feature map of the whole photograph: zeros around each
-tile are part of what a network with padding has learnt. Without them, 13 % of the verdicts of crack_net
-change.
+tile are part of what a network with padding has learnt, and without them it gives other scores.
 """
 
 import keras
