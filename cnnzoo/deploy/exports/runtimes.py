@@ -29,6 +29,8 @@ from cnnzoo.evaluation.likeness import Likeness
 KEY = "cnnzoo"  # of what we say of a model, in the metadata of a format that has any
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "litert-int8": ".tflite", "openvino": ".xml"}
 SUFFIXES |= {"saved_model": ""}
+_ONNX = (("onnx", "ONNX"), ("tf2onnx", "ONNX"))
+PACKAGES = {"onnx": _ONNX, "openvino": (*_ONNX, ("openvino", "OpenVINO"))}  # that converters need
 READABLE = (".onnx", ".tflite")
 LARGEST = 2 << 30  # bytes
 

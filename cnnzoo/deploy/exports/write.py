@@ -1,26 +1,22 @@
 """A classifier as one file for another program: uint8 RGB in, calibrated probabilities out."""
 
 import json
+import os
 import shutil
-import warnings
-import zipfile
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
-from keras import ops
 
-from cnnzoo.deploy.classifier import Classifier
-from cnnzoo.deploy.exports.runtimes import KEY, SUFFIXES, needed
-from cnnzoo.deploy.parts import OURS, content_of
-from cnnzoo.errors import InputError, one_line, printable
-from cnnzoo.evaluation.calibration import TINY
-
-_OPSET = 18  # of ONNX, 2022: onnxruntime 1.14 and later
+import cnnzoo
+from cnnzoo.deploy.classifier import Classifier, save_model
+from cnnzoo.deploy.exports.runtimes import PACKAGES, SUFFIXES, needed
+from cnnzoo.deploy.parts import content_of
+from cnnzoo.errors import InputError, printable
 
 
 def write_export(
@@ -45,98 +41,54 @@ def write_export(
     """
     if path.is_dir():
         raise InputError(f"{printable(path)}: a folder is there already")
-    content = _content(classifier)
-    model = deployed(classifier)
+    for package, program in PACKAGES.get(form, ()):
+        needed(package, program)
     with TemporaryDirectory() as scratch:
-        unfinished = Path(scratch) / f"model{SUFFIXES[form]}"
-        try:
-            _convert(model, unfinished, form, representative, content)
-        except InputError:
-            raise
-        except Exception as error:  # of three converters, each with its own
-            raise InputError(f"the model can't be converted to {form}: {one_line(error)}") from error
-        for made in sorted(Path(scratch).iterdir()):
+        given, result = Path(scratch, "given"), Path(scratch, "result")
+        given.mkdir()
+        result.mkdir()
+        _hand_over(classifier, given)
+        images = given / "images.npy" if form == "litert-int8" else None
+        if images is not None:
+            if representative is None:
+                raise InputError(
+                    "litert-int8 needs images of the training side, for the ranges of its numbers"
+                )
+            np.save(images, representative)
+        _convert(given, result / f"model{SUFFIXES[form]}", form, images)
+        for made in sorted(result.iterdir()):
             shutil.move(made, path.with_suffix(made.suffix) if form == "openvino" else path)
 
 
-def deployed(classifier: Classifier) -> keras.Model:
-    """Returns the model with everything inside: images as they are read, and its temperature."""
-    model = classifier.model
-    images = keras.Input((*model.input_shape[1:3], 3), dtype="uint8", name="image")
-    p = model(ops.cast(images, "float32"))
-    if p.shape[-1] == 1:
-        p = ops.concatenate([1 - p, p], axis=-1)
-    logits = ops.log(ops.maximum(p, TINY)) / classifier.decision.temperature
-    # A softmax in steps that every converter knows.
-    powers = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
-    whole = keras.Model(images, powers / ops.sum(powers, axis=-1, keepdims=True), name="deployed")
-    whole(np.zeros((1, *whole.input_shape[1:]), np.uint8))  # Keras exports no model that was never called
-    return whole
-
-
-def _content(classifier: Classifier) -> str:
-    """What is said of the model; its temperature is inside of it."""
-    decision = replace(classifier.decision, temperature=1.0)
-    names, pixels = classifier.class_names, classifier.image_pixels
-    content = content_of(names, decision, pixels, classifier.likeness, classifier.origin)
+def _hand_over(classifier: Classifier, folder: Path) -> None:
+    """Writes the model, and what its file is to say of it; the temperature will be inside."""
+    names, decision = classifier.class_names, classifier.decision
+    save_model(classifier.model, folder / "model.keras", class_names=names, decision=decision)
+    outside, pixels = replace(decision, temperature=1.0), classifier.image_pixels
+    content = content_of(names, outside, pixels, classifier.likeness, classifier.origin)
     side = int(classifier.model.input_shape[1])
-    return json.dumps({**content, "image_size": side, "temperature_inside": classifier.decision.temperature})
+    content |= {"image_size": side, "temperature_inside": decision.temperature}
+    (folder / "content.json").write_text(json.dumps(content))
 
 
-def _convert(
-    model: keras.Model, path: Path, form: str, representative: npt.NDArray | None, content: str
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the converters' own code
-        if form == "saved_model":
-            model.export(path, verbose=False)
-            (path / "assets.extra").mkdir()
-            (path / "assets.extra" / OURS).write_text(content)
-        elif form.startswith("litert"):
-            model.export(path, format="litert", verbose=False, **_quantised(form, representative))
-            with zipfile.ZipFile(path, "a") as archive:
-                archive.writestr(OURS, content)
-        elif form == "onnx":
-            _write_onnx(model, path, content)
-        else:
-            _write_openvino(model, path, content)
-
-
-def _quantised(form: str, representative: npt.NDArray | None) -> dict[str, Any]:
-    if form != "litert-int8":
-        return {}
-    if representative is None:
-        raise InputError("litert-int8 needs images of the training side, which set the ranges of its numbers")
-    import tensorflow as tf
-
-    kinds = tf.lite.OpsSet
-    return {
-        "optimizations": [tf.lite.Optimize.DEFAULT],
-        "representative_dataset": lambda: ([image[None]] for image in representative),
-        "target_spec": {"supported_ops": [kinds.TFLITE_BUILTINS_INT8, kinds.TFLITE_BUILTINS]},
+def _convert(given: Path, path: Path, form: str, images: Path | None) -> None:
+    command = [sys.executable, "-P", "-m", "cnnzoo.deploy.exports.convert"]
+    command += [str(given / "model.keras"), str(path), form, str(given / "content.json")]
+    if images is not None:
+        command += ["--images", str(images)]
+    paths = [str(Path(cnnzoo.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python" if form in ("onnx", "openvino") else "upb",
     }
-
-
-def _write_onnx(model: keras.Model, path: Path, content: str) -> None:
-    onnx = needed("onnx", "ONNX")
-    needed("tf2onnx", "ONNX")
-    model.export(path, format="onnx", verbose=False, opset_version=_OPSET)
-    written = onnx.load(path)
-    onnx.helper.set_model_props(written, {KEY: content})
-    old, written.graph.output[0].name = written.graph.output[0].name, "probabilities"
-    for node in written.graph.node:
-        node.output[:] = ["probabilities" if name == old else name for name in node.output]
-        node.input[:] = ["probabilities" if name == old else name for name in node.input]
-    onnx.checker.check_model(written)
-    onnx.save(written, path)
-
-
-def _write_openvino(model: keras.Model, path: Path, content: str) -> None:
-    openvino = needed("openvino", "OpenVINO")
-    with TemporaryDirectory() as scratch:
-        between = Path(scratch) / "model.onnx"
-        _write_onnx(model, between, content)
-        converted = openvino.convert_model(between)
-        converted.set_rt_info(content, [KEY])
-        openvino.save_model(converted, path, compress_to_fp16=False)
-        del converted  # it may still read the file
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode < 0:
+        raise InputError(
+            f"the model can't be converted to {form}: the converter was ended by signal {-done.returncode}, "
+            "perhaps for want of memory"
+        )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise InputError(f"the model can't be converted to {form}: {said[-1] if said else 'no reason given'}")
