@@ -8,17 +8,21 @@ Tiles are looked at one by one, not as parts of one feature map of the whole pho
 tile are part of what a network with padding has learnt, and without them it gives other scores.
 """
 
+from collections.abc import Iterator, Sequence
+
 import keras
 import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
+from cnnzoo.data.images import resize_image
 from cnnzoo.deploy.verdicts import Ask, asked
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.adapting import log_odds
 from cnnzoo.evaluation.calibration import with_temperature
 from cnnzoo.evaluation.explain import split_at_last_map
 from cnnzoo.evaluation.scores import class_probabilities
+from cnnzoo.limits import in_threads
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,6 +32,23 @@ _ENDS = (
     *(layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Concatenate, layers.Dropout),
     *(layers.Dense, layers.Conv2D, layers.ReLU, layers.Identity),
 )
+
+
+def tiles_of(
+    pixels: npt.NDArray[np.uint8], batches: Sequence[Sequence[tuple[int, int]]], tile: int, size: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yields the tiles of each batch, resized for a model: the next ones while it looks at these.
+
+    Args:
+        pixels: (height, width, 3).
+        batches: (y, x) of the upper left corners of tiles.
+        tile, size: sides of a tile and of the model's input, pixels.
+    """
+
+    def resized(corners: Sequence[tuple[int, int]]) -> npt.NDArray[np.uint8]:
+        return np.stack([resize_image(pixels[y : y + tile, x : x + tile], size) for y, x in corners])
+
+    return in_threads(resized, batches)
 
 
 class AnswerLooker:
@@ -65,7 +86,10 @@ class Looker:
         self.has_places = end is not None
         if end is not None:
             # One pass gives both: the tile's own answer is that of the whole model.
-            self._both, self._end = keras.Model(model.inputs[0], [model.output, front.output]), end
+            maps = front.output
+            alone = end(ops.reshape(maps, (-1, 1, 1, maps.shape[-1])))
+            places = ops.reshape(alone, (-1, *maps.shape[1:3], alone.shape[-1]))
+            self._both = keras.Model(model.inputs[0], [model.output, places])
 
     def look(self, tiles: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Returns log-odds of the class that is looked for: of each tile, calibrated, and of its places.
@@ -81,9 +105,8 @@ class Looker:
             outputs = self._model.predict_on_batch(tiles)
             alone = _log_odds(outputs, self._class_id)[:, None, None]
             return _log_odds(outputs, self._class_id, self._temperature), alone
-        outputs, maps = self._both.predict_on_batch(tiles)
-        alone = self._end(ops.convert_to_tensor(maps.reshape(-1, 1, 1, maps.shape[-1])), training=False)
-        places = _log_odds(alone, self._class_id).reshape(maps.shape[:3])
+        outputs, alone = self._both.predict_on_batch(tiles)
+        places = _log_odds(alone.reshape(-1, alone.shape[-1]), self._class_id).reshape(alone.shape[:3])
         return _log_odds(outputs, self._class_id, self._temperature), places
 
 

@@ -12,15 +12,15 @@ from scipy.special import expit, logit
 
 from cnnzoo.bars import track
 from cnnzoo.data.class_names import positive_class
-from cnnzoo.data.images import read_image, resize_image
+from cnnzoo.data.images import read_image
 from cnnzoo.data.pipeline import is_count
 from cnnzoo.deploy.classifier import Classifier, checked
 from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
-from cnnzoo.deploy.looking import AnswerLooker, Looker
+from cnnzoo.deploy.looking import AnswerLooker, Looker, tiles_of
 from cnnzoo.deploy.traces import extents, long_enough
 from cnnzoo.errors import InputError, kind_of, printable
 from cnnzoo.evaluation.adapting import adapted, sound_reference
-from cnnzoo.evaluation.lines import REACH, dark_lines
+from cnnzoo.evaluation.lines import REACH, dark_lines, surroundings
 
 FEWEST = 16  # pixels, of a tile and of a photograph
 LARGEST_SIDE = 65_500  # pixels, that a JPEG can have
@@ -207,11 +207,11 @@ class CrackMapper:
         surest = np.full(shape, -np.inf, np.float32)
         total, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         scores = []
-        batches = range(0, len(corners), _BATCH)
-        for first in track(batches, len(batches), title, progress=self._progress, unit="batches"):
-            batch = corners[first : first + _BATCH]
-            tiles = [resize_image(pixels[y : y + tile, x : x + tile], self._looker.size) for y, x in batch]
-            found, places = self._looker.look(np.stack(tiles))
+        batches = [corners[first : first + _BATCH] for first in range(0, len(corners), _BATCH)]
+        tiles = tiles_of(pixels, batches, tile, self._looker.size)
+        both = zip(batches, tiles, strict=True)
+        for batch, ready in track(both, len(batches), title, progress=self._progress, unit="batches"):
+            found, places = self._looker.look(ready)
             scores.append(found)
             for (y, x), score, evidence in zip(batch, found, places, strict=True):
                 # Its borders are rounded, not its size: else a cell between two tiles might be of neither.
@@ -326,8 +326,8 @@ def _narrowed(
         gray = cv2.cvtColor(pixels[outer], cv2.COLOR_RGB2GRAY).astype(np.float32)
         gray = cv2.GaussianBlur(gray, (0, 0), max(0.8, 0.5 / scale))
         sound = (~cracks[outer]).astype(np.float32)
-        surface = cv2.GaussianBlur(gray * sound, (0, 0), 3 * wide)
-        surface /= np.maximum(cv2.GaussianBlur(sound, (0, 0), 3 * wide), 1e-3)
+        surface = surroundings(gray * sound, 3 * wide)
+        surface /= np.maximum(surroundings(sound, 3 * wide), 1e-3)
         depth = np.where(cracks[outer], surface - gray, 0)
         deepest = cv2.dilate(depth, np.ones((2 * wide + 1, 2 * wide + 1), np.uint8))
         narrow[inner] = (cracks[outer] & (depth >= DARK * deepest))[within]

@@ -16,6 +16,7 @@ REACH = 192  # pixels around a place that its answer depends on: what lies beyon
 _LENGTH = 6  # times as long as wide
 _DIRECTIONS = 12
 _AROUND = 31  # pixels: standard deviation of the surroundings that a line is compared with
+_BLURRED = 4.0  # pixels: a Gaussian this wide has nothing left that a lower resolution would lose
 _FLAT = 3.0  # gray levels: noise that is none, lest a flat picture have lines
 
 
@@ -42,10 +43,25 @@ def dark_lines(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
             answer = cv2.filter2D(picture, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101)
             np.maximum(highest, answer, out=highest)
             power += np.square(answer) / _DIRECTIONS
-        noise = np.sqrt(cv2.GaussianBlur(power, (0, 0), _AROUND))
+        noise = np.sqrt(surroundings(power, _AROUND))
         lines = cv2.resize(highest / (noise + _FLAT), (width, height), interpolation=cv2.INTER_LINEAR)
         np.maximum(best, lines, out=best)
     return best
+
+
+def surroundings(picture: npt.NDArray[np.float32], deviation: float) -> npt.NDArray[np.float32]:
+    """Returns the Gaussian mean around each place: a wide one is computed at a lower resolution, and so fast.
+
+    Args:
+        picture: (height, width).
+        deviation: of the Gaussian, pixels.
+    """
+    coarser = max(1, int(deviation // _BLURRED))
+    size = picture.shape[::-1]
+    small = (max(1, round(size[0] / coarser)), max(1, round(size[1] / coarser)))
+    shrunk = picture if coarser == 1 else cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(shrunk, (0, 0), deviation / coarser)
+    return blurred if coarser == 1 else cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR)
 
 
 @cache
