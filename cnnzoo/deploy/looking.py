@@ -21,6 +21,7 @@ from cnnzoo.errors import InputError
 from cnnzoo.evaluation.adapting import log_odds
 from cnnzoo.evaluation.calibration import with_temperature
 from cnnzoo.evaluation.explain import split_at_last_map
+from cnnzoo.evaluation.mirrored import one_view
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.limits import in_threads
 
@@ -76,6 +77,7 @@ class Looker:
 
     def __init__(self, model: keras.Model, class_id: int, temperature: float = 1.0) -> None:
         """Takes a model apart, as `load_model` gives it; `class_id` is the class to look for."""
+        model = one_view(model)  # tiles overlap, so that each place is looked at four times anyway
         self._model, self._class_id, self._temperature = model, class_id, temperature
         self.size = int(model.input_shape[1])
         try:

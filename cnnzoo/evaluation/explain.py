@@ -14,6 +14,7 @@ import numpy.typing as npt
 from keras import KerasTensor, ops
 
 from cnnzoo.errors import InputError
+from cnnzoo.evaluation.mirrored import one_view
 
 _BATCH = 32  # images at a time; hundreds may be asked about
 _OPACITY = 0.6  # of the highest place of a map: what lies below stays visible
@@ -100,6 +101,7 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, _Function]:
     Raises:
         InputError: as `grad_cam`.
     """
+    model = one_view(model)
     try:
         graph = keras.Function(model.inputs, model.outputs)
     except (AttributeError, ValueError) as error:

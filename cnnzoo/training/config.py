@@ -10,6 +10,7 @@ from cnnzoo.errors import InputError
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 
 Schedule = Literal["constant", "cosine"]
+Keep = Literal["best", "last"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Phase:
             rest trains on what they gave, epoch after epoch in turn. 0 computes them in every epoch, with
             other draws each time. The first `views` epochs are the same either way but for rounding to
             float16. On one device alone.
+        keep: the weights that the phase ends with: "best", of the epoch with the lowest validation loss; or
+            "last", where the validation images don't show what the model is for.
     """
 
     epochs: int
@@ -40,6 +43,7 @@ class Phase:
     schedule: Schedule = "constant"
     weight_decay: float = 0.0
     views: int = 0
+    keep: Keep = "best"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -52,6 +56,8 @@ class Phase:
             raise InputError(f"patience is {self.patience}; it must be at least 1, or None")
         if self.schedule not in get_args(Schedule):
             raise InputError(f"unknown schedule {self.schedule!r}; known: {', '.join(get_args(Schedule))}")
+        if self.keep not in get_args(Keep):
+            raise InputError(f"unknown keep {self.keep!r}; known: {', '.join(get_args(Keep))}")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0")
         if self.views < 0:

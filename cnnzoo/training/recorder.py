@@ -91,7 +91,9 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def best_epoch(self) -> int:
-        """Index of the lowest validation loss among the epochs of the phase."""
+        """Index in the phase of the epoch to keep: that of the lowest validation loss, or the last."""
+        if self.watch.phases[self.phase].keep == "last":
+            return len(self.epochs) - 1
         return int(np.argmin([epoch.val_loss for epoch in self.epochs]))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

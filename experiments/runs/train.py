@@ -163,6 +163,10 @@ def _train(spec: RunSpec, data: "Datasets", groups: dict[str, int], tell: child.
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )
+    if recipe.mirrored:
+        from cnnzoo.evaluation.mirrored import mirrored
+
+        model = mirrored(model)
     return _Trained(model, data, groups, fitted, before_fit)
 
 

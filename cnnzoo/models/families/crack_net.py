@@ -120,6 +120,7 @@ def _take_weights(model: keras.Model, weights: str | Path, cracked: int | None) 
     if str(weights) != SHIPPED and not (Path(weights).is_file() and sha256_of(weights) == sha256_of(path)):
         raise InputError(f"crack_net takes the weights {SHIPPED!r} or none, not {str(weights)!r}")
     trained = keras.saving.load_model(path, compile=False, safe_mode=True)
+    trained = next((layer for layer in trained.layers if isinstance(layer, keras.Model)), trained)  # one view
     for mine, its in zip(model.layers[:-1], trained.layers[:-1], strict=True):
         mine.set_weights(its.get_weights())
     kernel, bias = trained.layers[-1].get_weights()
