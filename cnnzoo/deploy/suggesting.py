@@ -14,6 +14,7 @@ from cnnzoo.deploy.classifier import Classifier, checked, files_of, probabilitie
 from cnnzoo.deploy.verdicts import Prediction, verdicts
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.choosing import most_informative, projected
+from cnnzoo.evaluation.mirrored import one_view
 
 
 def suggest(
@@ -73,10 +74,13 @@ def suggest(
 
 def _with_features(model: keras.Model) -> keras.Model:
     """The model with one more output: what its last layer gets."""
-    history: Any = model.outputs[0]._keras_history
+    inner = one_view(model)
+    history: Any = inner.outputs[0]._keras_history
     node = history.operation._inbound_nodes[history.node_index]
     behind = node.input_tensors[0]
     if isinstance(history.operation, keras.layers.Activation):  # of scores that a layer before gave
         history = behind._keras_history
         behind = history.operation._inbound_nodes[history.node_index].input_tensors[0]
+    if inner is not model:
+        behind = keras.Model(inner.inputs[0], behind)(model.inputs[0])
     return keras.Model(model.inputs, [behind, model.outputs[0]])

@@ -86,14 +86,18 @@ class Recorder(keras.callbacks.Callback):
     def done(self) -> bool:
         """Whether the phase has ended: all its epochs, or as many without a better one as it is patient."""
         phase = self.watch.phases[self.phase]
-        since_best = len(self.epochs) - 1 - self.best_epoch if self.epochs else 0
-        return len(self.epochs) >= phase.epochs or since_best >= (phase.patience or phase.epochs)
+        since_lowest = len(self.epochs) - 1 - self._lowest if self.epochs else 0
+        return len(self.epochs) >= phase.epochs or since_lowest >= (phase.patience or phase.epochs)
 
     @property
     def best_epoch(self) -> int:
         """Index in the phase of the epoch to keep: that of the lowest validation loss, or the last."""
         if self.watch.phases[self.phase].keep == "last":
             return len(self.epochs) - 1
+        return self._lowest
+
+    @property
+    def _lowest(self) -> int:
         return int(np.argmin([epoch.val_loss for epoch in self.epochs]))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -205,6 +205,26 @@ class Images:
         return 100
 
 
+@pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
+def test_the_best_epoch_is_kept_or_the_last(keep, kept):
+    phases = (Phase(epochs=5, patience=3, keep=keep),)
+    watch = recorders.Watch(Images(), phases, lambda report: None, checkpoint=None, whole=None)
+    recorder = recorders.Recorder(watch, Position(0, (), (), {}))
+    weights = iter(range(9))
+    recorder.set_model(SimpleNamespace(get_weights=lambda: next(weights), jax_state_sync=lambda: None))
+    taken = []
+    for number, loss in enumerate([3, 1, 2, 4]):
+        recorder.on_epoch_begin(number)
+        recorder.on_train_batch_end(0, {"loss": 1})
+        recorder.on_epoch_end(number, {"loss": 1, "accuracy": 0.5, "val_loss": loss, "val_accuracy": 0.5})
+        taken.append(recorder.best)
+    assert recorder.best_epoch == kept
+    assert taken == ([0, 1, 1, 1] if keep == "best" else [0, 1, 2, 3])
+    assert not recorder.done  # two epochs without a lower loss are fewer than three
+    recorder.on_epoch_end(4, {"loss": 1, "accuracy": 0.5, "val_loss": 5, "val_accuracy": 0.5})
+    assert recorder.done
+
+
 def test_reports_by_hand(monkeypatch):
     """Two phases of 3 and 2 epochs: 5 s for the first batch, 0.25 s for each other, 1 s of validation."""
     clock, reports = [0.0], []

@@ -1,0 +1,85 @@
+import keras
+import numpy as np
+import pytest
+
+import cnnzoo
+from cnnzoo.deploy.classifier import asking
+from cnnzoo.deploy.photograph import CrackMapper
+from cnnzoo.evaluation.calibration import Decision
+from cnnzoo.evaluation.mirrored import mirrored, one_view
+
+DECISION = Decision(positive="crack", threshold=0.5)
+
+
+def network(head):
+    """A trained one is nearly the same in a mirror; these weights make the difference large."""
+    keras.utils.set_random_seed(3)
+    model = cnnzoo.create_model("crack_net", input_shape=(64, 64, 3), num_classes=2, head=head)
+    last = model.layers[-1]
+    last.set_weights([30 * weight for weight in last.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def images():
+    ramps = np.add.outer(np.arange(64) * 3, np.arange(64))[None, ..., None] % 256
+    return np.concatenate([np.broadcast_to(ramps, (1, 64, 64, 3)), 255 - np.tile(ramps, 3)]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid"])
+def test_its_log_odds_are_the_mean_of_those_of_the_mirrored_images(head, images):
+    model = network(head)
+    turned = [images, np.flip(images, 1), np.flip(images, 2), np.flip(images, (1, 2))]
+    single = np.array([model.predict_on_batch(view)[:, -1] for view in turned], np.float64)
+    odds = np.log(single) - np.log1p(-single)
+    assert odds.std(axis=0).min() > 1e-3  # or else any view would do
+    found = mirrored(model).predict_on_batch(images)
+    np.testing.assert_allclose(found[:, -1], 1 / (1 + np.exp(-odds.mean(axis=0))), rtol=1e-4)
+    assert found.shape == (2, model.output_shape[-1])
+
+
+def test_a_mirrored_image_gets_the_same_answer(images):
+    model = mirrored(network("softmax"))
+    for axes in (1, 2, (1, 2)):
+        np.testing.assert_allclose(model(images), model(np.flip(images, axes)), atol=1e-6)
+
+
+def test_it_shares_its_weights_and_can_be_taken_apart():
+    model = network("softmax")
+    assert mirrored(model).count_params() == model.count_params()
+    assert one_view(mirrored(model)) is model
+    assert one_view(model) is model
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mirrored") / "model.keras"
+    cnnzoo.save_model(mirrored(network("softmax")), path, class_names=("plain", "crack"), decision=DECISION)
+    return path
+
+
+def test_it_is_saved_and_explained_as_any_other(saved, images):
+    loaded = cnnzoo.load_model(saved)
+    whole = mirrored(network("softmax"))
+    np.testing.assert_allclose(asking(loaded)[1](images), whole.predict_on_batch(images), atol=1e-6)
+    np.testing.assert_allclose(
+        cnnzoo.grad_cam(loaded.model, images, 1), cnnzoo.grad_cam(network("softmax"), images, 1), atol=1e-4
+    )
+
+
+def test_a_map_looks_once_at_each_tile(saved, images):
+    """Its tiles overlap, so that each place is seen in four of them already."""
+    look = CrackMapper(saved)._looker.look
+    found = look(images)[0]
+    single = network("softmax").predict_on_batch(images)
+    np.testing.assert_allclose(found, np.log(single[:, 1]) - np.log(single[:, 0]), rtol=1e-3, atol=1e-3)
+
+
+def test_images_are_suggested_by_its_features(saved, images, tmp_path):
+    from cnnzoo.data.images import encode_jpeg
+
+    for number, image in enumerate((*images, *images[:, ::-1])):
+        (tmp_path / f"{number}.jpg").write_bytes(encode_jpeg(image, 95))
+    chosen, bad = cnnzoo.suggest(saved, sorted(tmp_path.iterdir()), count=2)
+    assert len(chosen) == 2
+    assert not bad
