@@ -5,6 +5,7 @@ piece of surface, or come from the same run of neighbours in a class whose files
 they were cut from photographs.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -182,7 +183,10 @@ def _label_suspects(
     With them the accuracy and the probability of each label. Where the classifier behind them is weak its
     doubts say nothing, and none are given.
     """
-    from cleanlab.filter import find_label_issues
+    with warnings.catch_warnings():
+        # In a notebook without widgets the bars of tqdm, which cleanlab imports, ask for them.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from cleanlab.filter import find_label_issues
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from threadpoolctl import threadpool_limits
