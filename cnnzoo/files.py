@@ -71,18 +71,28 @@ def _temporary_cache(error: OSError | RuntimeError) -> Path:
     why = f"{printable(error.filename)}: {error.strerror}" if isinstance(error, OSError) else str(error)
     way_out = "name a folder for it in CNNZOO_CACHE"
     try:
-        folder = Path(tempfile.mkdtemp(prefix="cnnzoo-cache-"))
+        folder = temporary_folder("cache")
     except OSError:
         raise InputError(f"the cache can't be used ({why}), nor can temporary files; {way_out}") from error
-    _temporary.append(folder)
     os.environ["CNNZOO_CACHE"] = str(folder)
     warn_user(f"the cache can't be used ({why}): what is kept there is lost in the end; {way_out}")
     return folder
 
 
+def temporary_folder(name: str) -> Path:
+    """Makes a folder that only its owner may enter, and that is removed when the process ends, also in haste.
+
+    Raises:
+        OSError: there is no place for it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"cnnzoo-{name}-"))
+    _temporary.append(folder)
+    return folder
+
+
 @atexit.register
-def remove_temporary_cache() -> None:
-    """Removes the folder that stood in for the cache."""
+def remove_temporary_folders() -> None:
+    """Removes what `temporary_folder` made, such as the folder that stood in for the cache."""
     while _temporary:
         shutil.rmtree(_temporary.pop(), ignore_errors=True)
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "audit": "find copies, near-duplicates, leaks and labels worth a second look in folders of images",
     "predict": "say what a trained model sees on images, and how sure it is",
     "map": "map the cracks in whole photographs: pictures, outlines, lengths and a page",
+    "demo": "open a page on this computer to drop photographs on: verdict, and where the cracks are",
     "export": "write a trained model as ONNX, LiteRT, OpenVINO or SavedModel, and compare what it says",
     "suggest": "choose the images whose labels would teach a model most",
     "report": "render tables, figures and page of comparisons again",

@@ -83,7 +83,7 @@ def _end_now(number: int) -> None:
             with suppress(psutil.Error):
                 child.kill()
     if files := sys.modules.get("cnnzoo.files"):
-        files.remove_temporary_cache()
+        files.remove_temporary_folders()
     show_cursor()
     # The terminal may be gone.
     with suppress(OSError, ValueError, AttributeError):
