@@ -35,6 +35,7 @@ from cnnzoo.evaluation.calibration import Decision, with_temperature
 from cnnzoo.evaluation.likeness import Likeness
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.files import replaced_whole
+from cnnzoo.models.folding import models_within
 from cnnzoo.models.shipped import shipped_file, shipped_models
 
 
@@ -85,8 +86,10 @@ def save_model(
         raise InputError(f"{path}: a model file ends in .keras")
     # The optimiser's state would triple the file, and nothing here resumes from it; without it, how the model
     # was compiled would make plain Keras warn of its absence at every load.
-    optimizer, model.optimizer = getattr(model, "optimizer", None), None
-    compiled, model.compiled = model.compiled, False
+    parts = models_within(model)
+    before = [(getattr(part, "optimizer", None), part.compiled) for part in parts]
+    for part in parts:
+        part.optimizer, part.compiled = None, False
     try:
         with replaced_whole(Path(path)) as unfinished:
             model.save(unfinished)
@@ -94,7 +97,8 @@ def save_model(
                 content = content_of(class_names, decision, image_pixels, likeness, origin)
                 archive.writestr(OURS, json.dumps(content))
     finally:
-        model.optimizer, model.compiled = optimizer, compiled
+        for part, (optimizer, compiled) in zip(parts, before, strict=True):
+            part.optimizer, part.compiled = optimizer, compiled
 
 
 def load_model(path: str | Path) -> Classifier:

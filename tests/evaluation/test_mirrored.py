@@ -83,3 +83,13 @@ def test_images_are_suggested_by_its_features(saved, images, tmp_path):
     chosen, bad = cnnzoo.suggest(saved, sorted(tmp_path.iterdir()), count=2)
     assert len(chosen) == 2
     assert not bad
+
+
+def test_the_state_of_an_optimiser_inside_is_not_saved(saved, tmp_path):
+    model = network("softmax")
+    model.compile("adamw", "sparse_categorical_crossentropy")
+    model.fit(np.zeros((2, 64, 64, 3)), np.zeros(2), verbose=0)
+    path = tmp_path / "trained.keras"
+    cnnzoo.save_model(mirrored(model), path, class_names=("plain", "crack"), decision=DECISION)
+    assert path.stat().st_size < 1.1 * saved.stat().st_size
+    assert model.optimizer is not None and model.compiled
