@@ -18,6 +18,7 @@ from experiments.cli.stopping import tell_if_stopped
 
 if TYPE_CHECKING:
     from cnnzoo.deploy.photograph import CrackMapper
+    from cnnzoo.evaluation.calibration import Decision
     from experiments.mapping.measures import Photograph
     from experiments.mapping.result import Result
 
@@ -26,8 +27,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Reads the command line; argparse ends a wrong one with exit code 2."""
     parser = Parser(
         prog=called("map"),
-        usage="%(prog)s [-h] [--out DIR] [--tile PIXELS] [--overlap F] [--threshold T] [--adapt] "
-        "[--mm-per-pixel MM] [MODEL.keras] PHOTOGRAPH_OR_FOLDER ...",
+        usage="%(prog)s [-h] [--out DIR] [--tile PIXELS] [--overlap F] [--threshold T | --recall R] "
+        "[--adapt] [--mm-per-pixel MM] [MODEL.keras] PHOTOGRAPH_OR_FOLDER ...",
         description="Map the cracks in whole photographs, of any size up to 100 megapixels, by a model of "
         "tiles. For each one: the photograph with outlined cracks, a heat map, outlines as GeoJSON, and "
         "number, lengths and widths of its cracks in photographs.csv; for all, a page. The same command goes "
@@ -61,6 +62,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "(default: the model's)",
     )
     parser.add_argument(
+        "--recall",
+        type=float,
+        metavar="R",
+        help="or the threshold at which the model is to find this share of cracked tiles like those that it "
+        "was validated on, as compare --recall chooses it",
+    )
+    parser.add_argument(
         "--adapt",
         action="store_true",
         help="first fit the threshold to all the photographs, of one surface, which need no labels: for a "
@@ -79,8 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_backend()
     if options.mm_per_pixel is not None and not 0 < options.mm_per_pixel < float("inf"):
         raise InputError(f"--mm-per-pixel {options.mm_per_pixel}: it must be above 0")
-    if options.adapt and options.threshold is not None:
-        raise InputError("--adapt finds a threshold, and --threshold gives one: leave one of them out")
+    given = [name for name in ("adapt", "threshold", "recall") if getattr(options, name) not in (None, False)]
+    if len(given) > 1:
+        raise InputError(f"--{given[0]} and --{given[1]} each give a threshold: leave one of them out")
     files, unread = files_to_ask_about(options, "map")
     files = list({path.resolve(): path for path in files}.values())
     with quiet_stderr():
@@ -92,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mapper = CrackMapper(
             model, tile=options.tile, overlap=options.overlap, threshold=options.threshold, progress=True
         )
+    if options.recall is not None:
+        mapper.threshold = _threshold_for(options.recall, mapper.classifier.decision, model)
     if mapper.classifier.origin.warning and options.model is not None:
         say(f"warning: {mapper.classifier.origin.warning}", warning=True)
     from experiments.mapping.result import Result, Settings, make_folder
@@ -113,6 +124,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"error: {printable(path)}: {reason}", warning=True)
         _map_all(result, mapper, files, options)
     return 1 if any(photograph.error for photograph in result.photographs) else 0
+
+
+def _threshold_for(recall: float, decision: "Decision", model: Path) -> float:
+    if not 0 < recall <= 1:
+        raise InputError(f"--recall {recall}: it must be above 0, and at most 1")
+    threshold = decision.threshold_for(recall)
+    if threshold is None:
+        known = ", ".join(f"{known:g}" for known, _ in decision.recalls)
+        raise InputError(
+            f"--recall {recall}: {printable(model)} "
+            + (f"knows thresholds for {known}" if known else "knows no thresholds for recalls: train it anew")
+            + "; or give one by --threshold"
+        )
+    return threshold
 
 
 def _map_all(

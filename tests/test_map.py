@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -289,3 +290,44 @@ def test_help_does_not_wait_for_tensorflow(tmp_path):
     )
     assert done.stdout.startswith("usage: ") and "--mm-per-pixel" in done.stdout
     assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+
+
+@pytest.fixture
+def knowing(photos):
+    """The network in the package as a file that knows two recalls."""
+    import cnnzoo
+
+    known = cnnzoo.load_model("crack_net")
+    decision = replace(known.decision, recalls=((0.9, 0.4), (0.99, 0.125)))
+    cnnzoo.save_model(known.model, "knows.keras", class_names=known.class_names, decision=decision)
+    return photos
+
+
+@pytest.mark.parametrize(("recall", "threshold"), [("0.9", 0.4), ("0.93", 0.125), ("0.99", 0.125)])
+def test_a_recall_is_the_threshold_that_the_model_file_knows_for_it(recall, threshold, knowing):
+    assert exit_code(lambda: command.main(["knows.keras", "my photos", "--recall", recall])) == 0
+    assert json.loads(Path("maps", ".cnnzoo-map.json").read_text())["settings"]["threshold"] == threshold
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--recall", "0.999"], "knows.keras knows thresholds for 0.9, 0.99; or give one by --threshold"),
+        (["--recall", "0"], "--recall 0.0: it must be above 0"),
+        (["--recall", "0.9", "--threshold", "0.3"], "--threshold and --recall each give a threshold"),
+        (["--recall", "0.9", "--adapt"], "--adapt and --recall each give a threshold"),
+    ],
+)
+def test_a_recall_that_cannot_be_had_is_named(words, said, knowing, capsys):
+    assert exit_code(lambda: command.main(["knows.keras", "my photos", *words])) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_model_that_knows_no_recalls_says_so(knowing, capsys):
+    import cnnzoo
+
+    known = cnnzoo.load_model("crack_net")
+    decision = replace(known.decision, recalls=())
+    cnnzoo.save_model(known.model, "older.keras", class_names=known.class_names, decision=decision)
+    assert exit_code(lambda: command.main(["older.keras", "my photos", "--recall", "0.9"])) == 2
+    assert "older.keras knows no thresholds for recalls: train it anew" in capsys.readouterr().err

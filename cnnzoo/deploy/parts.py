@@ -6,7 +6,7 @@ It is written and read here without Keras, for the files of other programs have 
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import msgspec
@@ -72,6 +72,7 @@ def parts_of(
     try:
         names = content.get("class_names", [f"class {i}" for i in range(max(2, outputs))])
         decision = Decision(**content.get("decision", {}))
+        decision = replace(decision, recalls=tuple((known, least) for known, least in decision.recalls))
         return checked_parts(names, decision, content.get("image_pixels"), outputs)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{OURS} in it is damaged: {one_line(error)}") from error
@@ -144,6 +145,10 @@ def _check_decision(decision: Decision, names: Collection[str]) -> None:
         raise ValueError(
             f"sound is {decision.sound!r:.40}; it must be a number from -{most} to {most}, or None"
         )
+    if not all(_is_share(number) for pair in decision.recalls for number in pair):
+        raise ValueError("recalls must be pairs of a recall and a threshold, each from 0 to 1")
+    if decision.recalls and not decision.positive:
+        raise ValueError("there are recalls but no positive class that they are of")
     if decision.threshold is None:
         return
     if not _is_number(decision.threshold) or not 0 <= decision.threshold <= 1:
@@ -182,6 +187,10 @@ def check_likeness(likeness: Likeness | None) -> None:
         raise ValueError("likeness holds numbers that no images have")
     if np.linalg.eigvalsh((precision + precision.T) / 2).min() <= 0:
         raise ValueError("likeness: its precision is no inverse of a covariance")
+
+
+def _is_share(value: object) -> bool:
+    return _is_number(value) and 0 <= value <= 1  # type: ignore[operator] # a number it is
 
 
 def _is_number(value: object) -> bool:

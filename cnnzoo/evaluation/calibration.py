@@ -23,12 +23,19 @@ class Decision:
         threshold: probability from which on an image counts as `positive`; None leaves it to the highest.
         sound: median log-odds of `positive` among validation images of the other of two classes, which
             `cnnzoo.adapt` compares those of another surface with; None where it is not known.
+        recalls: pairs of a recall of `positive`, rising, and the threshold that is to give it on new images,
+            as `promise.threshold_for_promise` chose it on validation images; empty where they are not known.
     """
 
     temperature: float = 1.0
     positive: str = ""
     threshold: float | None = None
     sound: float | None = None
+    recalls: tuple[tuple[float, float], ...] = ()
+
+    def threshold_for(self, recall: float) -> float | None:
+        """Returns the highest known threshold that is to give at least this recall; None for none."""
+        return next((threshold for known, threshold in self.recalls if known >= recall), None)
 
 
 def fit_temperature(labels: npt.NDArray, probabilities: npt.NDArray) -> float:

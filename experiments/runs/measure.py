@@ -25,6 +25,7 @@ from cnnzoo.evaluation.promise import Operating, threshold_for_precision, thresh
 from cnnzoo.evaluation.scores import Scores, auroc, average_precision, evaluate
 from experiments.runs.spec import Other
 
+RECALLS = (0.8, 0.9, 0.95, 0.98, 0.99)  # whose thresholds a model file knows
 ROBUSTNESS_IMAGES = 300  # of the test images: 30 corruptions of each
 
 
@@ -48,12 +49,21 @@ def fit_decision(
         return Decision(temperature), None
     label = list(class_names).index(positive)
     calibrated = with_temperature(validation.probabilities, temperature)
-    decision = Decision(temperature, positive, sound=sound_level(validation.labels, calibrated, label))
     actual, scores = validation.labels == label, calibrated[:, label]
-    if wanted.recall is not None:
-        chosen = threshold_for_promise(actual, scores, groups, wanted.recall)
+
+    def found(recall: float) -> Operating:
+        chosen = threshold_for_promise(actual, scores, groups, recall)
         # An image whose most probable class it is has a probability of at least this.
-        chosen = replace(chosen, threshold=min(chosen.threshold, 1 / len(class_names)))
+        return replace(chosen, threshold=min(chosen.threshold, 1 / len(class_names)))
+
+    decision = Decision(
+        temperature,
+        positive,
+        sound=sound_level(validation.labels, calibrated, label),
+        recalls=tuple((recall, found(recall).threshold) for recall in RECALLS),
+    )
+    if wanted.recall is not None:
+        chosen = found(wanted.recall)
     elif wanted.precision is not None:
         chosen = threshold_for_precision(actual, scores, groups, wanted.precision)
     else:
