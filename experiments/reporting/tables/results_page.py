@@ -30,7 +30,7 @@ TEMPLATE = "README.md.j2"
 MEASUREMENTS = "audit/measurements.jsonl"
 WRONG_LABELS = "crack_net/wrong_labels.csv"
 LABELS = "surfaces/suggested/labels.jsonl"
-MAPS = "maps/maps.jsonl"
+MAPS, MAP_SPEEDS = "maps/maps.jsonl", "maps/speed.jsonl"
 _DRAWS = 20  # folders that stand for all of one size and share of cracks
 
 
@@ -94,6 +94,7 @@ def render(folder: Path = FOLDER) -> str:
         trust=Trust,
         taught=lambda: _taught(folder / LABELS),
         maps=_lines(folder / MAPS),
+        map_speeds=_lines(folder / MAP_SPEEDS),
     )
 
 
