@@ -78,9 +78,12 @@ def core_shares(parts: int) -> list[set[int]]:
     return [{cores[core % len(cores)] for core in range(i * each, (i + 1) * each)} for i in range(parts)]
 
 
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], ahead: int = _AHEAD
+) -> Iterator[Result]:
     """Yields what a function makes of each item, in order, with as many threads as there are cores.
 
+    Threads are at most `ahead` items ahead of whoever takes the results, which wait in memory.
     Of the pool's own `map`, a million items would each hold a kilobyte from the beginning to the end.
     """
     waiting: deque[Future[Result]] = deque()
@@ -88,7 +91,7 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > _AHEAD:
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -49,7 +49,7 @@ def tiles_of(
     def resized(corners: Sequence[tuple[int, int]]) -> npt.NDArray[np.uint8]:
         return np.stack([resize_image(pixels[y : y + tile, x : x + tile], size) for y, x in corners])
 
-    return in_threads(resized, batches)
+    return in_threads(resized, batches, ahead=2)
 
 
 class AnswerLooker:
