@@ -17,7 +17,7 @@ from cnnzoo.data.pipeline import is_count
 from cnnzoo.deploy.classifier import Classifier, checked
 from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
 from cnnzoo.deploy.looking import AnswerLooker, Looker, tiles_of
-from cnnzoo.deploy.traces import extents, long_enough
+from cnnzoo.deploy.traces import Crack, extents, long_enough, traced
 from cnnzoo.errors import InputError, kind_of, printable
 from cnnzoo.evaluation.adapting import adapted, sound_reference
 from cnnzoo.evaluation.lines import REACH, dark_lines, surroundings
@@ -64,6 +64,10 @@ class CrackMap:
     tried: dict[int, float]
     cracked: float
     gap: int
+
+    def traced(self) -> list[Crack]:
+        """Returns each crack with its length, extent, width and outline, the longest first."""
+        return traced(self.cracks, self.gap)
 
 
 def crack_map(

@@ -11,7 +11,6 @@ from cnnzoo.data.images import read_image, resize_image
 from cnnzoo.deploy.classifier import Classifier, asking, load_model
 from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
 from cnnzoo.deploy.photograph import CrackMap, CrackMapper
-from cnnzoo.deploy.traces import traced
 from cnnzoo.deploy.verdicts import Prediction, verdicts
 from cnnzoo.errors import InputError, printable
 from cnnzoo.evaluation.explain import grad_cam, overlay
@@ -147,7 +146,7 @@ class Answerer:
         """The map of a photograph, and its measures."""
         found = mapper.map(path)
         height, width = found.cracks.shape
-        cracks = traced(found.cracks, found.gap)
+        cracks = found.traced()
         measures = measured(Path(path.name), "", "", "", found, cracks)
         notes = []
         unlike = self._unlike_share(found)

@@ -13,7 +13,6 @@ from cnnzoo.data.folders import mark_as_output
 from cnnzoo.data.images import encode_jpeg
 from cnnzoo.data.table import write_table
 from cnnzoo.deploy.photograph import CrackMap
-from cnnzoo.deploy.traces import traced
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import file_stem, replaced_whole
 from experiments.mapping.drawings import drawn
@@ -106,7 +105,7 @@ class Result:
         """Writes the files of a map."""
         folder = self._folder(path)
         (self.out / folder).mkdir(parents=True, exist_ok=True)
-        cracks = traced(found.cracks, found.gap)
+        cracks = found.traced()
         for name, data in _pictures(found):
             with replaced_whole(self.out / folder / name) as unfinished:
                 unfinished.write_bytes(data)

@@ -11,7 +11,6 @@ from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.deploy import photograph
 from cnnzoo.deploy.looking import Looker
 from cnnzoo.deploy.photograph import CrackMapper
-from cnnzoo.deploy.traces import traced
 from cnnzoo.evaluation.calibration import Decision
 
 
@@ -57,7 +56,7 @@ def test_a_drawn_crack_is_found_without_being_told_its_size(classifier, seed):
     assert f1(found.cracks, mask, 5) > 0.9
     assert found.tile in found.tried and len(found.tried) > 3
     assert found.tried[found.tile] == max(found.tried.values())
-    assert traced(found.cracks, found.gap)[0].extent > 300
+    assert found.traced()[0].extent > 300
 
 
 def test_a_map_is_of_the_photograph_as_it_is(mapped, wall):
