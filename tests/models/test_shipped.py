@@ -12,6 +12,7 @@ from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.pipeline import load_image_set
 from cnnzoo.data.sources.synthetic import CLASSES, drawn_surfaces
 from cnnzoo.errors import InputError
+from cnnzoo.evaluation.mirrored import one_view
 from cnnzoo.models import shipped
 from cnnzoo.models.shipped import shipped_card, shipped_file
 from experiments import predict
@@ -69,13 +70,13 @@ def test_predict_asks_it_where_no_model_is_named(tiles, capsys):
 
 def test_its_weights_give_its_answers_at_any_size_and_in_any_order_of_the_classes(classifier):
     images = pixels(4)
-    wanted = answers(classifier.model, images)
+    wanted = answers(one_view(classifier.model), images)
     model = cnnzoo.create_model("crack_net", weights="cracks")
     np.testing.assert_allclose(answers(model, images), wanted, atol=1e-6)
     swapped = cnnzoo.create_model("crack_net", weights="cracks", cracked=0)
     np.testing.assert_allclose(answers(swapped, images), wanted[:, ::-1], atol=1e-6)
     small = cnnzoo.create_model("crack_net", weights="cracks", input_shape=(96, 96, 3), dropout=0.2)
-    for mine, its in zip(small.get_weights(), classifier.model.get_weights(), strict=True):
+    for mine, its in zip(small.get_weights(), one_view(classifier.model).get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
 
 
@@ -83,7 +84,7 @@ def test_other_classes_get_a_last_layer_of_their_own(classifier):
     keras.utils.set_random_seed(0)
     model = cnnzoo.create_model("crack_net", weights="cracks", num_classes=3)
     assert model.output_shape == (None, 3)
-    for mine, its in zip(model.layers[:-1], classifier.model.layers[:-1], strict=True):
+    for mine, its in zip(model.layers[:-1], one_view(classifier.model).layers[:-1], strict=True):
         for weight, other in zip(mine.get_weights(), its.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, other)
 
@@ -125,7 +126,7 @@ def test_the_tuned_recipe_starts_from_it(classifier):
     said, file = starting_weights([recipe], {})["crack_net_tuned"]
     assert said.startswith("crack_net.keras (sha256 ")
     images = pixels(3)
-    wanted = answers(classifier.model, images)
+    wanted = answers(one_view(classifier.model), images)
     for positive in (0, 1):
         model = recipe.build_model(num_classes=2, weights_file=file, positive=positive)
         np.testing.assert_allclose(answers(model, images)[:, positive], wanted[:, 1], atol=1e-6)
