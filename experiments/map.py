@@ -65,8 +65,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--recall",
         type=float,
         metavar="R",
-        help="or the threshold at which the model is to find this share of cracked tiles like those that it "
-        "was validated on, as compare --recall chooses it",
+        help="or the threshold at which the model found this share of the cracked images that it was "
+        "validated on; another surface may need a lower one",
     )
     parser.add_argument(
         "--adapt",

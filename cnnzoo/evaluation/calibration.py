@@ -23,8 +23,8 @@ class Decision:
         threshold: probability from which on an image counts as `positive`; None leaves it to the highest.
         sound: median log-odds of `positive` among validation images of the other of two classes, which
             `cnnzoo.adapt` compares those of another surface with; None where it is not known.
-        recalls: pairs of a recall of `positive`, rising, and the threshold that is to give it on new images,
-            as `promise.threshold_for_promise` chose it on validation images; empty where they are not known.
+        recalls: pairs of a recall of `positive`, rising, and the threshold that gave it on the validation
+            images, with room for chance (`promise.threshold_for_promise`); empty where they are not known.
     """
 
     temperature: float = 1.0
@@ -34,7 +34,7 @@ class Decision:
     recalls: tuple[tuple[float, float], ...] = ()
 
     def threshold_for(self, recall: float) -> float | None:
-        """Returns the highest known threshold that is to give at least this recall; None for none."""
+        """Returns the highest known threshold that gave at least this recall; None for none."""
         return next((threshold for known, threshold in self.recalls if known >= recall), None)
 
 

@@ -64,8 +64,8 @@ class Position:
 class State:
     """All that a training depends on besides its configuration and its images.
 
-    `metrics` are those of the epoch that has not ended, `best` the weights of the lowest validation loss of
-    the phase; None where these are the model's own.
+    `metrics` are those of the epoch that has not ended, `best` the weights that the phase would
+    keep if it ended; None where these are the model's own.
     """
 
     position: Position

@@ -80,10 +80,11 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: bool | Report = True,
 ) -> FitResult:
-    """Trains `model` in place and leaves it with the weights of the last phase's lowest validation loss.
+    """Trains `model` in place and leaves it with the weights that its last phase keeps (`Phase.keep`).
 
-    Each phase sets what is trainable, compiles and calls `keras.Model.fit`; the best weights of a phase are
-    what the next one starts from. Where several GPUs are visible, each takes its share of every batch.
+    Each phase sets what is trainable, compiles and calls `keras.Model.fit`; the weights that it keeps, by
+    default the best, are what the next one starts from. Where several GPUs are visible, each takes its share
+    of every batch.
 
     Args:
         model: takes RGB in [0, 255], gives one sigmoid unit or a softmax over the classes.

@@ -34,6 +34,7 @@ from experiments.reporting.sentences import (
 )
 from experiments.runs.left import batch_file, samples_file
 from experiments.runs.predictions import batch_places
+from experiments.runs.records import keeps_last
 from experiments.runs.spec import SIDES
 from experiments.style.contact_sheet import some_of_each_kind
 from experiments.style.templates import environment
@@ -55,7 +56,7 @@ SHARED_CURVES = {
 }
 
 ROW_CHARTS = {
-    "accuracy": "Accuracy of {} by epoch, all seeds; the epoch with the lowest validation loss is kept",
+    "accuracy": "Accuracy of {} by epoch, all seeds; {kept}",
     "loss": "Loss of {} by epoch, all seeds",
     "reliability": "Reliability of {}: accuracy against confidence, in bins of at least 10 images",
     "precision": "Precision of {} against recall, a line per seed",
@@ -183,8 +184,10 @@ def _points(rows: Sequence[Row], field: str) -> str:
 
 def _section(row: Row, comparison: Comparison, svgs: dict[str, str]) -> Section:
     mistakes = comparison.mistakes[row.name]
+    last = keeps_last(row.first.config)
+    kept = "the last epoch is kept" if last else "the epoch with the lowest validation loss is kept"
     charts = [
-        (svgs[f"{kind}-{row.anchor}"], title.format(row.name))
+        (svgs[f"{kind}-{row.anchor}"], title.format(row.name, kept=kept))
         for kind, title in ROW_CHARTS.items()
         if f"{kind}-{row.anchor}" in svgs
     ]

@@ -84,12 +84,13 @@ class Row:
     @property
     def _end(self) -> str:
         """How a budget ended it."""
-        histories = [record.history for record in self.records if record.history]
+        trained = [record for record in self.records if record.history]
         by = f"ended early by --budget {self.budget:g}"
-        if not histories:
+        if not trained:
             return f"{by}: {printable(self.first.status.removeprefix(ENDED_EARLY))}"
-        accuracy = fmean(kept_epoch(history).val_accuracy for history in histories)
-        return f"{by} after {epochs_text(fmean(map(len, histories)))}: validation accuracy {accuracy:.4f}"
+        accuracy = fmean(kept_epoch(record.history, record.config).val_accuracy for record in trained)
+        epochs = fmean(len(record.history) for record in trained)
+        return f"{by} after {epochs_text(epochs)}: validation accuracy {accuracy:.4f}"
 
     @property
     def budget(self) -> float | None:

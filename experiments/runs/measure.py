@@ -60,7 +60,7 @@ def fit_decision(
         temperature,
         positive,
         sound=sound_level(validation.labels, calibrated, label),
-        recalls=tuple((recall, found(recall).threshold) for recall in RECALLS),
+        recalls=tuple((recall, found(recall).threshold) for recall in RECALLS if actual.any()),
     )
     if wanted.recall is not None:
         chosen = found(wanted.recall)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -377,15 +377,28 @@ def settled(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
     return {identity: record for identity, record in last.items() if record.ok or record.ended_early}
 
 
-def kept_epoch(history: Sequence[Epoch]) -> Epoch:
-    """The epoch whose weights a training ends with: the lowest validation loss of its last phase."""
-    last = [epoch for epoch in history if epoch.phase == history[-1].phase]
-    return min(last, key=lambda epoch: epoch.val_loss)
+def kept_epoch(history: Sequence[Epoch], config: Mapping[str, Any]) -> Epoch:
+    """The epoch whose weights a training by a recipe, as `Recipe.as_dict` has it, ends with.
+
+    It is that of the lowest validation loss of the last phase, or its last one where the phase keeps that.
+    """
+    phase = history[-1].phase
+    if keeps_last(config, phase):
+        return history[-1]
+    return min((epoch for epoch in history if epoch.phase == phase), key=lambda epoch: epoch.val_loss)
 
 
-def ended_early(history: Sequence[Epoch]) -> str:
-    """Returns the status of a run that a budget ends untested."""
-    accuracy = kept_epoch(history).val_accuracy
+def keeps_last(config: Mapping[str, Any], phase: int = -1) -> bool:
+    """Whether a phase of a recipe's training, as `Recipe.as_dict` has it, keeps its last epoch."""
+    try:
+        return bool(config["config"]["phases"][phase].get("keep") == "last")
+    except (KeyError, IndexError, TypeError, AttributeError):  # made before there was a choice, or damaged
+        return False
+
+
+def ended_early(history: Sequence[Epoch], config: Mapping[str, Any]) -> str:
+    """Returns the status of a run of a recipe that a budget ends untested."""
+    accuracy = kept_epoch(history, config).val_accuracy
     return f"{ENDED_EARLY}validation accuracy {accuracy:.4f} after {epochs_text(len(history))}"
 
 

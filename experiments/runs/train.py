@@ -63,7 +63,11 @@ def run(spec: RunSpec, tell: child.Tell) -> RunRecord:
         if spec.round and not spec.round.last:
             history = trained.fitted.history
             return record_for(
-                spec, status=ended_early(history), started=started, environment=environment, history=history
+                spec,
+                status=ended_early(history, spec.resolved_recipe().as_dict()),
+                started=started,
+                environment=environment,
+                history=history,
             )
         result = _test(spec, trained, start_seconds=start_seconds, tell=tell)
         files = facts_of(Path(spec.out), spec.files)

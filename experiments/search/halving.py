@@ -56,7 +56,7 @@ class Contender:
             return False
         epochs = [epoch for record in records for epoch in record.history]
         phases = sorted({epoch.phase for epoch in epochs})
-        self.loss = fmean(kept_epoch(record.history).val_loss for record in records)
+        self.loss = fmean(kept_epoch(record.history, record.config).val_loss for record in records)
         self.overhead = fmean(record.seconds - sum(map(_seconds, record.history)) for record in records)
         self.epoch_seconds = tuple(
             fmean(_seconds(epoch) for epoch in epochs if epoch.phase == phase) for phase in phases

@@ -32,7 +32,7 @@ def attempt(spec: TrialSpec, tell: child.Tell) -> dict[str, Any]:
 
 
 def run_trial(spec: TrialSpec, tell: child.Tell = lambda event: None) -> TrialResult:
-    """Trains the recipe and scores the weights of its lowest validation loss.
+    """Trains the recipe and scores the weights that it ends with.
 
     Raises:
         InputError: the recipe can't be built or trained.

@@ -5,6 +5,7 @@ import pytest
 import cnnzoo
 from cnnzoo.deploy.classifier import asking
 from cnnzoo.deploy.photograph import CrackMapper
+from cnnzoo.deploy.suggesting import _with_features
 from cnnzoo.evaluation.calibration import Decision
 from cnnzoo.evaluation.mirrored import mirrored, one_view
 
@@ -83,6 +84,11 @@ def test_images_are_suggested_by_its_features(saved, images, tmp_path):
     chosen, bad = cnnzoo.suggest(saved, sorted(tmp_path.iterdir()), count=2)
     assert len(chosen) == 2
     assert not bad
+    single = network("softmax")
+    wanted = keras.Model(single.inputs[0], single.layers[-1].input).predict_on_batch(images)
+    found, answers = _with_features(mirrored(single)).predict_on_batch(images)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(answers, mirrored(single).predict_on_batch(images), atol=1e-6)
 
 
 def test_the_state_of_an_optimiser_inside_is_not_saved(saved, tmp_path):

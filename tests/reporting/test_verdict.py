@@ -467,7 +467,7 @@ def lost_in(folder, recipe, *histories):
         epochs = [
             replace(EPOCH, epoch=i, val_accuracy=one, val_loss=1 - one) for i, one in enumerate(accuracies)
         ]
-        lost = replace(made, status=ended_early(epochs), result=None, history=epochs)
+        lost = replace(made, status=ended_early(epochs, {}), result=None, history=epochs)
         found.append(round_of(lost, 1, last=False))
     return found
 

@@ -10,6 +10,7 @@ from experiments.runs.records import (
     RunResult,
     append_record,
     from_json,
+    kept_epoch,
     latest_records,
     read_records,
     to_json,
@@ -94,3 +95,13 @@ def test_a_whole_line_that_is_no_record_is_passed_over_with_a_word(tmp_path):
     said = []
     assert len(read_records(tmp_path, said.append)) == 1
     assert "seed" in said[0]
+
+
+def test_the_kept_epoch_is_the_best_of_the_last_phase_or_its_last():
+    losses = [(0, 0.1), (1, 0.4), (1, 0.3), (1, 0.5)]
+    history = [replace(EPOCH, phase=phase, val_loss=loss) for phase, loss in losses]
+    best, last = history[2], history[3]
+    assert kept_epoch(history, {"config": {"phases": [{"keep": "last"}, {}]}}) == best
+    assert kept_epoch(history, {"config": {"phases": [{}, {"keep": "last"}]}}) == last
+    for damaged in ({}, {"config": None}, {"config": {"phases": [3]}}, {"config": {"phases": [{}, 3]}}):
+        assert kept_epoch(history, damaged) == best

@@ -45,7 +45,7 @@ class Machine:
             return record_for(asked, status=late, started="", seconds=asked.seconds)
         if asked.round.last:
             return record_for(asked, status="ok", started="", seconds=took, result=RESULT)
-        return record_for(asked, status=ended_early(history), started="", history=history, seconds=took)
+        return record_for(asked, status=ended_early(history, {}), started="", history=history, seconds=took)
 
     def names(self):
         return [sorted({each.recipe.name for each in specs}) for _, specs, _ in self.rounds]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ from cnnzoo.deploy.classifier import Classifier, save_model
 from cnnzoo.deploy.exports.runtimes import PACKAGES, SUFFIXES, needed
 from cnnzoo.deploy.parts import content_of
 from cnnzoo.errors import InputError, printable
+from cnnzoo.files import temporary_folder
 
 
 def write_export(
@@ -43,8 +43,9 @@ def write_export(
         raise InputError(f"{printable(path)}: a folder is there already")
     for package, program in PACKAGES.get(form, ()):
         needed(package, program)
-    with TemporaryDirectory() as scratch:
-        given, result = Path(scratch, "given"), Path(scratch, "result")
+    scratch = temporary_folder("export")
+    try:
+        given, result = scratch / "given", scratch / "result"
         given.mkdir()
         result.mkdir()
         _hand_over(classifier, given)
@@ -58,6 +59,8 @@ def write_export(
         _convert(given, result / f"model{SUFFIXES[form]}", form, images)
         for made in sorted(result.iterdir()):
             shutil.move(made, path.with_suffix(made.suffix) if form == "openvino" else path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _hand_over(classifier: Classifier, folder: Path) -> None:
@@ -81,6 +84,7 @@ def _convert(given: Path, path: Path, form: str, images: Path | None) -> None:
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONPATH": os.pathsep.join(paths),
+        "TMPDIR": str(given),  # what a converter that is killed leaves goes too
         "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python" if form in ("onnx", "openvino") else "upb",
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
