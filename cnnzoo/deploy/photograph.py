@@ -1,5 +1,6 @@
 """From a photograph of a surface to a map of its cracks, by a classifier of tiles."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ from cnnzoo.deploy.traces import Crack, extents, long_enough, traced
 from cnnzoo.errors import InputError, kind_of, printable
 from cnnzoo.evaluation.adapting import adapted, sound_reference
 from cnnzoo.evaluation.lines import REACH, dark_lines, surroundings
+from cnnzoo.limits import in_threads
 
 FEWEST = 16  # pixels, of a tile and of a photograph
 LARGEST_SIDE = 65_500  # pixels, that a JPEG can have
@@ -40,6 +42,9 @@ _PIECE = 1024  # pixels of the model's input in which lines are looked for toget
 _LOOKS = 64  # along the longer side of a photograph, at most, where the tile is chosen
 _STEP = 2**0.5  # from one tile that is tried to the next
 _BATCH = 32  # tiles at a time
+
+_Part = tuple[slice, slice]
+_Piece = tuple[_Part, _Part, _Part]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,14 +238,18 @@ class CrackMapper:
         shape = pixels.shape[0], pixels.shape[1]
         heat = np.zeros(shape, np.uint8)
         scale = self._looker.size / seen.tile
-        for inner, outer, within in _pieces(shape, scale, REACH):
+
+        def look(piece: _Piece) -> None:
+            inner, outer, within = piece
             cracked = _part(seen.cracked.astype(np.uint8), shape, inner, cv2.INTER_NEAREST)
             if not cracked.any():
-                continue
+                return
             gray = cv2.cvtColor(pixels[outer], cv2.COLOR_RGB2GRAY)
             lines = cv2.resize(dark_lines(_scaled(gray, scale)), gray.shape[::-1])[within]
             clear = lines * np.sqrt(2 * _part(seen.places, shape, inner, cv2.INTER_LINEAR))
             heat[inner] = np.rint(255 * clear / (clear + CLEAR)) * cracked
+
+        deque(in_threads(look, _pieces(shape, scale, REACH)), maxlen=0)
         return heat
 
 
@@ -301,9 +310,7 @@ def _part(
     return cv2.remap(cells, x, y, how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _pieces(
-    shape: tuple[int, ...], scale: float, reach: int
-) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice], tuple[slice, slice]]]:
+def _pieces(shape: tuple[int, ...], scale: float, reach: int) -> Iterator[_Piece]:
     """Yields parts of a photograph: each alone, with its surroundings, and where in those it lies itself.
 
     `reach` is how much is seen around it, in pixels of the model's input, of which `scale` are one of the
@@ -324,9 +331,11 @@ def _narrowed(
     """What is dark of the cracks: the filters that found them are as wide as the widest of all."""
     wide = max(3, round(WIDEST / scale))  # pixels of the photograph
     narrow = np.zeros_like(cracks)
-    for inner, outer, within in _pieces(cracks.shape, scale, 8 * WIDEST):
+
+    def look(piece: _Piece) -> None:
+        inner, outer, within = piece
         if not cracks[inner].any():
-            continue
+            return
         gray = cv2.cvtColor(pixels[outer], cv2.COLOR_RGB2GRAY).astype(np.float32)
         gray = cv2.GaussianBlur(gray, (0, 0), max(0.8, 0.5 / scale))
         sound = (~cracks[outer]).astype(np.float32)
@@ -335,6 +344,8 @@ def _narrowed(
         depth = np.where(cracks[outer], surface - gray, 0)
         deepest = cv2.dilate(depth, np.ones((2 * wide + 1, 2 * wide + 1), np.uint8))
         narrow[inner] = (cracks[outer] & (depth >= DARK * deepest))[within]
+
+    deque(in_threads(look, _pieces(cracks.shape, scale, 8 * WIDEST)), maxlen=0)
     return narrow
 
 

@@ -1,5 +1,7 @@
 """`cnnzoo.crack_map`: the drawn crack is found where it was drawn, by looks that say what the model says."""
 
+from dataclasses import replace
+
 import cv2
 import keras
 import numpy as np
@@ -12,6 +14,7 @@ from cnnzoo.deploy import photograph
 from cnnzoo.deploy.looking import Looker
 from cnnzoo.deploy.photograph import CrackMapper
 from cnnzoo.evaluation.calibration import Decision
+from cnnzoo.evaluation.mirrored import one_view
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_looks_say_what_the_model_says(classifier, wall):
     tiles = np.stack([wall[0][y : y + 160, x : x + 160] for y in (0, 176, 352) for x in (0, 176, 352)])
     looker = Looker(classifier.model, classifier.class_names.index("Positive"))
     found, places = looker.look(tiles)
-    said = classifier.model.predict(tiles, verbose=0)[:, 1].astype(float)
+    said = one_view(classifier.model).predict(tiles, verbose=0)[:, 1].astype(float)
     np.testing.assert_allclose(1 / (1 + np.exp(-found)), said, atol=1e-5)
     assert looker.has_places
     assert places.shape[0] == 9 and places.shape[1] == places.shape[2] > 1
@@ -129,6 +132,7 @@ def test_the_share_of_cracked_tiles_is_that_of_predict(classifier, wall, tmp_pat
     for number, (y, x) in enumerate((y, x) for y in range(0, 512, 128) for x in range(0, 512, 128)):
         files.append(tmp_path / f"{number:02}.png")
         cv2.imwrite(str(files[-1]), wall[0][y : y + 128, x : x + 128, ::-1])
+    classifier = replace(classifier, model=one_view(classifier.model))
     said = [verdict.class_name for verdict in cnnzoo.predict(classifier, files)]
     assert 0 < said.count("Positive") < 16
     found = cnnzoo.crack_map(classifier, wall[0], tile=128, overlap=0)
@@ -178,7 +182,7 @@ def test_a_tile_larger_than_the_photograph_is_as_large_as_it(classifier, shape):
 
 def test_the_threshold_is_of_the_calibrated_probability(wall):
     # At a temperature of 2 the log-odds are half as large.
-    model, picture = cnnzoo.load_model("crack_net").model, wall[0][:160, :160]
+    model, picture = one_view(cnnzoo.load_model("crack_net").model), wall[0][:160, :160]
     raw = float(model.predict(resize_image(picture, 160)[None], verbose=0)[0, 1])
     warm = 1 / (1 + ((1 - raw) / raw) ** 0.5)
     warmed = cnnzoo.Classifier(model, ("Negative", "Positive"), Decision(2.0, "Positive", None, -2.0))
