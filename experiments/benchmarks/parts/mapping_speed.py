@@ -1,6 +1,7 @@
 """`python -m experiments.benchmarks.parts.mapping_speed`: tiles per second of a crack map and of its model.
 
-Each map is of one drawn photograph, with tiles of the size that the model learnt from. Beside it the model
+Each map is of one drawn photograph, with tiles of the size that the model learnt from, or as `cnnzoo map`
+does it by itself, with the sizes that it tries. Beside it the model
 answers for as many tiles that are ready, in batches of the same size: no map can be faster. Both are timed in
 turn, and the ratio is that of the medians.
 """
@@ -36,6 +37,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description="Tiles per second of cnnzoo map, beside those of the model alone.",
     )
     parser.add_argument("--megapixels", type=int, default=12, metavar="N", help="of the photograph")
+    parser.add_argument("--search", action="store_true", help="with all sizes of tiles that a map tries")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of each (default: 3)")
     parser.add_argument("--out", type=Path, default=Path("maps"), metavar="DIR", help="(default: maps)")
     return parser.parse_args(arguments)
@@ -51,11 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     photograph = draw_photograph(options.megapixels)
     for name, side in MODELS.items():
-        line = {
-            "model": name,
-            "megapixels": options.megapixels,
-            **measured(name, side, photograph, options.repeats),
-        }
+        found = measured(name, side, photograph, options.repeats, search=options.search)
+        line = {"model": name, "megapixels": options.megapixels, "search": options.search, **found}
         append_line(options.out / FILE, json.dumps({**line, "environment": describe_environment()}))
         mapped, alone = line["map_seconds"], line["model_seconds"]
         say(f"{name}: {line['tiles']:,} tiles, {mapped:.1f} s as a map, {alone:.1f} s by the model alone")
@@ -71,7 +70,9 @@ def draw_photograph(megapixels: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.tile(piece, times)[:height, :width])
 
 
-def measured(name: str, side: int, photograph: npt.NDArray[np.uint8], repeats: int) -> dict[str, Any]:
+def measured(
+    name: str, side: int, photograph: npt.NDArray[np.uint8], repeats: int, *, search: bool = False
+) -> dict[str, Any]:
     """Times maps of a photograph and the model of a name alone, from random weights but for crack_net."""
     from cnnzoo.deploy.classifier import Classifier, load_model
     from cnnzoo.deploy.photograph import CrackMapper
@@ -85,7 +86,7 @@ def measured(name: str, side: int, photograph: npt.NDArray[np.uint8], repeats: i
         model = create_model(name, input_shape=(side, side, 3), num_classes=2)
         classifier = Classifier(model, ("plain", "crack"), Decision(positive="crack"), (227, 227))
     usual = (classifier.image_pixels or (side,))[0]
-    mapper, batches = CrackMapper(classifier, tile=usual), list[int]()
+    mapper, batches = CrackMapper(classifier, tile=None if search else usual), list[int]()
     look = mapper._looker.look
 
     def counted(tiles: npt.NDArray[np.uint8]) -> Any:
