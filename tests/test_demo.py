@@ -1,5 +1,6 @@
 """`cnnzoo demo`: its command line, and its page in headless Chromium with the network watched."""
 
+import contextlib
 import http.client
 import importlib.util
 import json
@@ -42,6 +43,8 @@ def heard(event, arguments):
         print(event, arguments[0], file=log)
 sys.addaudithook(heard)
 from experiments import demo
+from experiments.demo import server
+server.LOOKS_AFTER = 0.5
 from experiments.cli.process import exit_code
 sys.exit(exit_code(demo.main))
 """
@@ -166,6 +169,7 @@ def opened(browser, served, size=DESK, **more):
     page = browser.new_page(viewport=size, **more)
     page.asked = []
     page.on("request", lambda made: page.asked.append(made.url))
+    page.on("response", lambda got: got.status < 400 or page.asked.append(f"error: {got.status} {got.url}"))
     page.on("pageerror", lambda error: page.asked.append(f"error: {error}"))
     page.goto(served.address)
     page.get_by_text("The answer appears here.").wait_for()
@@ -261,10 +265,8 @@ def test_what_is_no_picture_or_too_large_is_one_line(page, served, pictures):
 
 @needs_gradio
 def test_uploads_are_cut_off_and_files_of_the_computer_stay_its_own(served):
-    body = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n' + bytes(33 << 20)
-    kind = {"content-type": "multipart/form-data; boundary=x"}
-    body += b"\r\n--x--\r\n"
-    assert served.asked("POST", "/gradio_api/upload", body=body, headers=kind)[0] == 413
+    for size in (33, 40):
+        assert served.asked("POST", UPLOAD, body=form(bytes(size << 20)), headers=FORM)[0] == 413
     for path in ("/etc/passwd", served.said, ROOT / "README.md"):
         assert served.get(f"/gradio_api/file={path}")[0] in (403, 404)
     assert served.get("/", Host="somebody.example")[0] == 421
@@ -272,6 +274,116 @@ def test_uploads_are_cut_off_and_files_of_the_computer_stay_its_own(served):
     assert status == 200
     told = json.loads(config)
     assert told["analytics_enabled"] is False and told["run_history"] is False
+
+
+UPLOAD = "/gradio_api/upload"
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+
+
+def form(content, name="a.jpg"):
+    head = f'--x\r\ncontent-disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+    return head.encode() + content + b"\r\n--x--\r\n"
+
+
+def question(served, *data, number=1):
+    """What the page is told of a question that is sent past its fields: whether it was answered, and how."""
+    session = f"s{time.monotonic_ns()}"
+    body = json.dumps({"data": data, "fn_index": number, "session_hash": session})
+    json_ = {"content-type": "application/json"}
+    status, said = served.asked("POST", "/gradio_api/queue/join", body=body, headers=json_)
+    assert status == 200, said
+    told = served.get(f"/gradio_api/queue/data?session_hash={session}")[1].decode()
+    (last,) = [line for line in told.splitlines() if '"process_completed"' in line]
+    told = json.loads(last.removeprefix("data: "))
+    return told["success"], told["output"]
+
+
+META = {"meta": {"_type": "gradio.FileData"}}
+FOREIGN = "/gradio_api/file=http://203.0.113.7/x.png"
+
+
+@needs_gradio
+def test_a_question_with_what_is_no_upload_is_refused_in_the_same_words(served, pictures, tmp_path):
+    before = [served.said.read_text(), served.heard.read_text()]
+    (folder,) = served.temporary.glob("cnnzoo-demo-*")
+    lying = sorted(folder.rglob("*"))
+    (tmp_path / "link").symlink_to(pictures / "tile.png")
+    paths = [
+        pictures / "tile.png",
+        pictures / "none.png",
+        "/etc/passwd",
+        folder,
+        "../x",
+        "a\0b",
+        folder / ("a" * 300),
+    ]
+    paths += [f"{folder}/../../../../etc/passwd", f"{folder}/..", tmp_path / "link"]
+    paths += ["http://203.0.113.7/x.png", "https://pictures.example/x.png", FOREIGN, "file:///etc/passwd"]
+    asked = [{"path": str(path), **meta} for path in paths for meta in (META, {})]
+    asked += [["x"], "x", 7, {}, {"path": None, **META}, {"path": "x", "meta": 1}]
+    example = {"path": str(folder / "sound concrete.jpg"), **META}
+    asked += [{**example, "orig_name": name} for name in (asked[0], 7)]
+    told = [question(served, each, "Choose for me") for each in asked]
+    told += [question(served, None, each) for each in (asked[0], asked[20], "Nonsense", None, [asked[0]])]
+    told += [question(served, each, number=0) for each in (asked[0], 99, -1, "x")]
+    told += [question(served), question(served, None), question(served, None, "One tile", asked[0])]
+    refused = (False, "This is no picture that was dropped on this page.")
+    assert {(done, said.get("error")) for done, said in told} == {refused}
+    assert question(served, example, "One tile")[0]
+    gone = question(served, {**example, "path": str(folder / "gone.png")}, "One tile")
+    assert gone[0] and "gone.png: deleted" in json.dumps(gone[1])
+    answer = {path for path in folder.rglob("*") if "image" not in path.name and path.is_file()}
+    assert answer == {path for path in lying if "image" not in path.name and path.is_file()}
+    assert served.asked("POST", UPLOAD, body=b"x", headers=FORM)[0] == 400
+    assert [served.said.read_text(), served.heard.read_text()] == before  # no traceback, nothing looked up
+
+
+@needs_gradio
+def test_gradio_has_no_route_that_reaches_further(served):
+    before = served.heard.read_text()
+    for path in (FOREIGN, "/gradio_api/proxy=http://203.0.113.7/x", "/gradio_api/deep_link?session_hash=a"):
+        assert served.get(path)[0] in (403, 404)
+    for path in ("vibe-edit", "process_recording", "component_server", "call/answered", "run/answered"):
+        assert served.asked("POST", f"/gradio_api/{path}", body="{}")[0] == 404
+    assert served.heard.read_text() == before
+
+
+@needs_gradio
+def test_another_site_in_the_same_browser_can_send_nothing(served):
+    for foreign in (
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ):
+        assert served.asked("POST", UPLOAD, body=form(b"x"), headers=FORM | foreign)[0] == 403
+    assert served.get("/config", Origin="http://evil.example")[0] == 403
+    own = {"origin": served.address.rstrip("/"), "sec-fetch-site": "same-origin"}
+    status, said = served.asked("POST", UPLOAD, body=form(b"x"), headers=FORM | own)
+    assert status == 200 and json.loads(said)[0].endswith("/a.jpg")
+
+
+@needs_gradio
+def test_a_cancelled_upload_is_deleted_as_others_are(served):
+    (folder,) = served.temporary.glob("cnnzoo-demo-*")
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    host, port = urlsplit(served.address).netloc.split(":")
+    with socket.create_connection((host, int(port))) as cancelled:
+        head = f"POST {UPLOAD} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: 9000000\r\n"
+        kind = f"content-type: {FORM['content-type']}\r\n\r\n"
+        cancelled.sendall((head + kind).encode() + form(bytes(4 << 20))[: 4 << 20])
+        until = time.monotonic() + 20
+        while not (left := {path for path in folder.rglob("tmp*") if path.is_file()} - before):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    (left,) = left
+    while left.exists():
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(left, (0, 0))  # as if it was long ago; again, as the end of it may be written late
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert (folder / "sound concrete.jpg").exists()
 
 
 @needs_gradio

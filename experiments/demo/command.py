@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise InputError(f"--port {options.port}: it must be from 1 to 65535")
     if find_spec("gradio") is None:
         raise InputError("the page needs gradio, which is not installed: pip install 'cnnzoo[demo]'")
+    from experiments.demo.kept import Kept
     from experiments.demo.server import address_of, be_silent, bound, is_local, serve
 
     with bound(options.host, options.port) as listening:
@@ -86,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             answerer = Answerer(options.model, tile=options.tile, threshold=options.threshold)
             from experiments.demo.page import build_page
 
-            page = build_page(answerer, options.model, draw_examples(folder), local=is_local(listening))
+            examples = draw_examples(folder)
+            kept = Kept(folder)
+            page = build_page(answerer, options.model, examples, kept, local=is_local(listening))
         _say_who_answers(answerer, options)
         if not is_local(listening):
             say(
@@ -94,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "pictures and have them looked at, unencrypted",
                 warning=True,
             )
-        serve(page, listening, lambda: say(f"Open {address_of(listening)} in a browser; Ctrl-C ends it"))
+        ready = f"Open {address_of(listening)} in a browser; Ctrl-C ends it"
+        serve(page, listening, options.host, kept, lambda: say(ready))
     return 0
 
 

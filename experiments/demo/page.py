@@ -10,8 +10,10 @@ from gradio.data_classes import ImageData
 from cnnzoo.data.images import MAX_PIXELS
 from cnnzoo.errors import InputError
 from experiments.demo.answers import CHOOSE, PHOTOGRAPH, TILE, Answerer
+from experiments.demo.guard import MAX_BYTES
+from experiments.demo.kept import KEPT_MINUTES, Kept
+from experiments.demo.questions import check_questions
 from experiments.demo.words import (
-    KEPT_MINUTES,
     TEMPLATES,
     answer_html,
     error_html,
@@ -20,21 +22,17 @@ from experiments.demo.words import (
     waiting_html,
 )
 
-MAX_BYTES = 32 << 20  # of an upload
-LOOKS_AFTER = 60  # seconds, between two looks for pictures to delete
 WAITING = 16  # questions that may wait for the model
 
 # Of the reader's system: none is asked for elsewhere.
 _FONTS = ("system-ui", "DejaVu Sans", "sans-serif")
 
 
-def build_page(answerer: Answerer, model: Path | None, examples: Sequence[Path], *, local: bool) -> gr.Blocks:
+def build_page(
+    answerer: Answerer, model: Path | None, examples: Sequence[Path], kept: Kept, *, local: bool
+) -> gr.Blocks:
     """Returns the page for a model, `None` for that of the package; `local`: no other computer reaches it."""
-    with gr.Blocks(
-        title="cnnzoo demo",
-        analytics_enabled=False,
-        delete_cache=(LOOKS_AFTER, 60 * KEPT_MINUTES - LOOKS_AFTER),
-    ) as page:
+    with gr.Blocks(title="cnnzoo demo", analytics_enabled=False) as page:
         gr.HTML(introduction(answerer, model, local=local), elem_id="introduction", padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(elem_id="asked"):
@@ -69,6 +67,7 @@ def build_page(answerer: Answerer, model: Path | None, examples: Sequence[Path],
             api_visibility="private",
         )
     page.queue(max_size=WAITING, api_open=False, default_concurrency_limit=1)
+    check_questions(page, kept)
     return page
 
 

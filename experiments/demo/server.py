@@ -2,15 +2,18 @@
 
 import errno
 import ipaddress
+import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.errors import InputError
+from experiments.demo.guard import MAX_BYTES, Guard
+from experiments.demo.kept import LOOKS_AFTER, Kept
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -18,27 +21,7 @@ if TYPE_CHECKING:
 PORT, PORTS = 7860, 100  # the first that is tried, and how many
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
-# What the browser may load and talk to: this server. Gradio's page has scripts and styles within it.
-_POLICY = "; ".join(
-    (
-        "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-        "object-src 'none'",
-    )
-)
-_HEADERS = (
-    (b"content-security-policy", _POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-)
-
 _ENDING_SECONDS = 1  # that an answer may still take when the command ends
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 def bound(host: str, port: int | None) -> socket.socket:
@@ -92,13 +75,21 @@ def be_silent(folder: Path) -> None:
     )
 
 
-def serve(page: "gr.Blocks", listening: socket.socket, ready: Callable[[], None]) -> None:
+def names_of(listening: socket.socket, host: str) -> tuple[str, ...]:
+    """The names that are answered to, `host` being the one that was asked for; none stands for all."""
+    return (*LOCAL_NAMES, str(listening.getsockname()[0]), host) if is_local(listening) else ()
+
+
+def serve(
+    page: "gr.Blocks", listening: socket.socket, host: str, kept: Kept, ready: Callable[[], None]
+) -> None:
     """Serves a page until this thread is interrupted; `ready` is called when it can be opened."""
     import uvicorn
 
-    names = LOCAL_NAMES if is_local(listening) else ()
+    # What libraries would log of a malformed request goes nowhere: anybody could fill the terminal with it.
+    logging.getLogger().addHandler(logging.NullHandler())
     config = uvicorn.Config(
-        _Guard(_application(page), names),
+        Guard(_application(page), kept, names_of(listening, host)),
         log_level="critical",  # a visitor who leaves, or an end in the middle of an answer, is no error
         ws="none",
         timeout_graceful_shutdown=_ENDING_SECONDS,
@@ -112,8 +103,12 @@ def serve(page: "gr.Blocks", listening: socket.socket, ready: Callable[[], None]
             time.sleep(0.05)
         if thread.is_alive():
             ready()
+        swept = time.monotonic()
         while thread.is_alive():
             thread.join(0.2)
+            if time.monotonic() - swept >= LOOKS_AFTER:
+                kept.sweep()
+                swept = time.monotonic()
     finally:
         server.should_exit = True
         thread.join(_ENDING_SECONDS + 1)
@@ -124,7 +119,7 @@ def _application(page: "gr.Blocks") -> Any:
     import fastapi
     import gradio as gr
 
-    from experiments.demo.page import MAX_BYTES, head, style, theme
+    from experiments.demo.page import head, style, theme
 
     return gr.mount_gradio_app(
         fastapi.FastAPI(openapi_url=None),
@@ -142,37 +137,3 @@ def _application(page: "gr.Blocks") -> Any:
         css=style(),
         head=head(),
     )
-
-
-class _Guard:
-    """Has browsers load nothing from elsewhere, and answers only to the names of this computer.
-
-    A page of somebody else's could otherwise have its own name lead here, and read what is shown.
-    """
-
-    def __init__(self, application: Any, names: Sequence[str]) -> None:
-        """Takes the application, and the names that it answers to; without any, to all."""
-        self._application, self._names = application, names
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._application(scope, receive, send)
-            return
-        if self._names and _name_in(scope) not in self._names:
-            await send({"type": "http.response.start", "status": 421, "headers": []})
-            await send({"type": "http.response.body", "body": b"not the name of this computer"})
-            return
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
-            await send(message)
-
-        await self._application(scope, receive, guarded)
-
-
-def _name_in(scope: Message) -> str:
-    """The name that a browser asked for, without its port."""
-    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return name.strip("[]").lower()

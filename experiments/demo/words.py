@@ -6,6 +6,7 @@ from pathlib import Path
 from cnnzoo.errors import printable
 from experiments.cli.asked import SHIPPED
 from experiments.demo.answers import PHOTOGRAPH, TILE, Answer, Answerer
+from experiments.demo.kept import KEPT_MINUTES
 from experiments.mapping.measures import Photograph
 from experiments.style.templates import environment
 from experiments.style.text import few_listed, plural
@@ -13,7 +14,6 @@ from experiments.style.text import few_listed, plural
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_BARS = 5  # classes with their probabilities
 MOST_LENGTHS = 8
-KEPT_MINUTES = 10  # that a picture is kept for, at most
 # The shipped network has METU's names, which say little to who doesn't know them.
 _SHIPPED_WORDS = {"Positive": "Crack", "Negative": "No crack"}
 
