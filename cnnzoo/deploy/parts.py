@@ -147,8 +147,6 @@ def _check_decision(decision: Decision, names: Collection[str]) -> None:
         )
     if not all(_is_share(number) for pair in decision.recalls for number in pair):
         raise ValueError("recalls must be pairs of a recall and a threshold, each from 0 to 1")
-    if decision.recalls and not decision.positive:
-        raise ValueError("there are recalls but no positive class that they are of")
     if decision.threshold is None:
         return
     if not _is_number(decision.threshold) or not 0 <= decision.threshold <= 1:

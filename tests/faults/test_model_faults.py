@@ -395,7 +395,6 @@ PARTS = {
     "a recall of 2": {"decision": {"positive": "crack", "recalls": [[2, 0.5]]}},
     "a text for recalls": {"decision": {"positive": "crack", "recalls": "ab"}},
     "a number for recalls": {"decision": {"positive": "crack", "recalls": 3}},
-    "recalls of no class": {"decision": {"recalls": [[0.9, 0.5]]}},
     "a number for a class": {"decision": {"positive": 1}},
     "an unknown setting": {"decision": {"code": "print(1)"}},
     "null for the decision": {"decision": None},
