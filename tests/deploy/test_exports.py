@@ -89,6 +89,21 @@ def test_a_sigmoid_unit_and_three_classes_give_a_probability_for_each(head, clas
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", ["onnx", "litert"])
+def test_constants_of_layers_are_no_further_inputs(form, images, tmp_path):
+    inputs = keras.Input((64, 64, 3))
+    x = keras.layers.Normalization(mean=[90.0, 100, 110], variance=[900.0, 1600, 2500])(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 5, strides=4, activation="gelu")(x))
+    keras.utils.set_random_seed(0)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    classifier = cnnzoo.Classifier(model, ("crack", "plain"))
+    expected = asking(classifier)[1](images)
+    assert expected[:, 0].std() > 0.01
+    path = tmp_path / f"m{SUFFIXES[form]}"
+    write_export(classifier, path, form)
+    np.testing.assert_allclose(load_exported(path).ask(images), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
 def test_names_threshold_and_origin_are_in_the_file(suffix, classifier, exported):
     found = load_exported(exported("onnx" if suffix == ".onnx" else "litert"))
@@ -252,14 +267,22 @@ def lively(name, pictures):
         for layer in part.layers:
             layer.momentum = 0.0 if isinstance(layer, keras.layers.BatchNormalization) else None
         part(pictures / (127.5 if part is not model else 1.0), training=True)  # statistics of batch norms
-    features = keras.Model(model.inputs[0], model.layers[-1].input)(pictures, training=False)
+    last = model.layers[-1]
+    if not last.weights:  # places are averaged after the last convolution
+        last = next(layer for layer in model.layers[::-1] if layer.weights)
+        for seed in range(12):
+            rng = np.random.default_rng(seed)
+            kernel, bias = last.get_weights()
+            last.set_weights([rng.normal(0, 3.0**seed, kernel.shape), 0 * bias])
+            if np.asarray(model(pictures, training=False))[:, 0].std() > 0.1:
+                break
+        return model, pictures
+    features = keras.Model(model.inputs[0], last.input)(pictures, training=False)
     behind = np.asarray(features, np.float64)
     direction = behind[0] - behind[1]
     direction *= 2 / (direction**2).sum()
-    last = model.layers[-1]
-    last.set_weights(
-        [np.stack([direction, -direction], axis=1), np.array([-1.0, 1.0]) * (behind[:2].mean(0) @ direction)]
-    )
+    signs = np.array([1.0, -1.0])[: model.output_shape[-1]]
+    last.set_weights([np.outer(direction, signs), -signs * (behind[:2].mean(0) @ direction)])
     return model, pictures
 
 

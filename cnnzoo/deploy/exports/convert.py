@@ -78,13 +78,20 @@ def _write_onnx(model: keras.Model, path: Path, content: str) -> None:
     needed("tf2onnx.handler", "ONNX").tf_op("Erfc")(_Erfc)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="image")]
     function = tf.function(lambda image: model(image, training=False), input_signature=signature)
+    tf.config.run_functions_eagerly(True)  # grouped convolutions stay functions else
     made, kept = tf2onnx.from_function(function, signature, opset=_OPSET, large_model=True)
-    constants = [value.t for node in made.graph.node for value in node.attribute if value.HasField("t")]
-    for tensor in (*made.graph.initializer, *constants):
+    inline = [value.t for node in made.graph.node for value in node.attribute if value.HasField("t")]
+    for tensor in (*made.graph.initializer, *inline):
         if tensor.external_data:
             tensor.raw_data = kept.name_to_tensor_data[tensor.external_data[0].value]
             tensor.ClearField("external_data")
             tensor.data_location = onnx.TensorProto.DEFAULT
+    # Constants of layers, as of Normalization, are no weights: the graph takes them as further inputs.
+    graph = function.get_concrete_function(*signature).graph
+    constants = {inside.name: outside for outside, inside in graph.captures if outside.dtype != tf.resource}
+    for given in [taken for taken in made.graph.input if taken.name in constants]:
+        made.graph.initializer.append(onnx.numpy_helper.from_array(constants[given.name].numpy(), given.name))
+        made.graph.input.remove(given)
     onnx.helper.set_model_props(made, {KEY: content})
     old, made.graph.output[0].name = made.graph.output[0].name, "probabilities"
     for node in made.graph.node:
