@@ -149,7 +149,7 @@ def _check_decision(decision: Decision, names: Collection[str]) -> None:
         raise ValueError("recalls must be pairs of a recall and a threshold, each from 0 to 1")
     if decision.threshold is None:
         return
-    if not _is_number(decision.threshold) or not 0 <= decision.threshold <= 1:
+    if not _is_share(decision.threshold):
         raise ValueError(f"threshold is {decision.threshold!r}; it must be from 0 to 1, or None")
     if not decision.positive:
         raise ValueError("there is a threshold but no positive class that it is for")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnzoo.errors import InputError
+from cnnzoo.processes import own_environment, own_module
 from cnnzoo.training.config import Epoch
 from experiments.benchmarks.registry import Request, Tell
-from experiments.cli.process import own_environment, own_module
 from experiments.runs.records import RunRecord, latest_records, read_records
 
 FOLDER = "compared"  # below --out, of comparisons that are made for a part

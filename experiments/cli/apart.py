@@ -7,6 +7,7 @@ from multiprocessing import get_context
 from typing import Any, ParamSpec, TypeVar
 
 from cnnzoo.errors import InputError
+from cnnzoo.processes import how_it_ended
 from experiments.cli.stopping import end_with, show_cursor
 
 Given = ParamSpec("Given")
@@ -50,11 +51,6 @@ def apart(function: Callable[Given, Result], *arguments: Given.args, **named: Gi
     if isinstance(answer, MemoryError):
         raise InputError("there is too little memory; take fewer images ({limit})", limit="limit")
     raise answer
-
-
-def how_it_ended(code: int) -> str:
-    """Returns how a process ended that left nothing else, by its exit code."""
-    return f"killed by signal {-code}, perhaps out of memory" if code < 0 else f"exit code {code}"
 
 
 def _answer(channel: Any, parent: int) -> None:

@@ -4,7 +4,6 @@ import errno
 import os
 import shlex
 import shutil
-import site
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,6 @@ from pathlib import Path
 
 from cnnzoo.errors import InputError, printable
 from experiments.cli.stopping import end_if_stopped, heeding_signals, stopped_line
-
-ROOT = Path(__file__).parents[2]  # where our packages lie
 
 USAGE_ERROR = 2
 # What stands in a message for an argument of the library.
@@ -82,19 +79,6 @@ def _bytes_of(character: str) -> bytes:
         return character.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half of a pair, which no name holds
         return b"?"
-
-
-def own_module(module: str, *arguments: object) -> list[str]:
-    """The command that runs a module of ours; with `own_environment`, whatever the current folder holds."""
-    return [sys.executable, "-P", "-m", module, *map(str, arguments)]
-
-
-def own_environment() -> dict[str, str]:
-    """The environment in which `own_module` finds our packages, also where they aren't installed."""
-    if str(ROOT) in site.getsitepackages():
-        return dict(os.environ)
-    others = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *([others] if others else [])])}
 
 
 @contextmanager

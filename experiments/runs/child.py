@@ -23,9 +23,8 @@ import msgspec
 import psutil
 
 from cnnzoo.files import write_whole
+from cnnzoo.processes import how_it_ended, own_environment, own_module
 from cnnzoo.training.progress import Progress
-from experiments.cli.apart import how_it_ended
-from experiments.cli.process import own_environment, own_module
 from experiments.cli.stopping import end_with
 
 # "event" is "stage", "note", "data" or "progress"; the others are what there is to know.

@@ -56,11 +56,12 @@ def fit_decision(
         # An image whose most probable class it is has a probability of at least this.
         return replace(chosen, threshold=min(chosen.threshold, 1 / len(class_names)))
 
+    known = RECALLS if actual.any() else ()
     decision = Decision(
         temperature,
         positive,
         sound=sound_level(validation.labels, calibrated, label),
-        recalls=tuple((recall, found(recall).threshold) for recall in RECALLS if actual.any()),
+        recalls=tuple((recall, found(recall).threshold) for recall in known),
     )
     if wanted.recall is not None:
         chosen = found(wanted.recall)

@@ -11,8 +11,8 @@ import pytest
 from commands import started
 
 from cnnzoo.errors import InputError
+from cnnzoo.processes import ROOT
 from experiments.cli.alone import LOCK_FILE, alone_in
-from experiments.cli.process import ROOT
 from experiments.runs.left import not_as_recorded
 from experiments.runs.records import from_json
 

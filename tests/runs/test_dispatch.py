@@ -11,7 +11,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from experiments.cli.process import ROOT
+from cnnzoo.processes import ROOT
 from experiments.runs.child import WAITING, stage
 from experiments.runs.dispatch import Cancelled, run_missing
 from experiments.runs.records import read_records

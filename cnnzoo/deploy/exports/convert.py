@@ -1,4 +1,4 @@
-"""`python -m cnnzoo.deploy.exports.convert MODEL.keras FILE FORMAT`: the conversion, in a process of its own.
+"""`python -m cnnzoo.deploy.exports.convert FOLDER FILE FORMAT`: the conversion, in a process of its own.
 
 Converters take memory that they don't give back, and may end the process with them. Beside that, onnx needs
 the pure Python implementation of protobuf, which is chosen for a whole process: the other one keeps each copy
@@ -6,7 +6,6 @@ that tf2onnx makes of the weights, 50 times the size of the file.
 """
 
 import argparse
-import json
 import sys
 import warnings
 import zipfile
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from keras import ops
 
 from cnnzoo.deploy.classifier import Classifier, load_model
-from cnnzoo.deploy.exports.runtimes import KEY, needed
+from cnnzoo.deploy.exports.runtimes import CONTENT, IMAGES, KEY, MODEL, needed
 from cnnzoo.deploy.parts import OURS
 from cnnzoo.errors import one_line
 from cnnzoo.evaluation.calibration import TINY
@@ -80,18 +79,8 @@ def _write_onnx(model: keras.Model, path: Path, content: str) -> None:
     function = tf.function(lambda image: model(image, training=False), input_signature=signature)
     tf.config.run_functions_eagerly(True)  # grouped convolutions stay functions else
     made, kept = tf2onnx.from_function(function, signature, opset=_OPSET, large_model=True)
-    inline = [value.t for node in made.graph.node for value in node.attribute if value.HasField("t")]
-    for tensor in (*made.graph.initializer, *inline):
-        if tensor.external_data:
-            tensor.raw_data = kept.name_to_tensor_data[tensor.external_data[0].value]
-            tensor.ClearField("external_data")
-            tensor.data_location = onnx.TensorProto.DEFAULT
-    # Constants of layers, as of Normalization, are no weights: the graph takes them as further inputs.
-    graph = function.get_concrete_function(*signature).graph
-    constants = {inside.name: outside for outside, inside in graph.captures if outside.dtype != tf.resource}
-    for given in [taken for taken in made.graph.input if taken.name in constants]:
-        made.graph.initializer.append(onnx.numpy_helper.from_array(constants[given.name].numpy(), given.name))
-        made.graph.input.remove(given)
+    _put_weights_in(made, kept.name_to_tensor_data)
+    _put_constants_in(made, function.get_concrete_function(*signature).graph)
     onnx.helper.set_model_props(made, {KEY: content})
     old, made.graph.output[0].name = made.graph.output[0].name, "probabilities"
     for node in made.graph.node:
@@ -99,6 +88,28 @@ def _write_onnx(model: keras.Model, path: Path, content: str) -> None:
         node.input[:] = ["probabilities" if name == old else name for name in node.input]
     onnx.save(made, path)
     onnx.checker.check_model(path)
+
+
+def _put_weights_in(made: Any, kept: dict[str, bytes]) -> None:
+    """Puts the weights, kept beside an ONNX model by their names, where it refers to them."""
+    inline = [value.t for node in made.graph.node for value in node.attribute if value.HasField("t")]
+    for tensor in (*made.graph.initializer, *inline):
+        if tensor.external_data:
+            tensor.raw_data = kept[tensor.external_data[0].value]
+            tensor.ClearField("external_data")
+            tensor.data_location = tensor.DEFAULT
+
+
+def _put_constants_in(made: Any, graph: Any) -> None:
+    """Turns inputs that are constants of layers into such: as of Normalization, they are no weights.
+
+    `graph` is TensorFlow's, which they are captured in.
+    """
+    numpy_helper = needed("onnx.numpy_helper", "ONNX")
+    constants = {inside.name: outside for outside, inside in graph.captures if outside.dtype != "resource"}
+    for given in [taken for taken in made.graph.input if taken.name in constants]:
+        made.graph.initializer.append(numpy_helper.from_array(constants[given.name].numpy(), given.name))
+        made.graph.input.remove(given)
 
 
 def _write_openvino(model: keras.Model, path: Path, content: str) -> None:
@@ -134,17 +145,16 @@ class _Erfc:
 def main() -> int:
     """Converts one model. The last line of stderr says what went wrong."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("model", type=Path)
+    parser.add_argument("given", type=Path, help="folder with what `write` hands over")
     parser.add_argument("path", type=Path)
     parser.add_argument("form")
-    parser.add_argument("content", type=Path, help="what the file says of itself, JSON")
-    parser.add_argument("--images", type=Path, help=".npy of representative images")
     asked = parser.parse_args()
+    given: Path = asked.given
     warnings.simplefilter("ignore")  # of the converters' own code
-    images = None if asked.images is None else np.load(asked.images, allow_pickle=False)
-    content = json.dumps(json.loads(asked.content.read_text()))
+    images = np.load(given / IMAGES, allow_pickle=False) if (given / IMAGES).exists() else None
     try:
-        _convert(deployed(load_model(asked.model)), asked.path, asked.form, content, images)
+        model = deployed(load_model(given / MODEL))
+        _convert(model, asked.path, asked.form, (given / CONTENT).read_text(), images)
     except Exception as error:  # of four converters, each with its own
         print(one_line(error), file=sys.stderr)
         return 1

@@ -31,6 +31,7 @@ SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "litert-int8": ".tflite", "ope
 SUFFIXES |= {"saved_model": ""}
 _ONNX = (("onnx", "ONNX"), ("tf2onnx", "ONNX"))
 PACKAGES = {"onnx": _ONNX, "openvino": (*_ONNX, ("openvino", "OpenVINO"))}  # that converters need
+MODEL, CONTENT, IMAGES = "model.keras", "content.json", "images.npy"  # that a converter is handed
 READABLE = (".onnx", ".tflite")
 LARGEST = 2 << 30  # bytes
 

@@ -1,22 +1,20 @@
 """A classifier as one file for another program: uint8 RGB in, calibrated probabilities out."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-import cnnzoo
 from cnnzoo.deploy.classifier import Classifier, save_model
-from cnnzoo.deploy.exports.runtimes import PACKAGES, SUFFIXES, needed
+from cnnzoo.deploy.exports.runtimes import CONTENT, IMAGES, MODEL, PACKAGES, SUFFIXES, needed
 from cnnzoo.deploy.parts import content_of
 from cnnzoo.errors import InputError, printable
 from cnnzoo.files import temporary_folder
+from cnnzoo.processes import how_it_ended, own_environment, own_module
 
 
 def write_export(
@@ -43,56 +41,52 @@ def write_export(
         raise InputError(f"{printable(path)}: a folder is there already")
     for package, program in PACKAGES.get(form, ()):
         needed(package, program)
+    if form != "litert-int8":
+        representative = None
+    elif representative is None:
+        raise InputError("litert-int8 needs images of the training side, for the ranges of its numbers")
     scratch = temporary_folder("export")
     try:
         given, result = scratch / "given", scratch / "result"
         given.mkdir()
         result.mkdir()
-        _hand_over(classifier, given)
-        images = given / "images.npy" if form == "litert-int8" else None
-        if images is not None:
-            if representative is None:
-                raise InputError(
-                    "litert-int8 needs images of the training side, for the ranges of its numbers"
-                )
-            np.save(images, representative)
-        _convert(given, result / f"model{SUFFIXES[form]}", form, images)
+        _hand_over(classifier, representative, given)
+        _convert(given, result / f"model{SUFFIXES[form]}", form)
         for made in sorted(result.iterdir()):
             shutil.move(made, path.with_suffix(made.suffix) if form == "openvino" else path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _hand_over(classifier: Classifier, folder: Path) -> None:
-    """Writes the model, and what its file is to say of it; the temperature will be inside."""
+def _hand_over(classifier: Classifier, representative: npt.NDArray[np.uint8] | None, folder: Path) -> None:
+    """Writes what `convert` takes: the model, what its file is to say of it, and images if there are some."""
     names, decision = classifier.class_names, classifier.decision
-    save_model(classifier.model, folder / "model.keras", class_names=names, decision=decision)
-    outside, pixels = replace(decision, temperature=1.0), classifier.image_pixels
+    save_model(classifier.model, folder / MODEL, class_names=names, decision=decision)
+    outside, pixels = replace(decision, temperature=1.0), classifier.image_pixels  # which will be inside
     content = content_of(names, outside, pixels, classifier.likeness, classifier.origin)
     side = int(classifier.model.input_shape[1])
     content |= {"image_size": side, "temperature_inside": decision.temperature}
-    (folder / "content.json").write_text(json.dumps(content))
+    (folder / CONTENT).write_text(json.dumps(content))
+    if representative is not None:
+        np.save(folder / IMAGES, representative)
 
 
-def _convert(given: Path, path: Path, form: str, images: Path | None) -> None:
-    command = [sys.executable, "-P", "-m", "cnnzoo.deploy.exports.convert"]
-    command += [str(given / "model.keras"), str(path), form, str(given / "content.json")]
-    if images is not None:
-        command += ["--images", str(images)]
-    paths = [str(Path(cnnzoo.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {
+def _convert(given: Path, path: Path, form: str) -> None:
+    environment = own_environment() | {
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
-        "PYTHONPATH": os.pathsep.join(paths),
         "TMPDIR": str(given),  # what a converter that is killed leaves goes too
-        "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python" if form in ("onnx", "openvino") else "upb",
+        "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python" if form in PACKAGES else "upb",
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode < 0:
-        raise InputError(
-            f"the model can't be converted to {form}: the converter was ended by signal {-done.returncode}, "
-            "perhaps for want of memory"
-        )
+    done = subprocess.run(  # noqa: S603 - a command of ours, without a shell
+        own_module("cnnzoo.deploy.exports.convert", given, path, form),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise InputError(f"the model can't be converted to {form}: {said[-1] if said else 'no reason given'}")
+        ended = f"the converter was {how_it_ended(done.returncode)}"
+        reason = said[-1] if done.returncode > 0 and said else ended
+        raise InputError(f"the model can't be converted to {form}: {reason}")

@@ -9,6 +9,7 @@ from cnnzoo.errors import InputError
 from cnnzoo.files import sha256_of
 from cnnzoo.models.blocks import Head, classification_head, dropout_layer, norm_act, unit_range
 from cnnzoo.models.checks import check_counts
+from cnnzoo.models.folding import models_within
 from cnnzoo.models.registry import register_model
 from cnnzoo.models.shipped import WEIGHTS as SHIPPED
 from cnnzoo.models.shipped import shipped_file
@@ -121,7 +122,7 @@ def _take_weights(model: keras.Model, weights: str | Path, cracked: int | None) 
     if str(weights) != SHIPPED and not (Path(weights).is_file() and sha256_of(weights) == sha256_of(path)):
         raise InputError(f"crack_net takes the weights {SHIPPED!r} or none, not {str(weights)!r}")
     trained = keras.saving.load_model(path, compile=False, safe_mode=True)
-    trained = next((layer for layer in trained.layers if isinstance(layer, keras.Model)), trained)  # one view
+    trained = models_within(trained)[-1]  # one view, where it answers by several
     for mine, its in zip(model.layers[:-1], trained.layers[:-1], strict=True):
         mine.set_weights(its.get_weights())
     kernel, bias = trained.layers[-1].get_weights()

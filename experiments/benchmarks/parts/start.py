@@ -15,6 +15,7 @@ import psutil
 from cnnzoo.data.manifest import Manifest
 from cnnzoo.errors import InputError, one_line
 from cnnzoo.files import cache_dir
+from cnnzoo.processes import own_environment, own_module
 from experiments.benchmarks.compared import arguments_of
 from experiments.benchmarks.images import linked, manifest_of
 from experiments.benchmarks.registry import Request, Tell, unsaid
@@ -22,7 +23,6 @@ from experiments.benchmarks.rivals.plain_start import MODULE as PLAIN_START
 from experiments.benchmarks.rivals.plain_start import PlainSpec
 from experiments.benchmarks.rows import Row
 from experiments.benchmarks.side_by_side import weights_of
-from experiments.cli.process import own_environment, own_module
 from experiments.recipes.lookup import find_recipes
 from experiments.recipes.recipe import Recipe
 from experiments.runs import child, left
