@@ -5,7 +5,7 @@ import os
 import re
 import resource
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,10 +80,11 @@ def core_shares(parts: int) -> list[set[int]]:
 
 def in_threads(
     function: Callable[[Item], Result], items: Iterable[Item], ahead: int = _AHEAD
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yields what a function makes of each item, in order, with as many threads as there are cores.
 
-    Threads are at most `ahead` items ahead of whoever takes the results, which wait in memory.
+    Threads are at most `ahead` items ahead of whoever takes the results, which wait in memory. Who may not
+    take all of them closes it, or the threads stay until it is collected.
     Of the pool's own `map`, a million items would each hold a kilobyte from the beginning to the end.
     """
     waiting: deque[Future[Result]] = deque()

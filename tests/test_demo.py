@@ -129,6 +129,8 @@ class Served:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", WATCHED, str(self.heard)],
                 env=environment, stdout=said, stderr=said, cwd=folder, start_new_session=True,
+                # A test run in the background ignores Ctrl-C, and would hand that on.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )  # fmt: skip
         self.address = wait_for(self.said, r"Open (http://127\.0\.0\.1:\d+/)", self.process)[1]
 

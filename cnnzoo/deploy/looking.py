@@ -8,7 +8,7 @@ Tiles are looked at one by one, not as parts of one feature map of the whole pho
 tile are part of what a network with padding has learnt, and without them it gives other scores.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ _ENDS = (
 
 def tiles_of(
     pixels: npt.NDArray[np.uint8], batches: Sequence[Sequence[tuple[int, int]]], tile: int, size: int
-) -> Iterator[npt.NDArray[np.uint8]]:
+) -> Generator[npt.NDArray[np.uint8]]:
     """Yields the tiles of each batch, resized for a model: the next ones while it looks at these.
 
     Args:

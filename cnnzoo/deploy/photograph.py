@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -217,18 +218,18 @@ class CrackMapper:
         total, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         scores = []
         batches = [corners[first : first + _BATCH] for first in range(0, len(corners), _BATCH)]
-        tiles = tiles_of(pixels, batches, tile, self._looker.size)
-        both = zip(batches, tiles, strict=True)
-        for batch, ready in track(both, len(batches), title, progress=self._progress, unit="batches"):
-            found, places = self._looker.look(ready)
-            scores.append(found)
-            for (y, x), score, evidence in zip(batch, found, places, strict=True):
-                # Its borders are rounded, not its size: else a cell between two tiles might be of neither.
-                part = tuple(slice(round(at * cells), round((at + tile) * cells)) for at in (y, x))
-                np.maximum(surest[part], score, out=surest[part])
-                weights = _weights(*surest[part].shape)
-                total[part] += weights * cv2.resize(evidence, weights.shape[::-1])
-                count[part] += weights
+        with closing(tiles_of(pixels, batches, tile, self._looker.size)) as tiles:
+            both = zip(batches, tiles, strict=True)
+            for batch, ready in track(both, len(batches), title, progress=self._progress, unit="batches"):
+                found, places = self._looker.look(ready)
+                scores.append(found)
+                for (y, x), score, evidence in zip(batch, found, places, strict=True):
+                    # Borders are rounded, not sizes: else a cell between two tiles might be of neither.
+                    part = tuple(slice(round(at * cells), round((at + tile) * cells)) for at in (y, x))
+                    np.maximum(surest[part], score, out=surest[part])
+                    weights = _weights(*surest[part].shape)
+                    total[part] += weights * cv2.resize(evidence, weights.shape[::-1])
+                    count[part] += weights
         probabilities = expit(total / count / _SOFT)
         places = cv2.GaussianBlur(probabilities, (0, 0), _AROUND / _CELL)
         return _Seen(tile, places, surest >= self._least, np.concatenate(scores))

@@ -1,5 +1,6 @@
 """`cnnzoo.crack_map`: the drawn crack is found where it was drawn, by looks that say what the model says."""
 
+import threading
 from dataclasses import replace
 
 import cv2
@@ -251,3 +252,17 @@ def test_where_no_class_says_so_none_is_guessed():
     assert CrackMapper(cnnzoo.Classifier(model, names, Decision(positive="joint"))).positive == "joint"
     with pytest.raises(cnnzoo.InputError, match="crack_map takes a Classifier"):
         CrackMapper(model)
+
+
+def test_a_look_that_fails_leaves_no_thread_behind(wall, monkeypatch):
+    mapper = CrackMapper("crack_net", tile=64)
+
+    def fail(tiles):
+        raise MemoryError
+
+    monkeypatch.setattr(mapper._looker, "look", fail)
+    before = threading.active_count()
+    with pytest.raises(MemoryError) as caught:
+        mapper.map(wall[0])
+    assert caught.tb is not None  # which holds all that failed
+    assert threading.active_count() == before
