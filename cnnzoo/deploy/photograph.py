@@ -22,7 +22,7 @@ from cnnzoo.deploy.looking import AnswerLooker, Looker, tiles_of
 from cnnzoo.deploy.traces import Crack, extents, long_enough, traced
 from cnnzoo.errors import InputError, kind_of, printable
 from cnnzoo.evaluation.adapting import adapted, sound_reference
-from cnnzoo.evaluation.lines import REACH, dark_lines, surroundings
+from cnnzoo.evaluation.lines import REACH, WIDTHS, dark_lines, surroundings
 from cnnzoo.limits import in_threads
 
 FEWEST = 16  # pixels, of a tile and of a photograph
@@ -39,13 +39,13 @@ WIDEST = 6  # pixels of the model's input: half of the width of the widest crack
 _SOFT = 2.0  # what log-odds of single places are divided by
 _CELL = 8  # pixels of the model's input: what its places are drawn on
 _AROUND = 16  # pixels of the model's input: the evidence for a crack lies on both sides of it
-_PIECE = 1024  # pixels of the model's input in which lines are looked for together
+_FINENESS = 0.7  # of the resolution at which the model sees: there lines are looked for
+_PIECE = 1024  # pixels there in which they are looked for together
 _LOOKS = 64  # along the longer side of a photograph, at most, where the tile is chosen
 _STEP = 2**0.5  # from one tile that is tried to the next
 _BATCH = 32  # tiles at a time
 
 _Part = tuple[slice, slice]
-_Piece = tuple[_Part, _Part, _Part]
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,21 +236,23 @@ class CrackMapper:
 
     def _heat(self, pixels: npt.NDArray[np.uint8], seen: "_Seen") -> npt.NDArray[np.uint8]:
         """How clear a crack is at each place: 0 outside the tiles that are taken for cracked."""
-        shape = pixels.shape[0], pixels.shape[1]
-        heat = np.zeros(shape, np.uint8)
-        scale = self._looker.size / seen.tile
+        # More pixels than the photograph has would tell nothing more.
+        gray = _shrunk(pixels, min(1.0, _FINENESS * self._looker.size / seen.tile))
+        heat, cracked = np.zeros(gray.shape, np.uint8), seen.cracked.astype(np.uint8)
 
-        def look(piece: _Piece) -> None:
-            inner, outer, within = piece
-            cracked = _part(seen.cracked.astype(np.uint8), shape, inner, cv2.INTER_NEAREST)
-            if not cracked.any():
+        def look(piece: _Part) -> None:
+            inner = _box(_part(cracked, gray.shape, piece, cv2.INTER_NEAREST), piece)
+            if inner is None:
                 return
-            gray = cv2.cvtColor(pixels[outer], cv2.COLOR_RGB2GRAY)
-            lines = cv2.resize(dark_lines(_scaled(gray, scale)), gray.shape[::-1])[within]
-            clear = lines * np.sqrt(2 * _part(seen.places, shape, inner, cv2.INTER_LINEAR))
-            heat[inner] = np.rint(255 * clear / (clear + CLEAR)) * cracked
+            outer, within = _widened(inner, REACH)
+            places = _part(seen.places, gray.shape, inner, cv2.INTER_LINEAR)
+            clear = dark_lines(gray[outer])[within] * np.sqrt(2 * places)
+            heat[inner] = np.rint(255 * clear / (clear + CLEAR))
 
-        deque(in_threads(look, _pieces(shape, scale, REACH)), maxlen=0)
+        deque(in_threads(look, _pieces(gray.shape, _PIECE)), maxlen=0)
+        size = pixels.shape[1::-1]
+        heat = np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        heat *= cv2.resize(cracked, size, interpolation=cv2.INTER_NEAREST_EXACT)
         return heat
 
 
@@ -293,15 +295,14 @@ def _starts(length: int, tile: int, step: int) -> list[int]:
     return [*range(0, length - tile, step), length - tile]
 
 
-def _scaled(gray: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.uint8]:
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))
-    return cv2.resize(gray, size, interpolation=how)
+def _shrunk(pixels: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.uint8]:
+    """A photograph in gray."""
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _part(
-    cells: npt.NDArray, shape: tuple[int, int], part: tuple[slice, slice], how: int
-) -> npt.NDArray[np.float32]:
+def _part(cells: npt.NDArray, shape: tuple[int, ...], part: _Part, how: int) -> npt.NDArray[np.float32]:
     """A part of a photograph of this shape, of a map of cells that covers it."""
     rows, columns = (
         (np.arange(piece.start, piece.stop, dtype=np.float32) + 0.5) * (number / side) - 0.5
@@ -311,19 +312,37 @@ def _part(
     return cv2.remap(cells, x, y, how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _pieces(shape: tuple[int, ...], scale: float, reach: int) -> Iterator[_Piece]:
-    """Yields parts of a photograph: each alone, with its surroundings, and where in those it lies itself.
+def _pieces(shape: tuple[int, ...], piece: int) -> Iterator[_Part]:
+    """Yields parts of a photograph that are looked at one by one, of this many pixels a side."""
+    for top, left in ((y, x) for y in range(0, shape[0], piece) for x in range(0, shape[1], piece)):
+        yield np.s_[top : min(top + piece, shape[0]), left : min(left + piece, shape[1])]
 
-    `reach` is how much is seen around it, in pixels of the model's input, of which `scale` are one of the
-    photograph.
-    """
-    height, width = shape
-    margin, piece = int(np.ceil(reach / scale)), int(np.ceil(_PIECE / scale))
-    for top, left in ((y, x) for y in range(0, height, piece) for x in range(0, width, piece)):
-        bottom, right = min(top + piece, height), min(left + piece, width)
-        up, back = max(0, top - margin), max(0, left - margin)
-        outer = np.s_[up : bottom + margin, back : right + margin]
-        yield np.s_[top:bottom, left:right], outer, np.s_[top - up : bottom - up, left - back : right - back]
+
+def _box(found: npt.NDArray, part: _Part) -> _Part | None:
+    """The smallest part of this part that holds all that was found in it, or None."""
+    each = [np.flatnonzero(found.any(axis=axis)) for axis in (1, 0)]
+    if not each[0].size:
+        return None
+    rows, columns = (
+        slice(side.start + int(at[0]), side.start + int(at[-1]) + 1)
+        for side, at in zip(part, each, strict=True)
+    )
+    return rows, columns
+
+
+def _widened(part: _Part, reach: int) -> tuple[_Part, _Part]:
+    """A part with so many pixels around it, as far as there are any, and where in that it lies itself."""
+    # Wide lines are looked for at a lower resolution: its pixels are the same ones whatever the part.
+    grid = max(WIDTHS)
+    wide = [
+        slice(max(0, (side.start - reach) // grid * grid), -(-(side.stop + reach) // grid) * grid)
+        for side in part
+    ]
+    within = [
+        slice(side.start - all_of_it.start, side.stop - all_of_it.start)
+        for side, all_of_it in zip(part, wide, strict=True)
+    ]
+    return (wide[0], wide[1]), (within[0], within[1])
 
 
 def _narrowed(
@@ -333,10 +352,11 @@ def _narrowed(
     wide = max(3, round(WIDEST / scale))  # pixels of the photograph
     narrow = np.zeros_like(cracks)
 
-    def look(piece: _Piece) -> None:
-        inner, outer, within = piece
-        if not cracks[inner].any():
+    def look(piece: _Part) -> None:
+        inner = _box(cracks[piece], piece)
+        if inner is None:
             return
+        outer, within = _widened(inner, int(np.ceil(8 * WIDEST / scale)))
         gray = cv2.cvtColor(pixels[outer], cv2.COLOR_RGB2GRAY).astype(np.float32)
         gray = cv2.GaussianBlur(gray, (0, 0), max(0.8, 0.5 / scale))
         sound = (~cracks[outer]).astype(np.float32)
@@ -346,7 +366,7 @@ def _narrowed(
         deepest = cv2.dilate(depth, np.ones((2 * wide + 1, 2 * wide + 1), np.uint8))
         narrow[inner] = (cracks[outer] & (depth >= DARK * deepest))[within]
 
-    deque(in_threads(look, _pieces(cracks.shape, scale, 8 * WIDEST)), maxlen=0)
+    deque(in_threads(look, _pieces(cracks.shape, int(np.ceil(_PIECE / scale)))), maxlen=0)
     return narrow
 
 
