@@ -339,8 +339,8 @@ def _widened(part: _Part, reach: int) -> tuple[_Part, _Part]:
         for side in part
     ]
     within = [
-        slice(side.start - all_of_it.start, side.stop - all_of_it.start)
-        for side, all_of_it in zip(part, wide, strict=True)
+        slice(side.start - outer.start, side.stop - outer.start)
+        for side, outer in zip(part, wide, strict=True)
     ]
     return (wide[0], wide[1]), (within[0], within[1])
 

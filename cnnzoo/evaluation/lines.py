@@ -15,7 +15,7 @@ WIDTHS = (1, 2, 4)  # pixels: standard deviations of the Gaussian across a line
 REACH = 192  # pixels around a place that its answer depends on: what lies beyond changes it by hundredths
 
 _LENGTH = 6  # times as long as wide
-_REACH = 3 * _LENGTH  # pixels to each side that a filter has
+_HALF = 3 * _LENGTH  # pixels of a filter on each side of its middle
 _DIRECTIONS = 12
 _BLOCK = 256  # pixels: side of what is transformed at once, so that all stays in a processor's cache
 _AROUND = 31  # pixels: standard deviation of the surroundings that a line is compared with
@@ -71,12 +71,12 @@ def _answers(picture: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32],
     A block is transformed once for all directions (overlap-save, Stockham 1966): twice as fast as filter2D.
     """
     highest, power = np.empty_like(picture), np.empty_like(picture)
-    padded = np.pad(picture, _REACH, mode="reflect")
-    step = _BLOCK - 2 * _REACH
+    padded = np.pad(picture, _HALF, mode="reflect")
+    step = _BLOCK - 2 * _HALF
     for y, x in ((y, x) for y in range(0, picture.shape[0], step) for x in range(0, picture.shape[1], step)):
         spectrum = rfft2(padded[y : y + _BLOCK, x : x + _BLOCK], s=(_BLOCK, _BLOCK))
         part = np.s_[y : y + step, x : x + step]
-        within = tuple(slice(_REACH, _REACH + side) for side in highest[part].shape)
+        within = tuple(slice(_HALF, _HALF + side) for side in highest[part].shape)
         answers = irfft2(spectrum * _spectra(), s=(_BLOCK, _BLOCK))[:, *within]
         highest[part] = answers.max(axis=0, initial=0)
         power[part] = np.einsum("kyx,kyx->yx", answers, answers) / _DIRECTIONS
@@ -91,12 +91,12 @@ def _spectra() -> npt.NDArray[np.float32]:
     """
     kernels = np.zeros((_DIRECTIONS, _BLOCK, _BLOCK), np.float32)
     for number, angle in enumerate(np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS):
-        kernels[number, : 2 * _REACH + 1, : 2 * _REACH + 1] = _kernel(angle)
-    return np.asarray(rfft2(np.roll(kernels, (-_REACH, -_REACH), axis=(1, 2))).real)
+        kernels[number, : 2 * _HALF + 1, : 2 * _HALF + 1] = _kernel(angle)
+    return np.asarray(rfft2(np.roll(kernels, (-_HALF, -_HALF), axis=(1, 2))).real)
 
 
 def _kernel(angle: float) -> npt.NDArray[np.float32]:
-    y, x = np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1]
+    y, x = np.mgrid[-_HALF : _HALF + 1, -_HALF : _HALF + 1]
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     kernel = (across**2 - 1) * np.exp(-(across**2) / 2 - (along / _LENGTH) ** 2 / 2)
     kernel -= kernel.mean()
