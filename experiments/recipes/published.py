@@ -166,7 +166,7 @@ def crack_net_drawn() -> Recipe:
         pretrained=False,
         arguments={"max_pooling": True, "dropout": 0.1},
         drawn=14_000,
-        mirrored=True,
+        several_views=True,
     )
 
 

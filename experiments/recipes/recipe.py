@@ -28,9 +28,9 @@ class Recipe:
 
     `pretrained` says that it starts from ImageNet weights, or those in the package; `drawn` is the number of
     drawn tiles, with a crack and without, that train beside the images, which must show cracks in one of two
-    classes. `mirrored` says that the trained model answers by the mean of four mirrored views of an image, at
-    four times the computation. Fewer training images than `epoch_images` pass several times in an epoch, each
-    time augmented anew.
+    classes. `several_views` says that the trained model answers by the mean of eight views of an image,
+    mirrored and at three sizes, at eight times the computation. Fewer training images than `epoch_images`
+    pass several times in an epoch, each time augmented anew.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Recipe:
     pretrained: bool = True
     drawn: int = 0
     epoch_images: int = 0
-    mirrored: bool = False
+    several_views: bool = False
 
     def __post_init__(self) -> None:
         # JSON knows no tuples, and models are called with them.
@@ -113,7 +113,7 @@ class Recipe:
         for place, name in (
             (values, "drawn"),
             (values, "epoch_images"),
-            (values, "mirrored"),
+            (values, "several_views"),
             (values["config"]["augmentation"], "gamma"),
         ):
             if not place[name]:

@@ -167,10 +167,10 @@ def _train(spec: RunSpec, data: "Datasets", groups: dict[str, int], tell: child.
         checkpoint=spec.checkpoint,
         progress=lambda now: tell(child.progress(now)),
     )
-    if recipe.mirrored:
-        from cnnzoo.evaluation.mirrored import mirrored
+    if recipe.several_views:
+        from cnnzoo.evaluation.views import several_views
 
-        model = mirrored(model)
+        model = several_views(model)
     return _Trained(model, data, groups, fitted, before_fit)
 
 

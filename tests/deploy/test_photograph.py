@@ -15,7 +15,7 @@ from cnnzoo.deploy import photograph
 from cnnzoo.deploy.looking import Looker
 from cnnzoo.deploy.photograph import CrackMapper
 from cnnzoo.evaluation.calibration import Decision
-from cnnzoo.evaluation.mirrored import one_view
+from cnnzoo.evaluation.views import one_view
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def crack_net(
         head: "softmax" over the classes, or one "sigmoid" unit.
         weights: None for random ones, "cracks" for those that come with cnnzoo, or a copy of their file. The
             last layer is taken along where it is a softmax over two classes, else it stays random.
-            `cnnzoo.load_model("crack_net")` answers by the mean of four mirrored views of this network.
+            `cnnzoo.load_model("crack_net")` answers by the mean of what this network says of eight views.
         cracked: with weights, which of two classes shows cracks; None leaves the last layer random.
 
     Raises:

@@ -1,3 +1,4 @@
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -7,15 +8,15 @@ from cnnzoo.deploy.classifier import asking
 from cnnzoo.deploy.photograph import CrackMapper
 from cnnzoo.deploy.suggesting import _with_features
 from cnnzoo.evaluation.calibration import Decision
-from cnnzoo.evaluation.mirrored import mirrored, one_view
+from cnnzoo.evaluation.views import one_view, several_views
 
 DECISION = Decision(positive="crack", threshold=0.5)
 
 
-def network(head):
-    """A trained one is nearly the same in a mirror; these weights make the difference large."""
+def network(head, side=64):
+    """A trained one says nearly the same of all views; these weights make the differences large."""
     keras.utils.set_random_seed(3)
-    model = cnnzoo.create_model("crack_net", input_shape=(64, 64, 3), num_classes=2, head=head)
+    model = cnnzoo.create_model("crack_net", input_shape=(side, side, 3), num_classes=2, head=head)
     last = model.layers[-1]
     last.set_weights([30 * weight for weight in last.get_weights()])
     return model
@@ -28,40 +29,52 @@ def images():
 
 
 @pytest.mark.parametrize("head", ["softmax", "sigmoid"])
-def test_its_log_odds_are_the_mean_of_those_of_the_mirrored_images(head, images):
-    model = network(head)
-    turned = [images, np.flip(images, 1), np.flip(images, 2), np.flip(images, (1, 2))]
-    single = np.array([model.predict_on_batch(view)[:, -1] for view in turned], np.float64)
+def test_its_log_odds_are_the_mean_of_those_of_eight_views(head, images):
+    floats = images.astype(np.float32)
+    small = np.stack([cv2.resize(image, (45, 45), interpolation=cv2.INTER_LINEAR) for image in floats])
+    large = np.stack([cv2.resize(image, (90, 90), interpolation=cv2.INTER_LINEAR) for image in floats])
+    views = [small, np.flip(small, 1), np.flip(small, 2), np.flip(small, (1, 2))]
+    views += [floats, np.flip(floats, (1, 2)), np.flip(large, 1), np.flip(large, 2)]
+    each = {side: network(head, side) for side in (45, 64, 90)}
+    single = np.array([each[view.shape[1]].predict_on_batch(view)[:, -1] for view in views], np.float64)
     odds = np.log(single) - np.log1p(-single)
     assert odds.std(axis=0).min() > 1e-3  # or else any view would do
-    found = mirrored(model).predict_on_batch(images)
-    np.testing.assert_allclose(found[:, -1], 1 / (1 + np.exp(-odds.mean(axis=0))), rtol=1e-4)
-    assert found.shape == (2, model.output_shape[-1])
+    found = several_views(each[64]).predict_on_batch(images)
+    np.testing.assert_allclose(found[:, -1], 1 / (1 + np.exp(-odds.mean(axis=0))), rtol=1e-3)
+    assert found.shape == (2, each[64].output_shape[-1])
 
 
-def test_a_mirrored_image_gets_the_same_answer(images):
-    model = mirrored(network("softmax"))
+def test_a_network_of_one_size_looks_at_four_mirrored_views(images):
+    keras.utils.set_random_seed(3)
+    model = cnnzoo.create_model("three_conv", input_shape=(64, 64, 3), num_classes=2)
+    whole = several_views(model)
     for axes in (1, 2, (1, 2)):
-        np.testing.assert_allclose(model(images), model(np.flip(images, axes)), atol=1e-6)
+        np.testing.assert_allclose(whole(images), whole(np.flip(images, axes)), atol=1e-6)
+    assert np.abs(model(images) - whole(images)).max() > 1e-5
+    assert one_view(whole).count_params() == model.count_params()
 
 
 def test_it_shares_its_weights_and_can_be_taken_apart():
     model = network("softmax")
-    assert mirrored(model).count_params() == model.count_params()
-    assert one_view(mirrored(model)) is model
+    assert several_views(model).count_params() == model.count_params()
+    single = one_view(several_views(model))
+    assert single.input_shape == model.input_shape
+    assert all(a is b for a, b in zip(single.weights, model.weights, strict=True))
     assert one_view(model) is model
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mirrored") / "model.keras"
-    cnnzoo.save_model(mirrored(network("softmax")), path, class_names=("plain", "crack"), decision=DECISION)
+    path = tmp_path_factory.mktemp("views") / "model.keras"
+    cnnzoo.save_model(
+        several_views(network("softmax")), path, class_names=("plain", "crack"), decision=DECISION
+    )
     return path
 
 
 def test_it_is_saved_and_explained_as_any_other(saved, images):
     loaded = cnnzoo.load_model(saved)
-    whole = mirrored(network("softmax"))
+    whole = several_views(network("softmax"))
     np.testing.assert_allclose(asking(loaded)[1](images), whole.predict_on_batch(images), atol=1e-6)
     np.testing.assert_allclose(
         cnnzoo.grad_cam(loaded.model, images, 1), cnnzoo.grad_cam(network("softmax"), images, 1), atol=1e-4
@@ -86,9 +99,9 @@ def test_images_are_suggested_by_its_features(saved, images, tmp_path):
     assert not bad
     single = network("softmax")
     wanted = keras.Model(single.inputs[0], single.layers[-1].input).predict_on_batch(images)
-    found, answers = _with_features(mirrored(single)).predict_on_batch(images)
+    found, answers = _with_features(several_views(single)).predict_on_batch(images)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
-    np.testing.assert_allclose(answers, mirrored(single).predict_on_batch(images), atol=1e-6)
+    np.testing.assert_allclose(answers, several_views(single).predict_on_batch(images), atol=1e-6)
 
 
 def test_the_state_of_an_optimiser_inside_is_not_saved(saved, tmp_path):
@@ -96,6 +109,6 @@ def test_the_state_of_an_optimiser_inside_is_not_saved(saved, tmp_path):
     model.compile("adamw", "sparse_categorical_crossentropy")
     model.fit(np.zeros((2, 64, 64, 3)), np.zeros(2), verbose=0)
     path = tmp_path / "trained.keras"
-    cnnzoo.save_model(mirrored(model), path, class_names=("plain", "crack"), decision=DECISION)
+    cnnzoo.save_model(several_views(model), path, class_names=("plain", "crack"), decision=DECISION)
     assert path.stat().st_size < 1.1 * saved.stat().st_size
     assert model.optimizer is not None and model.compiled
