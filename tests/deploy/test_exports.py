@@ -302,6 +302,32 @@ def test_every_model_exports_to_onnx_and_litert(name, images, tmp_path):
         path.unlink()
 
 
+@pytest.mark.parametrize("form", SUFFIXES)
+def test_a_model_that_augments_inside_says_the_same_when_exported(form, images, tmp_path):
+    """As Keras' tutorials build them: with random flips, and batch norm behind them."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((64, 64, 3)),
+            layers.RandomFlip(),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 3, strides=4),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.layers[3].set_weights([np.full(8, value) for value in (1, 0, 0.2, 0.01)])
+    classifier = cnnzoo.Classifier(model, ("crack", "plain"), DECISION)
+    path = tmp_path / f"m{SUFFIXES[form]}"
+    write_export(classifier, path, form, images)
+    expected = asking(classifier)[1](images)
+    assert expected.std() > 0.05
+    np.testing.assert_allclose(run_in(form, path)(images), expected, atol=0.1 if "int8" in form else 1e-5)
+
+
 def test_a_folder_of_the_users_is_not_replaced(saved, capsys):
     for name in ("mine-saved_model", "mine.onnx"):
         (saved / name).mkdir()

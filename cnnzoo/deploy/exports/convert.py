@@ -31,7 +31,8 @@ def deployed(classifier: Classifier) -> keras.Model:
     """Returns the model with everything inside: images as they are read, and its temperature."""
     model = classifier.model
     images = keras.Input((*model.input_shape[1:3], 3), dtype="uint8", name="image")
-    p = model(ops.cast(images, "float32"))
+    # Said here, or else a Resizing or augmentation layer inside brings all behind it into training mode.
+    p = model(ops.cast(images, "float32"), training=False)
     if p.shape[-1] == 1:
         p = ops.concatenate([1 - p, p], axis=-1)
     logits = ops.log(ops.maximum(p, TINY)) / classifier.decision.temperature
