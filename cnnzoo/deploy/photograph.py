@@ -241,10 +241,12 @@ class CrackMapper:
         heat, cracked = np.zeros(gray.shape, np.uint8), seen.cracked.astype(np.uint8)
 
         def look(piece: _Part) -> None:
-            inner = _box(_part(cracked, gray.shape, piece, cv2.INTER_NEAREST), piece)
-            if inner is None:
+            box = _box(_part(cracked, gray.shape, piece, cv2.INTER_NEAREST), piece)
+            if box is None:
                 return
-            outer, within = _widened(inner, REACH)
+            # One more on each side, lest the border be mixed with nothing when it is enlarged.
+            inner = _widened(box, 1, gray.shape)[0]
+            outer, within = _widened(inner, REACH, gray.shape, grid=max(WIDTHS))
             places = _part(seen.places, gray.shape, inner, cv2.INTER_LINEAR)
             clear = dark_lines(gray[outer])[within] * np.sqrt(2 * places)
             heat[inner] = np.rint(255 * clear / (clear + CLEAR))
@@ -252,7 +254,7 @@ class CrackMapper:
         deque(in_threads(look, _pieces(gray.shape, _PIECE)), maxlen=0)
         size = pixels.shape[1::-1]
         heat = np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-        heat *= cv2.resize(cracked, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        heat *= _nearest(cracked, size)
         return heat
 
 
@@ -296,20 +298,23 @@ def _starts(length: int, tile: int, step: int) -> list[int]:
 
 
 def _shrunk(pixels: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.uint8]:
-    """A photograph in gray."""
+    """A photograph in gray, smaller by `scale`, which is at most 1."""
+    gray = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    if scale == 1:
+        return gray
     size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _part(cells: npt.NDArray, shape: tuple[int, ...], part: _Part, how: int) -> npt.NDArray[np.float32]:
     """A part of a photograph of this shape, of a map of cells that covers it."""
-    rows, columns = (
-        (np.arange(piece.start, piece.stop, dtype=np.float32) + 0.5) * (number / side) - 0.5
-        for piece, number, side in zip(part, cells.shape, shape, strict=True)
-    )
-    x, y = np.meshgrid(columns, rows)
-    return cv2.remap(cells, x, y, how, borderMode=cv2.BORDER_REPLICATE)
+    places, near = [], []
+    for piece, number, side in zip(part, cells.shape, shape, strict=True):
+        at = (np.arange(piece.start, piece.stop) + 0.5) * (number / side) - 0.5
+        near.append(slice(max(0, int(at[0]) - 1), int(at[-1]) + 3))  # OpenCV takes no more than 32,767 cells
+        places.append((at - near[-1].start).astype(np.float32))
+    x, y = np.meshgrid(places[1], places[0])
+    return cv2.remap(cells[near[0], near[1]], x, y, how, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _pieces(shape: tuple[int, ...], piece: int) -> Iterator[_Part]:
@@ -330,13 +335,14 @@ def _box(found: npt.NDArray, part: _Part) -> _Part | None:
     return rows, columns
 
 
-def _widened(part: _Part, reach: int) -> tuple[_Part, _Part]:
-    """A part with so many pixels around it, as far as there are any, and where in that it lies itself."""
-    # Wide lines are looked for at a lower resolution: its pixels are the same ones whatever the part.
-    grid = max(WIDTHS)
+def _widened(part: _Part, reach: int, shape: tuple[int, ...], grid: int = 1) -> tuple[_Part, _Part]:
+    """A part with so many pixels around it, as far as there are any, and where in that it lies itself.
+
+    It begins at a multiple of `grid`: at a resolution lower by that its pixels are those of all other parts.
+    """
     wide = [
-        slice(max(0, (side.start - reach) // grid * grid), -(-(side.stop + reach) // grid) * grid)
-        for side in part
+        slice(max(0, side.start - reach) // grid * grid, min(side.stop + reach, length))
+        for side, length in zip(part, shape, strict=True)
     ]
     within = [
         slice(side.start - outer.start, side.stop - outer.start)
@@ -348,26 +354,44 @@ def _widened(part: _Part, reach: int) -> tuple[_Part, _Part]:
 def _narrowed(
     pixels: npt.NDArray[np.uint8], cracks: npt.NDArray[np.bool_], scale: float
 ) -> npt.NDArray[np.bool_]:
-    """What is dark of the cracks: the filters that found them are as wide as the widest of all."""
-    wide = max(3, round(WIDEST / scale))  # pixels of the photograph
-    narrow = np.zeros_like(cracks)
+    """What is dark of the cracks: the filters that found them are as wide as the widest of all.
+
+    Of what is seen from far away at a lower resolution, four times that of the model, with all widths in it.
+    """
+    fine = min(1.0, 4 * scale)
+    gray = _shrunk(pixels, fine)
+    found = np.zeros(gray.shape, np.uint8)
+    clear = _nearest(cracks.astype(np.uint8), gray.shape[::-1])
+    wide = max(3, round(WIDEST * fine / scale))  # pixels there
 
     def look(piece: _Part) -> None:
-        inner = _box(cracks[piece], piece)
+        inner = _box(clear[piece], piece)
         if inner is None:
             return
-        outer, within = _widened(inner, int(np.ceil(8 * WIDEST / scale)))
-        gray = cv2.cvtColor(pixels[outer], cv2.COLOR_RGB2GRAY).astype(np.float32)
-        gray = cv2.GaussianBlur(gray, (0, 0), max(0.8, 0.5 / scale))
-        sound = (~cracks[outer]).astype(np.float32)
-        surface = surroundings(gray * sound, 3 * wide)
-        surface /= np.maximum(surroundings(sound, 3 * wide), 1e-3)
-        depth = np.where(cracks[outer], surface - gray, 0)
-        deepest = cv2.dilate(depth, np.ones((2 * wide + 1, 2 * wide + 1), np.uint8))
-        narrow[inner] = (cracks[outer] & (depth >= DARK * deepest))[within]
+        outer, within = _widened(inner, int(np.ceil(8 * WIDEST * fine / scale)), gray.shape)
+        found[inner] = _dark_of(gray[outer], clear[outer] > 0, wide, fine / scale)[within]
 
-    deque(in_threads(look, _pieces(cracks.shape, int(np.ceil(_PIECE / scale)))), maxlen=0)
-    return narrow
+    deque(in_threads(look, _pieces(gray.shape, _PIECE)), maxlen=0)
+    return cracks & (_nearest(found, pixels.shape[1::-1]) > 0)
+
+
+def _nearest(picture: npt.NDArray[np.uint8], size: Sequence[int]) -> npt.NDArray[np.uint8]:
+    if picture.shape[::-1] == tuple(size):
+        return picture
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def _dark_of(
+    gray: npt.NDArray[np.uint8], cracks: npt.NDArray[np.bool_], wide: int, one: float
+) -> npt.NDArray[np.bool_]:
+    """What is dark of cracks up to `wide` pixels from their middle; a pixel of the model's input is `one`."""
+    picture = cv2.GaussianBlur(gray.astype(np.float32), (0, 0), max(0.8, 0.5 * one))
+    sound = (~cracks).astype(np.float32)
+    surface = surroundings(picture * sound, 3 * wide)
+    surface /= np.maximum(surroundings(sound, 3 * wide), 1e-3)
+    depth = np.where(cracks, surface - picture, 0)
+    deepest = cv2.dilate(depth, np.ones((2 * wide + 1, 2 * wide + 1), np.uint8))
+    return np.asarray(cracks & (depth >= DARK * deepest), np.bool_)
 
 
 def _followed(heat: npt.NDArray[np.uint8], shortest: float) -> npt.NDArray[np.bool_]:

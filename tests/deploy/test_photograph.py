@@ -15,6 +15,7 @@ from cnnzoo.deploy import photograph
 from cnnzoo.deploy.looking import Looker
 from cnnzoo.deploy.photograph import CrackMapper
 from cnnzoo.evaluation.calibration import Decision
+from cnnzoo.evaluation.lines import REACH, WIDTHS, dark_lines
 from cnnzoo.evaluation.views import one_view
 
 
@@ -266,3 +267,47 @@ def test_a_look_that_fails_leaves_no_thread_behind(wall, monkeypatch):
         mapper.map(wall[0])
     assert caught.tb is not None  # which holds all that failed
     assert threading.active_count() == before
+
+
+def test_part_of_a_picture_has_the_lines_that_it_has_in_the_whole():
+    gray = np.random.default_rng(0).normal(150, 20, (1401, 1303)).clip(0, 255).astype(np.uint8)
+    cv2.line(gray, (100, 1300), (1200, 50), 90, 3)
+    whole = dark_lines(gray)
+    for part in (np.s_[501:777, 333:901], np.s_[1:50, 1001:1303]):
+        outer, within = photograph._widened(part, REACH, gray.shape, grid=max(WIDTHS))
+        assert np.abs(dark_lines(gray[outer])[within] - whole[part]).max() < 0.2
+
+
+@pytest.mark.parametrize("shape", [(16, 60_000), (65_500, 16)])
+def test_the_longest_photographs_are_mapped(classifier, shape):
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    found = cnnzoo.crack_map(classifier, picture, tile=16, overlap=0, threshold=1e-6)
+    assert found.heat.shape == shape
+    assert found.heat.any()
+
+
+@pytest.mark.parametrize("tile", [160, 640])
+def test_a_crack_is_as_clear_at_the_border_of_what_is_cracked(classifier, tile):
+    picture = np.full((700, 900, 3), 150, np.uint8)
+    picture += np.random.default_rng(0).integers(0, 20, picture.shape, dtype=np.uint8)
+    cv2.line(picture, (0, 100), (899, 600), (60, 60, 60), 5)
+    mapper = CrackMapper(classifier, tile=tile)
+    seen, _ = mapper._seen(picture, "")
+    everywhere, some = np.ones_like(seen.cracked), np.zeros_like(seen.cracked)
+    rows, columns = (slice(side // 4, side * 3 // 4) for side in some.shape)
+    some[rows, columns] = True
+    whole = mapper._heat(picture, replace(seen, cracked=everywhere)).astype(int)
+    part = mapper._heat(picture, replace(seen, cracked=some))
+    assert np.abs(part - whole)[part > 0].max() < 10
+    assert whole[part > 0].max() > 150
+
+
+def test_what_is_seen_from_far_away_is_as_narrow():
+    """At a lower resolution, where the tile is large."""
+    picture = np.full((1600, 1600, 3), 150, np.uint8)
+    cv2.line(picture, (100, 200), (1500, 1300), (60, 60, 60), 20)
+    dark = picture[..., 0] < 100
+    wide = cv2.dilate(dark.astype(np.uint8), np.ones((41, 41), np.uint8)) > 0
+    narrow = photograph._narrowed(picture, wide, 0.1)
+    assert (narrow & dark).sum() > 0.9 * dark.sum()
+    assert (narrow & ~dark).sum() < 0.3 * dark.sum()

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.evaluation.lines import dark_lines
+from cnnzoo.evaluation.lines import _HALF, _answers, _kernel, dark_lines
 
 CLEAR = 4
 
@@ -56,3 +56,14 @@ def test_tiny_pictures_are_taken():
     for shape in ((1, 1), (2, 40), (16, 16)):
         found = dark_lines(np.full(shape, 90, np.uint8))
         assert found.shape == shape and np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("shape", [(221, 219), (440, 441), (18, 18), (19, 700)])
+def test_its_filters_answer_as_opencv_filters_do(shape):
+    picture = surface(30, shape)
+    kernels = [_kernel(angle) for angle in np.arange(12) * np.pi / 12]
+    assert kernels[0].shape == (2 * _HALF + 1, 2 * _HALF + 1)
+    each = [cv2.filter2D(picture, cv2.CV_32F, k, borderType=cv2.BORDER_REFLECT_101) for k in kernels]
+    highest, power = _answers(picture)
+    np.testing.assert_allclose(highest, np.maximum(np.max(each, axis=0), 0), atol=2e-3)
+    np.testing.assert_allclose(power, np.mean(np.square(each), axis=0), rtol=1e-3, atol=1e-2)

@@ -51,16 +51,33 @@ def test_a_network_of_one_size_looks_at_four_mirrored_views(images):
     for axes in (1, 2, (1, 2)):
         np.testing.assert_allclose(whole(images), whole(np.flip(images, axes)), atol=1e-6)
     assert np.abs(model(images) - whole(images)).max() > 1e-5
-    assert one_view(whole).count_params() == model.count_params()
+    assert one_view(whole) is model
 
 
-def test_it_shares_its_weights_and_can_be_taken_apart():
+@pytest.mark.parametrize("name", ["mobilenet_v2", "three_conv"])
+def test_networks_that_take_one_size_are_not_asked_at_others(name):
+    model = cnnzoo.create_model(name, input_shape=(64, 64, 3), num_classes=2)
+    assert [layer for layer in several_views(model).layers if layer is model]
+
+
+def test_a_network_that_mixes_images_at_other_sizes_is_not_asked_at_them():
+    images = keras.Input((64, 64, 1))
+    rows = keras.ops.reshape(images, (-1, 64 * 64))
+    model = keras.Model(images, keras.layers.Dense(2, activation="softmax")(rows))
+    assert several_views(model).predict(np.zeros((3, 64, 64, 1)), verbose=0).shape == (3, 2)
+
+
+def test_it_shares_its_weights_and_can_be_taken_apart(saved):
     model = network("softmax")
-    assert several_views(model).count_params() == model.count_params()
-    single = one_view(several_views(model))
-    assert single.input_shape == model.input_shape
-    assert all(a is b for a, b in zip(single.weights, model.weights, strict=True))
+    whole = several_views(model)
+    assert whole.count_params() == model.count_params()
+    assert one_view(whole) is model
     assert one_view(model) is model
+    loaded = cnnzoo.load_model(saved).model
+    single = one_view(loaded)
+    assert single.input_shape == model.input_shape
+    assert one_view(loaded) is single
+    assert all(a is b for a, b in zip(single.weights, loaded.weights, strict=True))
 
 
 @pytest.fixture(scope="module")
