@@ -22,7 +22,7 @@ from cnnzoo.evaluation.adapting import log_odds
 from cnnzoo.evaluation.calibration import with_temperature
 from cnnzoo.evaluation.explain import split_at_last_map
 from cnnzoo.evaluation.scores import class_probabilities
-from cnnzoo.evaluation.views import one_view
+from cnnzoo.evaluation.several_views import one_view
 from cnnzoo.limits import in_threads
 
 Floats = npt.NDArray[np.float32]

@@ -14,7 +14,7 @@ from cnnzoo.deploy.classifier import Classifier, checked, files_of, probabilitie
 from cnnzoo.deploy.verdicts import Prediction, verdicts
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.choosing import most_informative, projected
-from cnnzoo.evaluation.views import one_view
+from cnnzoo.evaluation.several_views import one_view
 
 
 def suggest(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from keras import KerasTensor, ops
 
 from cnnzoo.errors import InputError
-from cnnzoo.evaluation.views import one_view
+from cnnzoo.evaluation.several_views import one_view
 
 _BATCH = 32  # images at a time; hundreds may be asked about
 _OPACITY = 0.6  # of the highest place of a map: what lies below stays visible

@@ -23,7 +23,7 @@ def count_flops(model: keras.Model, *, trainable_only: bool = False) -> int:
     One multiplication with its addition counts as one, which is what papers call FLOPs (ResNet-50: 3.9 G,
     MobileNetV2: 300 M); hardware sheets count two. Biases, batch normalisation, activations and pooling are
     left out, as they leave them out, and so are operations without a layer. A nested model
-    counts for one image. Of a model that looks at several views pass one (`cnnzoo.evaluation.views`).
+    counts for one image. Of a model that looks at several views pass one (`cnnzoo.evaluation.several_views`).
 
     Args:
         model: functional or sequential, built for a fixed image size, channels last; models nested in it

@@ -29,7 +29,7 @@ class Recipe:
     `pretrained` says that it starts from ImageNet weights, or those in the package; `drawn` is the number of
     drawn tiles, with a crack and without, that train beside the images, which must show cracks in one of two
     classes. `several_views` says that the trained model answers by the mean of several views of an image,
-    as `cnnzoo.evaluation.views` has them. Fewer training images than `epoch_images`
+    as `cnnzoo.evaluation.several_views` has them. Fewer training images than `epoch_images`
     pass several times in an epoch, each time augmented anew.
     """
 

@@ -168,7 +168,7 @@ def _train(spec: RunSpec, data: "Datasets", groups: dict[str, int], tell: child.
         progress=lambda now: tell(child.progress(now)),
     )
     if recipe.several_views:
-        from cnnzoo.evaluation.views import several_views
+        from cnnzoo.evaluation.several_views import several_views
 
         model = several_views(model)
     return _Trained(model, data, groups, fitted, before_fit)

@@ -16,7 +16,7 @@ from cnnzoo.deploy.looking import Looker
 from cnnzoo.deploy.photograph import CrackMapper
 from cnnzoo.evaluation.calibration import Decision
 from cnnzoo.evaluation.lines import REACH, WIDTHS, dark_lines
-from cnnzoo.evaluation.views import one_view
+from cnnzoo.evaluation.several_views import one_view
 
 
 @pytest.fixture(scope="module")

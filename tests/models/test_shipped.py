@@ -12,7 +12,7 @@ from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.pipeline import load_image_set
 from cnnzoo.data.sources.synthetic import CLASSES, drawn_surfaces
 from cnnzoo.errors import InputError
-from cnnzoo.evaluation.views import one_view
+from cnnzoo.evaluation.several_views import one_view
 from cnnzoo.models import shipped
 from cnnzoo.models.shipped import shipped_card, shipped_file
 from experiments import predict

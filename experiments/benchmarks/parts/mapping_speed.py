@@ -77,7 +77,7 @@ def measured(
     from cnnzoo.deploy.classifier import Classifier, load_model
     from cnnzoo.deploy.photograph import CrackMapper
     from cnnzoo.evaluation.calibration import Decision
-    from cnnzoo.evaluation.views import one_view
+    from cnnzoo.evaluation.several_views import one_view
     from cnnzoo.models.catalogue import create_model
 
     if name == "crack_net":

@@ -8,7 +8,7 @@ from cnnzoo.deploy.classifier import asking
 from cnnzoo.deploy.photograph import CrackMapper
 from cnnzoo.deploy.suggesting import _with_features
 from cnnzoo.evaluation.calibration import Decision
-from cnnzoo.evaluation.views import one_view, several_views
+from cnnzoo.evaluation.several_views import one_view, several_views
 
 DECISION = Decision(positive="crack", threshold=0.5)
 
