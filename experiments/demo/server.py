@@ -95,23 +95,30 @@ def serve(
         timeout_graceful_shutdown=_ENDING_SECONDS,
     )
     server = uvicorn.Server(config)
-    # Signals are the command's: in a thread of its own the server leaves them alone.
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            server.run([listening])
+        finally:
+            ended.set()
+
+    # Signals are the command's: in a thread of its own the server leaves them alone. An event is waited for:
+    # a `join` that Ctrl-C interrupts takes the thread for ended (Python 3.11), and its socket would be closed.
+    threading.Thread(target=run, daemon=True).start()
     try:
-        while thread.is_alive() and not server.started:
+        while not (ended.is_set() or server.started):
             time.sleep(0.05)
-        if thread.is_alive():
+        if not ended.is_set():
             ready()
         swept = time.monotonic()
-        while thread.is_alive():
-            thread.join(0.2)
+        while not ended.wait(0.2):
             if time.monotonic() - swept >= LOOKS_AFTER:
                 kept.sweep()
                 swept = time.monotonic()
     finally:
         server.should_exit = True
-        thread.join(_ENDING_SECONDS + 1)
+        ended.wait(_ENDING_SECONDS + 1)
 
 
 def _application(page: "gr.Blocks") -> Any:
