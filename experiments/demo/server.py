@@ -104,7 +104,7 @@ def serve(
             ended.set()
 
     # Signals are the command's: in a thread of its own the server leaves them alone. An event is waited for:
-    # a `join` that Ctrl-C interrupts takes the thread for ended (Python 3.11), and its socket would be closed.
+    # a `join` that Ctrl-C interrupts takes the thread for ended (Python 3.11); its socket would be closed.
     threading.Thread(target=run, daemon=True).start()
     try:
         while not (ended.is_set() or server.started):
