@@ -359,32 +359,32 @@ def _narrowed(
     Of what is seen from far away at a lower resolution, four times that of the model, with all widths in it.
     """
     fine = min(1.0, 4 * scale)
+    one = fine / scale  # pixels there of one of the model's input
     gray = _shrunk(pixels, fine)
     found = np.zeros(gray.shape, np.uint8)
     clear = _nearest(cracks.astype(np.uint8), gray.shape[::-1])
-    wide = max(3, round(WIDEST * fine / scale))  # pixels there
 
     def look(piece: _Part) -> None:
         inner = _box(clear[piece], piece)
         if inner is None:
             return
-        outer, within = _widened(inner, int(np.ceil(8 * WIDEST * fine / scale)), gray.shape)
-        found[inner] = _dark_of(gray[outer], clear[outer] > 0, wide, fine / scale)[within]
+        outer, within = _widened(inner, int(np.ceil(8 * WIDEST * one)), gray.shape)
+        found[inner] = _dark_of(gray[outer], clear[outer] > 0, one)[within]
 
     deque(in_threads(look, _pieces(gray.shape, _PIECE)), maxlen=0)
     return cracks & (_nearest(found, pixels.shape[1::-1]) > 0)
 
 
 def _nearest(picture: npt.NDArray[np.uint8], size: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """A picture of this (width, height), of the nearest pixels."""
     if picture.shape[::-1] == tuple(size):
         return picture
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
-def _dark_of(
-    gray: npt.NDArray[np.uint8], cracks: npt.NDArray[np.bool_], wide: int, one: float
-) -> npt.NDArray[np.bool_]:
-    """What is dark of cracks up to `wide` pixels from their middle; a pixel of the model's input is `one`."""
+def _dark_of(gray: npt.NDArray[np.uint8], cracks: npt.NDArray[np.bool_], one: float) -> npt.NDArray[np.bool_]:
+    """What is dark of cracks; a pixel of the model's input is `one` of these."""
+    wide = max(3, round(WIDEST * one))
     picture = cv2.GaussianBlur(gray.astype(np.float32), (0, 0), max(0.8, 0.5 * one))
     sound = (~cracks).astype(np.float32)
     surface = surroundings(picture * sound, 3 * wide)
