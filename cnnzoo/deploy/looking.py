@@ -34,15 +34,33 @@ _ENDS = (
     *(layers.Dense, layers.Conv2D, layers.ReLU, layers.Identity),
 )
 
+Batches = list[list[tuple[int, int]]]  # of (y, x) of the upper left corners of tiles
+
+_BATCH = 32  # tiles at a time
+
+
+def batches_of(shape: Sequence[int], tile: int, overlap: float) -> Batches:
+    """Returns the tiles that cover a photograph; the last ones end where it ends.
+
+    Args:
+        shape: (height, width, …) of the photograph.
+        tile: side of a tile, pixels.
+        overlap: share of a tile that the next one covers too.
+    """
+    step = max(1, round(tile * (1 - overlap)))
+    rows, columns = ([*range(0, length - tile, step), length - tile] for length in shape[:2])
+    corners = [(y, x) for y in rows for x in columns]
+    return [corners[first : first + _BATCH] for first in range(0, len(corners), _BATCH)]
+
 
 def tiles_of(
-    pixels: npt.NDArray[np.uint8], batches: Sequence[Sequence[tuple[int, int]]], tile: int, size: int
+    pixels: npt.NDArray[np.uint8], batches: Batches, tile: int, size: int
 ) -> Generator[npt.NDArray[np.uint8]]:
     """Yields the tiles of each batch, resized for a model: the next ones while it looks at these.
 
     Args:
         pixels: (height, width, 3).
-        batches: (y, x) of the upper left corners of tiles.
+        batches: of tiles, as `batches_of` gives them.
         tile, size: sides of a tile and of the model's input, pixels.
     """
 

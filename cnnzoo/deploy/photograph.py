@@ -1,10 +1,11 @@
 """From a photograph of a surface to a map of its cracks, by a classifier of tiles."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from cnnzoo.data.images import read_image
 from cnnzoo.data.pipeline import is_count
 from cnnzoo.deploy.classifier import Classifier, checked
 from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
-from cnnzoo.deploy.looking import AnswerLooker, Looker, tiles_of
+from cnnzoo.deploy.looking import AnswerLooker, Batches, Looker, batches_of, tiles_of
 from cnnzoo.deploy.traces import Crack, extents, long_enough, traced
 from cnnzoo.errors import InputError, kind_of, printable
 from cnnzoo.evaluation.adapting import adapted, sound_reference
@@ -43,7 +44,6 @@ _FINENESS = 0.7  # of the resolution at which the model sees: there lines are lo
 _PIECE = 1024  # pixels there in which they are looked for together
 _LOOKS = 64  # along the longer side of a photograph, at most, where the tile is chosen
 _STEP = 2**0.5  # from one tile that is tried to the next
-_BATCH = 32  # tiles at a time
 
 _Part = tuple[slice, slice]
 
@@ -180,10 +180,22 @@ class CrackMapper:
         """Log-odds of a tile from which on it counts."""
         return float(logit(self.threshold))
 
-    def map(self, photograph: str | Path | npt.NDArray[np.uint8], *, title: str = "looking") -> CrackMap:
-        """Maps one photograph, as `crack_map` does; the bar has the title."""
+    def map(
+        self,
+        photograph: str | Path | npt.NDArray[np.uint8],
+        *,
+        title: str = "looking",
+        told: Callable[[float], None] | None = None,
+    ) -> CrackMap:
+        """Maps one photograph, as `crack_map` does.
+
+        Args:
+            photograph: as there.
+            title: of the bar.
+            told: called with the share of all looks that are done, up to 1.
+        """
         pixels = _pixels(photograph)
-        seen, tried = self._seen(pixels, title)
+        seen, tried = self._seen(pixels, title, told)
         heat = self._heat(pixels, seen)
         scale = self._looker.size / seen.tile
         shortest, gap = SHORTEST / scale, round(GAP / scale)
@@ -193,10 +205,22 @@ class CrackMapper:
             pixels, heat, cracks, seen.tile, tried, float((seen.tiles >= self._least).mean()), gap
         )
 
-    def _seen(self, pixels: npt.NDArray[np.uint8], title: str) -> tuple["_Seen", dict[int, float]]:
+    def _seen(
+        self, pixels: npt.NDArray[np.uint8], title: str, told: Callable[[float], None] | None = None
+    ) -> tuple["_Seen", dict[int, float]]:
         """What was seen with the best of the tiles, and how much each told places apart."""
         sides = self._sides(pixels) if self._tile is None else [min(self._tile, *pixels.shape[:2])]
-        each = {side: self._look(pixels, side, f"{title}, tiles of {side} pixels") for side in sides}
+        batches = {side: batches_of(pixels.shape, side, self._overlap) for side in sides}
+        done, total = count(1), sum(map(len, batches.values()))
+
+        def looked() -> None:
+            if told is not None:
+                told(next(done) / total)
+
+        each = {
+            side: self._look(pixels, side, those, f"{title}, tiles of {side} pixels", looked)
+            for side, those in batches.items()
+        }
         tried = {side: float(found.places.std()) for side, found in each.items()}
         return each[max(tried, key=lambda side: tried[side])], tried
 
@@ -207,17 +231,21 @@ class CrackMapper:
         sides = [round(usual * _STEP**power) for power in range(-4, 9)]
         return [side for side in sides if max(FEWEST, longer / _LOOKS) <= side <= shorter] or [shorter]
 
-    def _look(self, pixels: npt.NDArray[np.uint8], tile: int, title: str) -> "_Seen":
-        """Looks at all tiles of a photograph."""
+    def _look(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        tile: int,
+        batches: Batches,
+        title: str,
+        looked: Callable[[], None],
+    ) -> "_Seen":
+        """Looks at all tiles of a photograph; `looked` is called after each batch."""
         height, width = pixels.shape[:2]
-        step = max(1, round(tile * (1 - self._overlap)))
-        corners = [(y, x) for y in _starts(height, tile, step) for x in _starts(width, tile, step)]
         cells = self._looker.size / tile / _CELL  # a pixel of the photograph
         shape = round(height * cells), round(width * cells)
         surest = np.full(shape, -np.inf, np.float32)
-        total, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         scores = []
-        batches = [corners[first : first + _BATCH] for first in range(0, len(corners), _BATCH)]
         with closing(tiles_of(pixels, batches, tile, self._looker.size)) as tiles:
             both = zip(batches, tiles, strict=True)
             for batch, ready in track(both, len(batches), title, progress=self._progress, unit="batches"):
@@ -229,8 +257,9 @@ class CrackMapper:
                     np.maximum(surest[part], score, out=surest[part])
                     weights = _weights(*surest[part].shape)
                     total[part] += weights * cv2.resize(evidence, weights.shape[::-1])
-                    count[part] += weights
-        probabilities = expit(total / count / _SOFT)
+                    weight[part] += weights
+                looked()
+        probabilities = expit(total / weight / _SOFT)
         places = cv2.GaussianBlur(probabilities, (0, 0), _AROUND / _CELL)
         return _Seen(tile, places, surest >= self._least, np.concatenate(scores))
 
@@ -290,11 +319,6 @@ def _pixels(photograph: str | Path | npt.NDArray[np.uint8]) -> npt.NDArray[np.ui
     if max(photograph.shape[:2]) > LARGEST_SIDE:
         raise InputError(f"a side of more than {LARGEST_SIDE:,} pixels: cut it into several photographs")
     return photograph
-
-
-def _starts(length: int, tile: int, step: int) -> list[int]:
-    """Where tiles begin along a side: the last ends where it ends."""
-    return [*range(0, length - tile, step), length - tile]
 
 
 def _shrunk(pixels: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """What a model says of one picture: a verdict on a tile, or a map of the cracks in a whole photograph."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,29 +88,34 @@ class Answerer:
             (self.known.size, self.known.ask) if isinstance(self.known, Exported) else asking(self.known)
         )
 
-    def answer(self, path: Path, way: str = CHOOSE) -> Answer:
-        """Returns what the model says of the picture in a file; `way` is how it is looked at.
+    def answer(self, path: Path, way: str = CHOOSE, told: Callable[[float], None] | None = None) -> Answer:
+        """Returns what the model says of the picture in a file.
+
+        Args:
+            path: of the file.
+            way: how it is looked at.
+            told: called with the share of a photograph's map that is done.
 
         Raises:
             InputError: it can't be read, or the model can't be asked about it; it names the file alone, not
                 the folder that it was kept in.
         """
         try:
-            return self._answer(path, way)
+            return self._answer(path, way, told)
         except InputError as error:
             reason = str(error).removeprefix(f"{printable(path)}: ")
         except (MemoryError, cv2.error):
             reason = "not enough memory for it"
         raise InputError(f"{path.name}: {reason}")
 
-    def _answer(self, path: Path, way: str) -> Answer:
+    def _answer(self, path: Path, way: str, told: Callable[[float], None] | None) -> Answer:
         verdict = next(verdicts(self.known, self._size, self._ask, [path], 1))
         if verdict.error:
             raise InputError(verdict.error)
         # As `predict` warns: what is so much larger than the tiles of the training is no tile.
         whole = way == PHOTOGRAPH or (way == CHOOSE and verdict.times_larger > 0)
         if whole and self._mapper is not None:
-            return self._mapped(path, verdict, self._mapper)
+            return self._mapped(path, verdict, self._mapper.map(path, told=told))
         return self._looked_at(path, verdict)
 
     def _looked_at(self, path: Path, verdict: Prediction) -> Answer:
@@ -142,9 +148,8 @@ class Answerer:
         shown = cv2.resize(pixels, _shown_size(pixels), interpolation=cv2.INTER_CUBIC)
         return overlay(shown, cv2.resize(found, shown.shape[1::-1]).clip(0, 1)), ""
 
-    def _mapped(self, path: Path, verdict: Prediction, mapper: CrackMapper) -> Answer:
+    def _mapped(self, path: Path, verdict: Prediction, found: CrackMap) -> Answer:
         """The map of a photograph, and its measures."""
-        found = mapper.map(path)
         height, width = found.cracks.shape
         cracks = found.traced()
         measures = measured(Path(path.name), "", "", "", found, cracks)

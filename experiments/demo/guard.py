@@ -1,5 +1,6 @@
 """What is refused before Gradio sees it: its server does far more than this page has a use for."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from experiments.demo.kept import Kept
 MAX_BYTES = 32 << 20  # of a picture
 _AROUND = 2 << 20  # more, of a request with one in it: Gradio says which file is too large
 _MAX_QUESTION = 64 << 10  # of any other request
+UPLOAD_SECONDS = 300  # that a picture may take to come: one that never ends would keep its room
 
 # What the page asks for. All else, such as Gradio's relay to other servers, is not there.
 _FILE, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
@@ -72,8 +74,11 @@ class Guard:
                 message["headers"] = [*message.get("headers", []), more, *_HEADERS]
             await send(message)
 
-        with self._kept.coming(_length(headers) or 0 if scope["path"] == _UPLOAD else 0):
+        if scope["path"] != _UPLOAD:
             await self._application(scope, receive, guarded)
+            return
+        with self._kept.coming(_length(headers) or 0):
+            await self._application(scope, _in_time(receive), guarded)
 
     def _refusal(self, scope: Message, headers: dict[bytes, bytes]) -> Refusal | None:
         """Why a request is refused; None where it isn't."""
@@ -99,6 +104,20 @@ class Guard:
         if path == _UPLOAD and not self._kept.has_room(length):
             return 507, "Too many pictures at a time: try again in some minutes"
         return None
+
+
+def _in_time(receive: Receive) -> Receive:
+    """As if the browser had gone, once the time for an upload is over."""
+    until = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+
+    async def received() -> Message:
+        try:
+            async with asyncio.timeout_at(until):
+                return await receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+
+    return received
 
 
 async def _refuse(send: Send, status: int, said: str) -> None:

@@ -1,6 +1,6 @@
 """The page: a picture on one side, the answer on the other. Gradio is imported here and in `server` alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from experiments.demo.words import (
 )
 
 WAITING = 16  # questions that may wait for the model
+_PROGRESS = gr.Progress()  # Gradio gives its own to who has one for a default
 
 # Of the reader's system: none is asked for elsewhere.
 _FONTS = ("system-ui", "DejaVu Sans", "sans-serif")
@@ -49,10 +50,12 @@ def build_page(
                     elem_id="seen",
                 )
 
-        def answered(path: str | None, chosen: str) -> Iterator[tuple[str, Any]]:
+        def answered(
+            path: str | None, chosen: str, progress: gr.Progress = _PROGRESS
+        ) -> Iterator[tuple[str, Any]]:
             if path is not None:
                 yield looking_html(), gr.update(value=None, visible=False)
-            yield _answered(answerer, path, chosen)
+            yield _answered(answerer, path, chosen, lambda share: progress(share, desc="Looking"))
 
         gr.on(
             [picture.change, way.input],
@@ -111,7 +114,9 @@ def _uploaded(payload: ImageData | None) -> str | None:
     return None if payload is None else payload.path
 
 
-def _answered(answerer: Answerer, path: str | None, way: str) -> tuple[str, Any]:
+def _answered(
+    answerer: Answerer, path: str | None, way: str, told: Callable[[float], None]
+) -> tuple[str, Any]:
     """The answer, and an update of the picture beside it."""
     if path is None:
         return waiting_html(), gr.update(value=None, visible=False)
@@ -120,7 +125,7 @@ def _answered(answerer: Answerer, path: str | None, way: str) -> tuple[str, Any]
         said = f"{file.name}: deleted, as pictures are after {KEPT_MINUTES} minutes; drop it again."
         return error_html(said), gr.update(value=None, visible=False)
     try:
-        answer = answerer.answer(file, way)
+        answer = answerer.answer(file, way, told)
     except InputError as error:
         return error_html(str(error)), gr.update(value=None, visible=False)
     label = "Cracks" if answer.photograph is not None else "Where it looked"

@@ -87,8 +87,12 @@ def waiting_html() -> str:
 
 def looking_html() -> str:
     """What stands there while the model is asked."""
-    line = "Looking. A whole photograph may take some seconds a megapixel."
-    return _rendered("line.html.j2", kind="empty", line=line, role="status")
+    return _rendered(
+        "line.html.j2",
+        kind="empty",
+        line="Looking. A whole photograph may take some seconds a megapixel.",
+        role="status",
+    )
 
 
 def _rendered(template: str, **values: object) -> str:

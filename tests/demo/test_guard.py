@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from experiments.demo import guard as guarding
 from experiments.demo.guard import MAX_BYTES, Guard
 from experiments.demo.kept import Kept
 from experiments.demo.server import LOCAL_NAMES
@@ -105,3 +106,20 @@ def test_what_is_sent_at_a_time_is_bounded(guard, kept, tmp_path):
     assert sent(1 << 20, "/gradio_api/queue/join")[0] == 413
     assert sent(10, transfer_encoding="chunked")[0] == 411
     assert asked(guard, UPLOAD, "POST", host="localhost")[0] == 411
+
+
+def test_an_upload_that_never_ends_does_not_keep_its_room(kept, monkeypatch):
+    monkeypatch.setattr(guarding, "UPLOAD_SECONDS", 0.05)
+    got = []
+
+    async def never():
+        await asyncio.Event().wait()
+
+    async def application(scope, receive, send):
+        assert not kept.has_room(2000)
+        got.append(await receive())
+
+    headers = [(b"host", b"localhost"), (b"content-length", b"2000")]
+    scope = {"type": "http", "path": UPLOAD, "method": "POST", "headers": headers}
+    asyncio.run(asyncio.wait_for(Guard(application, kept, LOCAL_NAMES)(scope, never, None), 5))
+    assert got == [{"type": "http.disconnect"}] and kept.has_room(2000)

@@ -86,6 +86,13 @@ def test_a_file_gives_the_map_of_its_pixels(classifier, wall, mapped, tmp_path):
     np.testing.assert_array_equal(found.cracks, mapped.cracks)
 
 
+def test_how_much_is_done_is_told_over_all_sizes_of_tiles(classifier, wall):
+    told = []
+    found = CrackMapper(classifier).map(wall[0], told=told.append)
+    assert len(found.tried) > 1 and len(told) > len(found.tried)
+    np.testing.assert_allclose(told, np.arange(1, len(told) + 1) / len(told))
+
+
 def test_no_crack_where_there_is_none(classifier):
     flat = cnnzoo.crack_map(classifier, np.full((300, 400, 3), 128, np.uint8))
     assert not flat.cracks.any() and not flat.heat.any() and flat.cracked == 0
