@@ -46,7 +46,8 @@ def drawn_surfaces(
 ) -> Path:
     """Returns a folder as `synthetic_concrete` does, of bricks, tiles, boards, asphalt, plaster and concrete.
 
-    The tiles are of 227 x 227 pixels, some of them of a coarser photograph; the kinds take turns.
+    The tiles are of 227 x 227 pixels, some of them of a coarser photograph; the kinds take turns, bricks
+    twice as often.
 
     Raises:
         InputError: `images_per_class` is not at least 1, or there is no room for them.
@@ -118,7 +119,7 @@ def _concrete(rng: np.random.Generator, label: int, _: int) -> npt.NDArray[np.ui
 
 
 def _surface(rng: np.random.Generator, label: int, number: int) -> npt.NDArray[np.uint8]:
-    from cnnzoo.data.sources.drawn.surfaces import KINDS, coarser, draw_surface_tile
+    from cnnzoo.data.sources.drawn.surfaces import TURNS, coarser, draw_surface_tile
 
-    tile, _cover = draw_surface_tile(rng, crack=bool(label), kind=list(KINDS)[number % len(KINDS)])
+    tile, _cover = draw_surface_tile(rng, crack=bool(label), kind=TURNS[number % len(TURNS)])
     return coarser(rng, tile)

@@ -33,7 +33,7 @@ def crack_net(
     widths: tuple[int, ...] = (16, 24, 44, 80),
     depths: tuple[int, ...] = (1, 2, 2, 2),
     stem_kernel: int = 7,
-    stem_stride: int = 4,
+    stem_stride: int | None = None,
     gray: bool = False,
     standardise: bool = False,
     max_pooling: bool | None = None,
@@ -50,7 +50,7 @@ def crack_net(
         widths: channels of each stage.
         depths: convolutions of each stage, the stem counting as the first of the first stage.
         stem_kernel: side of the first convolution, pixels.
-        stem_stride: of the first convolution.
+        stem_stride: of the first convolution; None is 4, and with weights that of the trained network.
         gray: look at luma alone.
         standardise: bring each image to mean 0 and standard deviation 1; else [0, 255] becomes [-1, 1].
         max_pooling: end with the average and the maximum over all places side by side, not the average alone;
@@ -69,6 +69,8 @@ def crack_net(
     check_counts("depths", depths, least=len(widths), most=len(widths))
     if max_pooling is None:
         max_pooling = weights is not None
+    if stem_stride is None:
+        stem_stride = 4
     if weights is not None:
         given = (tuple(widths), tuple(depths), stem_kernel, stem_stride, gray, standardise, max_pooling)
         _check_fit(given, input_shape[2], cracked)

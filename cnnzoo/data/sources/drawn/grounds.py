@@ -1,5 +1,7 @@
 """Surfaces without joints: concrete, asphalt, plaster, washed concrete."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -23,24 +25,51 @@ def drawn_out(rng: np.random.Generator, size: int, angle: float, length: float) 
 
 
 def asphalt(rng: np.random.Generator, size: int) -> Surface:
-    cells = int(size / rng.uniform(2, 7))
-    stones = noise(rng, size, cells)
-    gray = rng.uniform(8, 25) * np.clip(stones, -0.5, 2.5) + 0.6 * texture(rng, size)
-    if rng.random() < 0.4:  # polished stones and holes between them
-        gray += 25 * (stones > rng.uniform(0.8, 1.6)) - 25 * (stones < -rng.uniform(0.8, 1.6))
-    grain = rng.standard_normal((size, size), dtype=np.float32)
-    gray += rng.uniform(2, 14) * cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.2))
+    gray = _worn(rng, size) if rng.random() < 0.75 else _polished(rng, size)
     return np.asarray(gray, np.float32), np.array([2, 0, rng.uniform(-6, 8)], np.float32), None
 
 
+def _worn(rng: np.random.Generator, size: int) -> Gray:
+    """Fine stones lit from one side, bright specks and dark holes among them."""
+    coarsest = int(size / rng.uniform(4, 9))
+    slope = _lit(rng, _hills(rng, size, ((1, coarsest), (0.8, int(size / 2.5)), (0.5, int(size / 1.5)))))
+    gray = rng.uniform(5, 14) * slope / slope.std() + 0.5 * texture(rng, size)
+    count = int(rng.uniform(20, 300) * (size / TILE) ** 2)
+    specks = spots(rng, size, count=count, radius=(0.6, 3), depth=(-40, 70))
+    return np.asarray(gray + cv2.GaussianBlur(specks, (0, 0), rng.uniform(0.4, 0.9)), np.float32)
+
+
+def _polished(rng: np.random.Generator, size: int) -> Gray:
+    """Stones and what is between them."""
+    cells = int(size / rng.uniform(2, 7))
+    stones = noise(rng, size, cells)
+    gray = rng.uniform(8, 25) * np.clip(stones, -0.5, 2.5) + 0.6 * texture(rng, size)
+    if rng.random() < 0.4:  # with holes
+        gray += 25 * (stones > rng.uniform(0.8, 1.6)) - 25 * (stones < -rng.uniform(0.8, 1.6))
+    grain = rng.standard_normal((size, size), dtype=np.float32)
+    return np.asarray(
+        gray + rng.uniform(2, 14) * cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.2)), np.float32
+    )
+
+
+def _hills(rng: np.random.Generator, size: int, octaves: Sequence[tuple[float, int]]) -> Gray:
+    """A relief of hills, each so high and so many along a side."""
+    return np.asarray(sum(height * noise(rng, size, cells) for height, cells in octaves), np.float32)
+
+
+def _lit(rng: np.random.Generator, heights: Gray) -> Gray:
+    """What light from one side shows of a relief: its slope."""
+    angle = rng.uniform(0, 2 * np.pi)
+    slopes = cv2.Sobel(heights, -1, 1, 0), cv2.Sobel(heights, -1, 0, 1)
+    return np.asarray(np.cos(angle) * slopes[0] + np.sin(angle) * slopes[1], np.float32)
+
+
 def plaster(rng: np.random.Generator, size: int) -> Surface:
-    """Render lit from one side: what is seen is the slope."""
-    heights = sum(a * noise(rng, size, c) for a, c in ((1, 12), (0.8, 28), (0.6, 57), (0.4, 113)))
+    """Render lit from one side."""
+    heights = _hills(rng, size, ((1, 12), (0.8, 28), (0.6, 57), (0.4, 113)))
     if rng.random() < 0.4:  # strokes of the trowel
         heights = heights + 1.5 * drawn_out(rng, size, rng.uniform(0, np.pi), rng.uniform(6, 30))
-    angle = rng.uniform(0, 2 * np.pi)
-    slope = np.cos(angle) * cv2.Sobel(heights, -1, 1, 0) + np.sin(angle) * cv2.Sobel(heights, -1, 0, 1)
-    gray = rng.uniform(4, 14) * slope + 0.3 * texture(rng, size)
+    gray = rng.uniform(4, 14) * _lit(rng, heights) + 0.3 * texture(rng, size)
     return np.asarray(gray, np.float32), rng.normal(0, 10, 3).astype(np.float32), None
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.data.sources.drawn.canvas import lines
-from cnnzoo.data.sources.drawn.cracks import carve, scaled_cracks
+from cnnzoo.data.sources.drawn.cracks import FINE, carve, engrave, fine_cracks, scaled_cracks
 from cnnzoo.data.sources.drawn.overlays import OVERLAYS
 
 
@@ -15,10 +15,12 @@ def draw_over(
     """Returns a square RGB photograph, turned, with what may lie over it, and a crack if asked for."""
     size = len(photograph)
     image = np.ascontiguousarray(np.rot90(photograph, int(rng.integers(4)))).astype(np.float32)
-    gray = lines(rng, size) if rng.random() < 0.5 else np.zeros((size, size), np.float32)
+    gray = lines(rng, size) if rng.random() < 0.25 else np.zeros((size, size), np.float32)
     for overlay in OVERLAYS:
         gray = overlay(rng, gray)
-    if crack:
+    if crack and rng.random() < FINE:
+        gray += engrave(rng, fine_cracks(rng, size), float(image.std()))
+    elif crack:
         cover = scaled_cracks(rng, size)
         gray += carve(rng, cover) * rng.uniform(0.4, 1.1)
         if rng.random() < 0.3:  # open: as dark inside, whatever it runs through

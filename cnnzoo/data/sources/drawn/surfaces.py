@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnzoo.data.sources.drawn.canvas import TILE, Gray, noise, uneven_light
-from cnnzoo.data.sources.drawn.cracks import carve, scaled_cracks, stepped_crack
+from cnnzoo.data.sources.drawn.cracks import (
+    FINE,
+    carve,
+    engrave,
+    fine_cracks,
+    scaled_cracks,
+    stepped_crack,
+)
 from cnnzoo.data.sources.drawn.grounds import Colour, Surface, asphalt, concrete, plaster, washed
 from cnnzoo.data.sources.drawn.overlays import OVERLAYS
 from cnnzoo.data.sources.drawn.stones import boards, brick, tiles
@@ -25,6 +32,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int], Surface]] = {
     "washed": washed,
     "concrete": concrete,
 }
+TURNS = (*KINDS, "brick")  # of which a set of tiles is made; bricks have most of what looks like a crack
 
 
 def draw_surface_tile(
@@ -39,11 +47,7 @@ def draw_surface_tile(
     contrast = float(np.clip(rng.lognormal(np.log(34 if kind == "brick" else 22), 0.45), 8, 60))
     cover = np.zeros((size, size), np.float32)
     if crack:
-        if stones is not None and rng.random() < 0.4:
-            cover = stepped_crack(rng, stones)
-        else:
-            cover = scaled_cracks(rng, size)
-        carved = carve(rng, cover) * rng.uniform(0.35 if stones is None else 0.55, 1.15)
+        cover, carved, is_open = _crack(rng, size, stones, contrast)
         # With a crack the tile has more contrast, or its ground less: neither must tell them apart.
         if stones is not None or rng.random() < 0.3:
             contrast = max(contrast**2 - float(carved.var()), (0.35 * contrast) ** 2) ** 0.5
@@ -51,10 +55,25 @@ def draw_surface_tile(
     gray = gray * scale
     if crack:
         gray += carved
-        if rng.random() < (0.4 if stones is None else 0.6):  # open: as dark inside, whatever it runs through
+        if is_open:  # as dark inside, whatever it runs through
             deep = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.2))
             gray += deep * (rng.uniform(-140, -80) - gray + rng.uniform(0, 12) * noise(rng, size, 40))
     return _photograph(rng, gray, tint * min(scale, 2)), cover > 0.3
+
+
+def _crack(
+    rng: np.random.Generator, size: int, stones: npt.NDArray[np.int64] | None, contrast: float
+) -> tuple[Gray, Gray, bool]:
+    """Where a crack is, what it adds to a ground of this contrast, and whether it is open."""
+    if stones is None and rng.random() < FINE:
+        cover = fine_cracks(rng, size)
+        return cover, engrave(rng, cover, contrast), False
+    if stones is not None and rng.random() < 0.4:
+        cover = stepped_crack(rng, stones)
+    else:
+        cover = scaled_cracks(rng, size)
+    carved = carve(rng, cover) * rng.uniform(0.35 if stones is None else 0.55, 1.15)
+    return cover, carved, rng.random() < (0.4 if stones is None else 0.6)
 
 
 def _photograph(rng: np.random.Generator, gray: Gray, tint: Colour) -> npt.NDArray[np.uint8]:
