@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from experiments.demo.kept import Kept
+from experiments.demo.kept import UPLOAD_SECONDS, Kept
 
 MAX_BYTES = 32 << 20  # of a picture
 _AROUND = 2 << 20  # more, of a request with one in it: Gradio says which file is too large
 _MAX_QUESTION = 64 << 10  # of any other request
-UPLOAD_SECONDS = 300  # that a picture may take to come: one that never ends would keep its room
 
 # What the page asks for. All else, such as Gradio's relay to other servers, is not there.
 _FILE, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
@@ -78,7 +77,7 @@ class Guard:
             await self._application(scope, receive, guarded)
             return
         with self._kept.coming(_length(headers) or 0):
-            await self._application(scope, _in_time(receive), guarded)
+            await _in_time(self._application, scope, receive, guarded)
 
     def _refusal(self, scope: Message, headers: dict[bytes, bytes]) -> Refusal | None:
         """Why a request is refused; None where it isn't."""
@@ -106,18 +105,38 @@ class Guard:
         return None
 
 
-def _in_time(receive: Receive) -> Receive:
-    """As if the browser had gone, once the time for an upload is over."""
+async def _in_time(application: Any, scope: Message, receive: Receive, send: Send) -> None:
+    """Has an application take an upload, which is cut off where it takes too long: it would keep its room."""
     until = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+    whole = late = False
 
     async def received() -> Message:
+        nonlocal whole, late
+        if whole:
+            return await receive()
         try:
             async with asyncio.timeout_at(until):
-                return await receive()
+                message = await receive()
         except TimeoutError:
+            late = True
             return {"type": "http.disconnect"}
+        whole = not message.get("more_body", False)
+        return message
 
-    return received
+    async def sent(message: Message) -> None:
+        if not late:  # else it says that the browser has gone
+            await send(message)
+
+    try:
+        await application(scope, received, sent)
+    except Exception:
+        if not late:
+            raise
+    if late:
+        minutes = UPLOAD_SECONDS // 60
+        await _refuse(
+            send, 408, f"The picture took longer than {minutes} minutes to come: send a smaller one"
+        )
 
 
 async def _refuse(send: Send, status: int, said: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 KEPT_MINUTES = 10  # that a picture is kept for, at most
 LOOKS_AFTER = 60  # seconds, between two looks for pictures to delete
+UPLOAD_SECONDS = 300  # that a picture may take to come
 MOST_KEPT = 1 << 30  # bytes of pictures at a time, those on their way among them
 
 
@@ -52,11 +53,15 @@ class Kept:
             self._coming -= size
 
     def sweep(self) -> None:
-        """Deletes what is too old, what a cancelled upload left among it: of that, Gradio keeps no list."""
-        oldest = time.time() - 60 * KEPT_MINUTES + LOOKS_AFTER
+        """Deletes what is too old, what a cancelled upload left among it: of that, Gradio keeps no list.
+
+        A picture that has come lies in a folder of its own; one on its way, or what is left of it, doesn't.
+        """
+        now = time.time()
         for path, _ in self._files():
+            kept = UPLOAD_SECONDS if path.parent == self.folder else 60 * KEPT_MINUTES - LOOKS_AFTER
             with contextlib.suppress(OSError):
-                if path not in self._examples and path.stat().st_mtime < oldest:
+                if path not in self._examples and path.stat().st_mtime < now - kept:
                     path.unlink()
 
     def _files(self) -> Iterator[tuple[Path, int]]:

@@ -108,18 +108,50 @@ def test_what_is_sent_at_a_time_is_bounded(guard, kept, tmp_path):
     assert asked(guard, UPLOAD, "POST", host="localhost")[0] == 411
 
 
-def test_an_upload_that_never_ends_does_not_keep_its_room(kept, monkeypatch):
-    monkeypatch.setattr(guarding, "UPLOAD_SECONDS", 0.05)
-    got = []
+def test_an_upload_that_trickles_for_ever_is_cut_off_and_told_so(kept, monkeypatch):
+    monkeypatch.setattr(guarding, "UPLOAD_SECONDS", 0.2)
+    sent = []
 
-    async def never():
-        await asyncio.Event().wait()
+    async def trickle():
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
 
     async def application(scope, receive, send):
         assert not kept.has_room(2000)
-        got.append(await receive())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        raise RuntimeError("the browser has gone")
+
+    async def send(message):
+        sent.append(message)
 
     headers = [(b"host", b"localhost"), (b"content-length", b"2000")]
     scope = {"type": "http", "path": UPLOAD, "method": "POST", "headers": headers}
-    asyncio.run(asyncio.wait_for(Guard(application, kept, LOCAL_NAMES)(scope, never, None), 5))
-    assert got == [{"type": "http.disconnect"}] and kept.has_room(2000)
+    asyncio.run(asyncio.wait_for(Guard(application, kept, LOCAL_NAMES)(scope, trickle, send), 5))
+    assert [message["status"] for message in sent[:-1]] == [408] and b"minutes" in sent[-1]["body"]
+    assert kept.has_room(2000)
+
+
+def test_an_upload_that_came_in_time_may_be_answered_later(kept, monkeypatch):
+    monkeypatch.setattr(guarding, "UPLOAD_SECONDS", 0.05)
+    messages = iter([{"type": "http.request", "body": b"x", "more_body": False}, {"type": "left"}])
+
+    async def receive():
+        return next(messages)
+
+    async def application(scope, receive, send):
+        await receive()
+        await asyncio.sleep(0.1)
+        assert await receive() == {"type": "left"}
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    sent = []
+
+    async def send(message):
+        sent.append(message["status"])
+
+    headers = [(b"host", b"localhost"), (b"content-length", b"1")]
+    scope = {"type": "http", "path": UPLOAD, "method": "POST", "headers": headers}
+    asyncio.run(Guard(application, kept, LOCAL_NAMES)(scope, receive, send))
+    assert sent == [200]

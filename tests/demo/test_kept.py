@@ -3,7 +3,7 @@
 import os
 import time
 
-from experiments.demo.kept import KEPT_MINUTES, LOOKS_AFTER, Kept
+from experiments.demo.kept import KEPT_MINUTES, LOOKS_AFTER, UPLOAD_SECONDS, Kept
 
 
 def test_a_path_is_held_where_it_leads_into_the_folder(tmp_path, monkeypatch):
@@ -33,8 +33,10 @@ def test_pictures_are_deleted_by_their_age_and_examples_stay(tmp_path):
     example = old("example.jpg", 9999)
     kept = Kept(tmp_path)
     due = 60 * KEPT_MINUTES - LOOKS_AFTER
-    cancelled, left, new = old("tmpab12", due + 1), old("a/wall.jpg", due + 1), old("b/wall.jpg", due - 5)
+    cancelled, coming = old("tmpab12", UPLOAD_SECONDS + 1), old("tmpcd34", UPLOAD_SECONDS - 5)
+    left, new = old("a/wall.jpg", due + 1), old("b/wall.jpg", due - 5)
     kept.sweep()
+    assert coming.exists()
     assert example.exists() and new.exists() and not cancelled.exists() and not left.exists()
     new.unlink()
     kept.sweep()

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from cnnzoo.data.sources.drawn.canvas import SCALE, Gray, noise, stroke
 
-FINE = 0.6  # share of cracks that are fine, on surfaces without joints
+FINE = 0.6  # share of cracks that are fine, on all surfaces but bricks
 
 _MEAN_STEP = 5.0  # pixels between the corners of a crack
 _FINE_STEP = 2.5  # of a fine one
