@@ -15,7 +15,7 @@ from cnnzoo.models.shipped import WEIGHTS as SHIPPED
 from cnnzoo.models.shipped import shipped_file
 
 # The arguments of the network that comes with cnnzoo, from `widths` to `max_pooling`.
-_TRAINED_AS = ((16, 24, 44, 80), (1, 2, 2, 2), 7, 4, False, False, True)
+_TRAINED_AS = ((16, 24, 44, 80), (1, 2, 2, 2), 7, 3, False, False, True)
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, how bright an RGB colour looks
 
@@ -70,7 +70,7 @@ def crack_net(
     if max_pooling is None:
         max_pooling = weights is not None
     if stem_stride is None:
-        stem_stride = 4
+        stem_stride = 4 if weights is None else _TRAINED_AS[3]
     if weights is not None:
         given = (tuple(widths), tuple(depths), stem_kernel, stem_stride, gray, standardise, max_pooling)
         _check_fit(given, input_shape[2], cracked)
@@ -111,8 +111,8 @@ def _stages(
 def _check_fit(given: tuple[object, ...], channels: int, cracked: object) -> None:
     if given != _TRAINED_AS or channels != 3:
         raise InputError(
-            f"the weights {SHIPPED!r} are those of crack_net as it is, on RGB images; with them it takes no "
-            "other arguments than dropout, head and cracked"
+            f"the weights {SHIPPED!r} are those of one crack_net, on RGB images; with them it takes no other "
+            "arguments than dropout, head and cracked"
         )
     if cracked not in (None, 0, 1) or isinstance(cracked, bool):
         raise InputError(f"cracked is {cracked!r}; it must be 0 or 1, the class that shows cracks, or None")
