@@ -30,7 +30,7 @@ FEWEST = 16  # pixels, of a tile and of a photograph
 LARGEST_SIDE = 65_500  # pixels, that a JPEG can have
 
 # Chosen on drawn surfaces, whose cracks are known (`experiments.benchmarks.parts.mapping`).
-CLEAR = 4.2  # a line this clear at a place that the model is undecided about is a crack,
+CLEAR = 3.8  # a line this clear at a place that the model is undecided about is a crack,
 FOLLOWED = 0.7  # and goes on while it is this share as clear
 SHORTEST = 30  # pixels of the model's input: shorter ones are specks
 GAP = 4  # pixels of the model's input: a crack that is lost for as long goes on
