@@ -32,7 +32,7 @@ def test_all_cores_work_at_the_same_time(monkeypatch):
 
 def test_an_error_ends_it_and_what_has_not_begun_is_left(monkeypatch):
     monkeypatch.setattr(limits, "usable_cores", lambda: 1)
-    done = []
+    before, done = set(threading.enumerate()), []
 
     def fail_at_ten(item):
         if item == 10:
@@ -43,4 +43,4 @@ def test_an_error_ends_it_and_what_has_not_begun_is_left(monkeypatch):
         for _ in in_threads(fail_at_ten, range(100_000)):
             pass
     assert len(done) < 2000
-    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+    assert not set(threading.enumerate()) - before

@@ -57,9 +57,9 @@ def crack_net(
             None does with weights, and does not without.
         dropout: share of the pooled features left out.
         head: "softmax" over the classes, or one "sigmoid" unit.
-        weights: None for random ones, "cracks" for those that come with cnnzoo, or a copy of their file. The
-            last layer is taken along where it is a softmax over two classes, else it stays random.
-            `cnnzoo.load_model("crack_net")` answers by the mean of what this network says of eight views.
+        weights: None for random ones, "cracks" for those that come with cnnzoo, or a copy of their file,
+            with the last layer where it is a softmax over two classes; else it stays random.
+            `cnnzoo.load_model("crack_net")` answers by the mean of what it says of eight views.
         cracked: with weights, which of two classes shows cracks; None leaves the last layer random.
 
     Raises:
@@ -67,10 +67,8 @@ def crack_net(
     """
     check_counts("widths", widths)
     check_counts("depths", depths, least=len(widths), most=len(widths))
-    if max_pooling is None:
-        max_pooling = weights is not None
-    if stem_stride is None:
-        stem_stride = 4 if weights is None else _TRAINED_AS[3]
+    stem_stride = (4 if weights is None else _TRAINED_AS[3]) if stem_stride is None else stem_stride
+    max_pooling = (weights is not None) if max_pooling is None else max_pooling
     if weights is not None:
         given = (tuple(widths), tuple(depths), stem_kernel, stem_stride, gray, standardise, max_pooling)
         _check_fit(given, input_shape[2], cracked)
