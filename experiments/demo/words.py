@@ -87,12 +87,8 @@ def waiting_html() -> str:
 
 def looking_html() -> str:
     """What stands there while the model is asked."""
-    return _rendered(
-        "line.html.j2",
-        kind="empty",
-        line="Looking. A whole photograph may take some seconds a megapixel.",
-        role="status",
-    )
+    line = "Looking. A whole photograph may take some seconds a megapixel."
+    return _rendered("line.html.j2", kind="empty", line=line, role="status")
 
 
 def _rendered(template: str, **values: object) -> str:
