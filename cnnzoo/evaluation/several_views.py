@@ -14,7 +14,7 @@ _SUFFIX = "_several_views"
 _SUFFIXES = (_SUFFIX, "_mirrored")  # the second in files written in November 2026
 # How large the model sees an image, and of which of rows and columns the order is turned round in each view.
 _MIRRORED = ((), (1,), (2,), (1, 2))
-_VIEWS: _Views = ((0.7, _MIRRORED), (1.0, ((), (1, 2))), (1.4, ((1,), (2,))))
+_VIEWS: _Views = ((0.5, _MIRRORED[:3]), (1.0, _MIRRORED[3:]), (1.4, _MIRRORED))
 _OWN_SIZE: _Views = ((1.0, _MIRRORED),)
 
 # Each model made anew leaves something behind in the layers that it shares: so one is enough.
@@ -26,10 +26,10 @@ def several_views(model: keras.Model) -> keras.Model:
 
     A crack is one in a mirror too, and near or far, but a network has learnt that only nearly; errors of
     chance are fewer in the mean (Krizhevsky et al. 2012, section 4.1; several sizes: Simonyan and Zisserman
-    2015, section 4.2). Four views are mirrored at 0.7 of the size that the model learnt, two at that size and
-    two at 1.4 of it, which costs eight times the computation of one. A model that takes images of one size
-    alone, as all do that have another one inside, looks at four mirrored views. Training sees one view, so
-    this is for models that are trained.
+    2015, section 4.2). Three views, mirrored, are of half the size that the model learnt, one is of that size
+    and four are of 1.4 of it, which costs ten times the computation of one. A model that takes images of one
+    size alone, as all do that have another one inside, looks at four mirrored views. Training sees one view,
+    so this is for models that are trained.
 
     Args:
         model: takes (n, height, width, channels) and gives probabilities, of a softmax or one sigmoid unit.

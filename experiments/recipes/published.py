@@ -144,7 +144,7 @@ def crack_net_drawn() -> Recipe:
         config=TrainConfig(
             phases=(
                 Phase(
-                    epochs=10,
+                    epochs=11,
                     optimizer="adamw",
                     learning_rate=4e-3,
                     schedule="cosine",
@@ -165,7 +165,7 @@ def crack_net_drawn() -> Recipe:
         ),
         pretrained=False,
         arguments={"stem_stride": 3, "max_pooling": True, "dropout": 0.1},
-        drawn=14_000,
+        drawn=22_000,
         several_views=True,
     )
 

@@ -119,7 +119,7 @@ def _concrete(rng: np.random.Generator, label: int, _: int) -> npt.NDArray[np.ui
 
 
 def _surface(rng: np.random.Generator, label: int, number: int) -> npt.NDArray[np.uint8]:
-    from cnnzoo.data.sources.drawn.surfaces import TURNS, coarser, draw_surface_tile
+    from cnnzoo.data.sources.drawn.surfaces import coarser, draw_surface_tile, kind_in_turn
 
-    tile, _cover = draw_surface_tile(rng, crack=bool(label), kind=TURNS[number % len(TURNS)])
+    tile, _cover = draw_surface_tile(rng, crack=bool(label), kind=kind_in_turn(number))
     return coarser(rng, tile)

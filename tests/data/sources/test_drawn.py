@@ -8,7 +8,7 @@ from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.pipeline import load_datasets
 from cnnzoo.data.sources import synthetic
 from cnnzoo.data.sources.drawn import added, stones
-from cnnzoo.data.sources.drawn.photographs import draw_over
+from cnnzoo.data.sources.drawn.photographs import draw_over, graft
 from cnnzoo.data.sources.drawn.surfaces import KINDS, draw_surface_tile
 from cnnzoo.errors import InputError
 
@@ -58,6 +58,22 @@ def test_over_a_photograph_only_the_crack_differs():
     sound, cracked = (draw_over(np.random.default_rng(5), photograph, crack=crack) for crack in (False, True))
     changed = np.abs(cracked.astype(int) - sound).max(axis=2) > 8
     assert 0.005 < changed.mean() < 0.5
+
+
+def test_a_graft_darkens_the_ground_where_the_photograph_has_its_crack_alone():
+    ground = np.random.default_rng(0).integers(100, 200, (96, 96, 3), dtype=np.uint8)
+    plain = np.full((96, 96, 3), 150, np.uint8)
+    np.testing.assert_array_equal(graft(np.random.default_rng(1), ground, plain), ground)
+    cracked = plain.copy()
+    cracked[:, 46:50] = 50
+    for seed in range(8):
+        grafted = graft(np.random.default_rng(seed), ground, cracked)
+        darker = grafted.mean(axis=2) < ground.mean(axis=2) - 5
+        # A stripe of 4 columns, or of 4 rows where the photograph is turned, in proportion to its ground.
+        assert darker.mean() == pytest.approx(4 / 96)
+        share = grafted[darker] / ground[darker]
+        assert (51 / 151) ** 1.2 < share.mean() < (51 / 151) ** 0.6
+        assert share.std() < 0.01
 
 
 @pytest.fixture

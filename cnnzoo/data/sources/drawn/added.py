@@ -8,20 +8,23 @@ import numpy.typing as npt
 
 from cnnzoo.data.images import load_images
 from cnnzoo.data.pipeline import Datasets, ImageSet
-from cnnzoo.data.sources.drawn.photographs import draw_over
-from cnnzoo.data.sources.drawn.surfaces import coarser
+from cnnzoo.data.sources.drawn.photographs import draw_over, graft
+from cnnzoo.data.sources.drawn.surfaces import coarser, kind_in_turn
 from cnnzoo.data.sources.synthetic import CLASSES, drawn_surfaces
 from cnnzoo.errors import InputError, printable
 from cnnzoo.limits import free_memory, in_threads
 
-OVER = 0.3  # share of them that is drawn over training images of the sound class
+OVER = 0.2  # share of them that is drawn over training images of the sound class
+GRAFTED = 0.35  # share that is drawn ground with what training images of either class show
 
 
 def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
     """Returns the images with about `count` drawn tiles more to train on, half of them with a crack.
 
-    Most show drawn surfaces (see `drawn_surfaces`). The others are training images of the sound class, with
-    lines, pipes, plants and shadows over them, and on half of them a crack. They are the same for every seed.
+    Nearly half of them show drawn surfaces (see `drawn_surfaces`). Others are training images of the sound
+    class, with lines, pipes, plants and shadows over them, and on half of them a crack. The rest are drawn
+    sound surfaces with the cracks, pores and stains of training images (see `graft`). They are the same for
+    every seed.
 
     Args:
         data: of two classes.
@@ -42,18 +45,21 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
             f"no room in memory for {count:,} drawn surfaces beside {len(train):,} images; train on fewer"
         )
     cracked = names.index(positive)
-    pairs = round((1 - OVER) * count / 2)
+    pairs = round((1 - OVER - GRAFTED) * count / 2)
     folder = drawn_surfaces(pairs, progress=False)
     paths = [folder / name / f"{n:05}.jpg" for name in CLASSES for n in range(1, pairs + 1)]
     tiles = load_images(paths, train.images.shape[1], progress=False)
-    sound = np.flatnonzero(train.labels != cracked)
-    over = np.stack([*_over(train.images, sound, count - 2 * pairs)])
-    is_crack = np.concatenate([np.repeat([False, True], pairs), np.arange(len(over)) % 2 == 1])
+    classes = [np.flatnonzero((train.labels == cracked) == is_crack) for is_crack in (False, True)]
+    over = [*_over(train.images, classes[0], round(OVER * count))]
+    grafted = [*_grafted(train.images, classes, tiles[:pairs], count - 2 * pairs - len(over))]
+    one_in_two = [np.arange(len(more)) % 2 == 1 for more in (over, grafted)]
+    is_crack = np.concatenate([np.repeat([False, True], pairs), *one_in_two])
     labels = np.where(is_crack, cracked, 1 - cracked).astype(np.int32)
+    others = (*(f"drawn over {n}" for n in range(len(over))), *(f"grafted {n}" for n in range(len(grafted))))
     more = ImageSet(
-        images=np.concatenate([train.images, tiles, over]),
+        images=np.concatenate([train.images, tiles, over, grafted]),
         labels=np.concatenate([train.labels, labels]),
-        paths=(*train.paths, *map(str, paths), *(f"drawn over {n}" for n in range(len(over)))),
+        paths=(*train.paths, *map(str, paths), *others),
         batch_size=train.batch_size,
     )
     return replace(data, train=more)
@@ -67,5 +73,24 @@ def _over(
     def draw(number: int) -> npt.NDArray[np.uint8]:
         rng = np.random.default_rng([0, number])
         return coarser(rng, draw_over(rng, images[chosen[number]], crack=number % 2 == 1))
+
+    return in_threads(draw, range(count))
+
+
+def _grafted(
+    images: npt.NDArray[np.uint8],
+    classes: list[npt.NDArray[np.intp]],
+    grounds: npt.NDArray[np.uint8],
+    count: int,
+) -> Iterator[npt.NDArray[np.uint8]]:
+    kinds = np.array([kind_in_turn(number) for number in range(1, len(grounds) + 1)])
+    bricks = np.flatnonzero(kinds == "brick")
+
+    def draw(number: int) -> npt.NDArray[np.uint8]:
+        rng = np.random.default_rng([1, number])
+        photograph = images[rng.choice(classes[number % 2])]
+        # Joints are what is taken for a crack most often.
+        ground = rng.choice(bricks) if len(bricks) and rng.random() < 0.5 else rng.integers(len(grounds))
+        return graft(rng, grounds[ground], photograph)
 
     return in_threads(draw, range(count))

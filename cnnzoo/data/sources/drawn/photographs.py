@@ -1,4 +1,4 @@
-"""Cracks, and what is none, drawn over photographs of sound surfaces: only the crack differs."""
+"""Drawn cracks over photographs of sound surfaces, and photographed cracks over drawn surfaces."""
 
 import cv2
 import numpy as np
@@ -30,3 +30,21 @@ def draw_over(
     # Dark parts darken less.
     shade = (image / max(float(image.mean()), 1.0)).clip(0) ** 0.5
     return np.asarray(np.clip(image + gray[..., None] * shade, 0, 255), np.uint8)
+
+
+def graft(
+    rng: np.random.Generator, ground: npt.NDArray[np.uint8], photograph: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Returns the ground, darker and lighter where a photograph, turned, is so than its surroundings.
+
+    So a real crack, and real pores and stains, lie on another surface (an idea of Dwibedi et al. 2017, "Cut,
+    Paste and Learn", who cut objects out). Both are RGB, of one size.
+    """
+    gray = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY)
+    around = cv2.medianBlur(gray, 2 * round(0.19 * len(gray)) + 1)
+    relief = np.log((gray + 1.0) / (around + 1.0))
+    relief = np.clip(relief * rng.uniform(0.6, 1.2), -2.5, 0.5)
+    relief = np.rot90(relief, int(rng.integers(4)))
+    if rng.random() < 0.5:
+        relief = relief[::-1]
+    return np.asarray(np.clip(ground * np.exp(relief)[..., None], 0, 255), np.uint8)

@@ -32,7 +32,12 @@ KINDS: dict[str, Callable[[np.random.Generator, int], Surface]] = {
     "washed": washed,
     "concrete": concrete,
 }
-TURNS = (*KINDS, "brick")  # of which a set of tiles is made; bricks have most of what looks like a crack
+_TURNS = (*KINDS, "brick")  # bricks have most of what looks like a crack
+
+
+def kind_in_turn(number: int) -> str:
+    """Returns the kind of the tile of this number in a set of tiles."""
+    return _TURNS[number % len(_TURNS)]
 
 
 def draw_surface_tile(
