@@ -14,7 +14,8 @@ _SUFFIX = "_several_views"
 _SUFFIXES = (_SUFFIX, "_mirrored")  # the second in files written in November 2026
 # How large the model sees an image, and of which of rows and columns the order is turned round in each view.
 _MIRRORED = ((), (1,), (2,), (1, 2))
-_VIEWS: _Views = ((0.5, _MIRRORED[:3]), (1.0, _MIRRORED[3:]), (1.4, _MIRRORED))
+# Others are another VIEWS_VERSION.
+_VIEWS: _Views = ((0.5, ((), (1,), (2,))), (1.0, ((1, 2),)), (1.4, _MIRRORED))
 _OWN_SIZE: _Views = ((1.0, _MIRRORED),)
 
 # Each model made anew leaves something behind in the layers that it shares: so one is enough.
@@ -26,10 +27,10 @@ def several_views(model: keras.Model) -> keras.Model:
 
     A crack is one in a mirror too, and near or far, but a network has learnt that only nearly; errors of
     chance are fewer in the mean (Krizhevsky et al. 2012, section 4.1; several sizes: Simonyan and Zisserman
-    2015, section 4.2). Three views, mirrored, are of half the size that the model learnt, one is of that size
-    and four are of 1.4 of it, which costs ten times the computation of one. A model that takes images of one
-    size alone, as all do that have another one inside, looks at four mirrored views. Training sees one view,
-    so this is for models that are trained.
+    2015, section 4.2). Three views are of half the size that the model learnt, one is of that size and four
+    are of 1.4 of it, each turned over in another way; that costs ten times the computation of one. A model
+    that takes images of one size alone, as all do that have another one inside, looks at it in four ways.
+    Training sees one view, so this is for models that are trained.
 
     Args:
         model: takes (n, height, width, channels) and gives probabilities, of a softmax or one sigmoid unit.
@@ -73,7 +74,8 @@ def _at_all_sizes(model: keras.Model) -> tuple[keras.Model, _Views]:
         network = _with_input(model, (None, None, channels))
         for share, _ in _VIEWS:
             answer = network(np.zeros((2, *_sides(model, share), channels), np.float32), training=False)
-            if answer.shape != (2, model.output_shape[-1]):
+            finite = np.isfinite(ops.convert_to_numpy(answer)).all()
+            if answer.shape != (2, model.output_shape[-1]) or not finite:
                 return model, _OWN_SIZE
     except Exception:  # each backend has its own for a size that does not fit
         return model, _OWN_SIZE

@@ -15,6 +15,7 @@ from cnnzoo.data.class_names import SIDES as SIDES
 from cnnzoo.data.folders import BadFile
 from cnnzoo.data.sources.drawn import SURFACES_VERSION
 from cnnzoo.errors import InputError, printable
+from cnnzoo.evaluation import VIEWS_VERSION
 from cnnzoo.files import file_stem, sha256_of
 from experiments.recipes.recipe import Recipe
 from experiments.runs import left
@@ -220,6 +221,8 @@ class RunSpec:
             parts["promise"] = self.precision
         if self.recipe.drawn:
             parts["drawn"] = SURFACES_VERSION
+        if self.recipe.several_views:
+            parts["views"] = VIEWS_VERSION
         if self.round:
             parts["round"] = asdict(self.round)
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from cnnzoo.data.images import read_image
 from cnnzoo.data.manifest import build_manifest
 from cnnzoo.data.pipeline import load_datasets
 from cnnzoo.data.sources import synthetic
 from cnnzoo.data.sources.drawn import added, stones
 from cnnzoo.data.sources.drawn.photographs import draw_over, graft
-from cnnzoo.data.sources.drawn.surfaces import KINDS, draw_surface_tile
+from cnnzoo.data.sources.drawn.surfaces import KINDS, coarser, draw_surface_tile, kind_in_turn
 from cnnzoo.errors import InputError
 
 
@@ -96,6 +97,25 @@ def test_drawn_tiles_join_the_training_images_alone(image_folder, few_drawn):
     np.testing.assert_array_equal(swapped.train.labels[count:], 1 - more.train.labels[count:])
     with pytest.raises(InputError, match="--positive"):
         added.with_drawn(data, 20, "")
+
+
+def test_a_set_of_tiles_is_of_the_kinds_in_turn(tmp_path):
+    folder = synthetic.drawn_surfaces(3, root=tmp_path, progress=False)
+    for number in range(3):
+        rng = np.random.default_rng([0, 0, number])
+        tile, _ = draw_surface_tile(rng, crack=False, kind=kind_in_turn(number))
+        kept = read_image(folder / "Negative" / f"{number + 1:05}.jpg")
+        assert np.abs(coarser(rng, tile).astype(int) - kept).mean() < 4  # what a JPEG loses
+
+
+def test_grafts_are_on_bricks_more_often_than_on_others():
+    plain = np.full((4, 32, 32, 3), 150, np.uint8)
+    grounds = np.broadcast_to(np.arange(80, dtype=np.uint8)[:, None, None, None], (80, 32, 32, 3))
+    grafted = [*added._grafted(plain, [np.arange(2), np.arange(2, 4)], grounds, 400)]
+    # A plain photograph changes no ground, so that each graft says which one it is on.
+    kinds = [kind_in_turn(int(tile[0, 0, 0])) for tile in grafted]
+    assert kinds.count("brick") / 400 == pytest.approx(0.5 + 0.5 * 2 / 8, abs=0.06)
+    assert set(kinds) == set(KINDS)
 
 
 def test_the_folder_of_drawn_surfaces_keeps_its_tiles(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +20,15 @@ GRAFTED = 0.35  # share that is drawn ground with what training images of either
 
 
 def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
-    """Returns the images with about `count` drawn tiles more to train on, half of them with a crack.
+    """Returns the images with `count` drawn tiles more to train on, about half of them with a crack.
 
     Nearly half of them show drawn surfaces (see `drawn_surfaces`). Others are training images of the sound
     class, with lines, pipes, plants and shadows over them, and on half of them a crack. The rest are drawn
-    sound surfaces with the cracks, pores and stains of training images (see `graft`). They are the same for
-    every seed.
+    sound surfaces, bricks more often than others, with the cracks, pores and stains of training images (see
+    `graft`). They are the same for every seed, of the same training images.
 
     Args:
-        data: of two classes.
+        data: of two classes, both of them among the training images.
         count: of tiles, at least 20.
         positive: name of the class that shows cracks.
 
@@ -45,24 +46,29 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
             f"no room in memory for {count:,} drawn surfaces beside {len(train):,} images; train on fewer"
         )
     cracked = names.index(positive)
-    pairs = round((1 - OVER - GRAFTED) * count / 2)
+    pairs, over = round((1 - OVER - GRAFTED) * count / 2), round(OVER * count)
     folder = drawn_surfaces(pairs, progress=False)
     paths = [folder / name / f"{n:05}.jpg" for name in CLASSES for n in range(1, pairs + 1)]
-    tiles = load_images(paths, train.images.shape[1], progress=False)
-    classes = [np.flatnonzero((train.labels == cracked) == is_crack) for is_crack in (False, True)]
-    over = [*_over(train.images, classes[0], round(OVER * count))]
-    grafted = [*_grafted(train.images, classes, tiles[:pairs], count - 2 * pairs - len(over))]
-    one_in_two = [np.arange(len(more)) % 2 == 1 for more in (over, grafted)]
-    is_crack = np.concatenate([np.repeat([False, True], pairs), *one_in_two])
+    images = np.empty((len(train) + count, *train.images.shape[1:]), np.uint8)
+    images[: len(train)], made = train.images, images[len(train) :]
+    load_images(paths, made.shape[1], progress=False, out=made[: 2 * pairs])
+    by_class = [np.flatnonzero((train.labels == cracked) == is_crack) for is_crack in (False, True)]
+    both = (
+        _over(train.images, by_class[0], over),
+        _grafted(train.images, by_class, made[:pairs], count - 2 * pairs - over),
+    )
+    for place, tile in enumerate(chain(*both), start=2 * pairs):
+        made[place] = tile
+    in_turn = [np.arange(number) % 2 == 1 for number in (over, count - 2 * pairs - over)]
+    is_crack = np.concatenate([np.repeat([False, True], pairs), *in_turn])
     labels = np.where(is_crack, cracked, 1 - cracked).astype(np.int32)
-    others = (*(f"drawn over {n}" for n in range(len(over))), *(f"grafted {n}" for n in range(len(grafted))))
     more = ImageSet(
-        images=np.concatenate([train.images, tiles, over, grafted]),
+        images=images,
         labels=np.concatenate([train.labels, labels]),
-        paths=(*train.paths, *map(str, paths), *others),
+        paths=(*train.paths, *map(str, paths), *(f"drawn {n}" for n in range(2 * pairs, count))),
         batch_size=train.batch_size,
     )
-    return replace(data, train=more)
+    return replace(data, train=more, storage=f"{data.storage}, {made.nbytes / 1e6:,.0f} MB of drawn tiles")
 
 
 def _over(
@@ -79,18 +85,17 @@ def _over(
 
 def _grafted(
     images: npt.NDArray[np.uint8],
-    classes: list[npt.NDArray[np.intp]],
+    by_class: list[npt.NDArray[np.intp]],
     grounds: npt.NDArray[np.uint8],
     count: int,
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    kinds = np.array([kind_in_turn(number) for number in range(1, len(grounds) + 1)])
-    bricks = np.flatnonzero(kinds == "brick")
+    bricks = [number for number in range(len(grounds)) if kind_in_turn(number) == "brick"]
 
     def draw(number: int) -> npt.NDArray[np.uint8]:
         rng = np.random.default_rng([1, number])
-        photograph = images[rng.choice(classes[number % 2])]
+        photograph = images[rng.choice(by_class[number % 2])]
         # Joints are what is taken for a crack most often.
-        ground = rng.choice(bricks) if len(bricks) and rng.random() < 0.5 else rng.integers(len(grounds))
+        ground = rng.choice(bricks) if rng.random() < 0.5 else rng.integers(len(grounds))
         return graft(rng, grounds[ground], photograph)
 
     return in_threads(draw, range(count))

@@ -35,13 +35,14 @@ def draw_over(
 def graft(
     rng: np.random.Generator, ground: npt.NDArray[np.uint8], photograph: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Returns the ground, darker and lighter where a photograph, turned, is so than its surroundings.
+    """Returns the ground, made darker and lighter where a photograph differs from its own surroundings.
 
-    So a real crack, and real pores and stains, lie on another surface (an idea of Dwibedi et al. 2017, "Cut,
-    Paste and Learn", who cut objects out). Both are RGB, of one size.
+    So a real crack, and real pores and stains, lie on another surface, turned or mirrored (an idea of Dwibedi
+    et al. 2017, "Cut, Paste and Learn", who cut objects out). Both are RGB, square and of one size.
     """
     gray = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY)
-    around = cv2.medianBlur(gray, 2 * round(0.19 * len(gray)) + 1)
+    # Above 255 pixels OpenCV counts too many of them.
+    around = cv2.medianBlur(gray, min(255, 2 * round(0.19 * len(gray)) + 1))
     relief = np.log((gray + 1.0) / (around + 1.0))
     relief = np.clip(relief * rng.uniform(0.6, 1.2), -2.5, 0.5)
     relief = np.rot90(relief, int(rng.integers(4)))

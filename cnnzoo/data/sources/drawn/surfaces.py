@@ -36,7 +36,7 @@ _TURNS = (*KINDS, "brick")  # bricks have most of what looks like a crack
 
 
 def kind_in_turn(number: int) -> str:
-    """Returns the kind of the tile of this number in a set of tiles."""
+    """Returns the kind of the tile of this number, from 0 on, in a set of tiles."""
     return _TURNS[number % len(_TURNS)]
 
 
