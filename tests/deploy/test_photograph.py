@@ -306,7 +306,7 @@ def test_a_crack_is_as_clear_at_the_border_of_what_is_cracked(classifier, tile):
     whole = mapper._heat(picture, replace(seen, cracked=everywhere)).astype(int)
     part = mapper._heat(picture, replace(seen, cracked=some))
     assert np.abs(part - whole)[part > 0].max() < 10
-    assert whole[part > 0].max() > 150
+    assert whole[part > 0].max() >= 128  # or else there is no crack
 
 
 def test_what_is_seen_from_far_away_is_as_narrow():
