@@ -300,13 +300,15 @@ def test_a_crack_is_as_clear_at_the_border_of_what_is_cracked(classifier, tile):
     cv2.line(picture, (0, 100), (899, 600), (60, 60, 60), 5)
     mapper = CrackMapper(classifier, tile=tile)
     seen, _ = mapper._seen(picture, "")
+    # As a network says that is surer of a drawn line.
+    seen = replace(seen, places=np.minimum(1, 2 * seen.places))
     everywhere, some = np.ones_like(seen.cracked), np.zeros_like(seen.cracked)
     rows, columns = (slice(side // 4, side * 3 // 4) for side in some.shape)
     some[rows, columns] = True
     whole = mapper._heat(picture, replace(seen, cracked=everywhere)).astype(int)
     part = mapper._heat(picture, replace(seen, cracked=some))
     assert np.abs(part - whole)[part > 0].max() < 10
-    assert whole[part > 0].max() >= 128  # or else there is no crack
+    assert whole[part > 0].max() > 150
 
 
 def test_what_is_seen_from_far_away_is_as_narrow():
