@@ -1,11 +1,14 @@
 """A threshold for a surface that the model has not seen, from its images alone: no label is used.
 
-On a new surface the scores of sound images move: joints and rough stones look a little like cracks. So the
-sound images, as the model itself tells them, are compared with the sound ones that it was validated on, and
-the threshold follows part of the way. The share of cracked images does not matter, as they take no part;
-statistics of a whole folder, such as those of batch norm taken anew (Li et al. 2016), call sound images
-cracked where few are. Where cracks score lower than in training too, the threshold may move the wrong way,
-and so small moves are not followed; results/surfaces says what it gains.
+On a new surface the scores move. Where sound images do, since joints and rough stones look a little like
+cracks, the sound images, as the model itself tells them, are compared with the sound ones that it was
+validated on, and the threshold follows part of the way. Where they stay and only cracks score lower, being
+finer than those learnt, the threshold comes down to nearly halfway between the two.
+
+The share of cracked images hardly matters, as each class is judged by its median; statistics of a whole
+folder, such as those of batch norm taken anew (Li et al. 2016), call sound images cracked where few are.
+Where both classes move, the threshold may move the wrong way, and so small moves are not followed;
+results/surfaces says what it gains.
 """
 
 from collections.abc import Sequence
@@ -21,7 +24,12 @@ from cnnzoo.evaluation.calibration import Decision
 # walls move without a reason to follow. How both were chosen: results/surfaces.
 FOLLOWED = 0.5
 LEFT_ALONE = 0.25
+# Sound images differ less among themselves than cracked ones do: so the threshold is a little nearer to them,
+# as with the densities of discriminant analysis, but never nearer than so many of their own deviations.
+PART_WAY = 0.45
+DEVIATIONS = 5.6
 FEWEST_SOUND = 8  # images judged sound, below which a median says nothing
+FEWEST_CRACKED = 0.02  # share of all images; of fewer, most may be false alarms
 _ROUNDS = 50
 _TINY = 1e-7  # float32 probabilities reach 0 and 1
 
@@ -47,6 +55,8 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
 
     The median of the images judged sound may lie off `decision.sound` by a quarter of the way from there to
     the threshold: the threshold's log-odds move by half of what lies beyond, until that changes no verdict.
+    Where they don't, the threshold comes down to 0.45 of the way from that median to the one of the images
+    judged cracked, but no nearer to the sound ones than 5.6 times their mean deviation below their median.
     The decision is unchanged where fewer than 8 images are judged sound at first.
 
     Args:
@@ -62,9 +72,17 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
     reference = sound_reference(decision, class_names)
     scores = log_odds(probabilities[:, list(class_names).index(decision.positive)])
     first = float(log_odds(np.array(0.5 if decision.threshold is None else decision.threshold)))
-    threshold = first
     if (scores < first).sum() < FEWEST_SOUND:
         return decision
+    threshold = _after_the_sound(scores, first, reference)
+    if threshold == first:
+        threshold = _between_the_two(scores, first)
+    return replace(decision, threshold=float(expit(threshold)))
+
+
+def _after_the_sound(scores: npt.NDArray, first: float, reference: float) -> float:
+    """The threshold that follows the sound images to where they have moved."""
+    threshold = first
     for _ in range(_ROUNDS):
         sound = scores[scores < threshold]
         if len(sound) < FEWEST_SOUND:
@@ -74,7 +92,27 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
         before, threshold = threshold, first + FOLLOWED * float(np.copysign(beyond, moved))
         if threshold == before:
             break
-    return replace(decision, threshold=float(expit(threshold)))
+    return threshold
+
+
+def _between_the_two(scores: npt.NDArray, first: float) -> float:
+    """The threshold that comes down to between sound and cracked images, where these are judged by it."""
+    threshold = first
+    for _ in range(_ROUNDS):
+        sound, cracked = scores[scores < threshold], scores[scores >= threshold]
+        if len(sound) < FEWEST_SOUND or len(cracked) < max(1, FEWEST_CRACKED * len(scores)):
+            break
+        middle = float(np.median(sound))
+        deviation = middle - float(sound[sound <= middle].mean())
+        deviation *= 1 + 2 / len(sound) ** 0.5  # two standard errors: few images may seem alike by chance
+        between = middle + max(
+            PART_WAY * (float(np.median(cracked)) - middle),
+            DEVIATIONS * deviation,
+        )
+        if between >= threshold:
+            break
+        threshold = between
+    return threshold
 
 
 def sound_reference(decision: Decision, class_names: Sequence[str]) -> float:

@@ -1,4 +1,4 @@
-"""A trained model that looks at each image eight times: mirrored and at three sizes."""
+"""A trained model that looks at each image nine times: mirrored and at three sizes."""
 
 from weakref import WeakKeyDictionary
 
@@ -15,7 +15,7 @@ _SUFFIXES = (_SUFFIX, "_mirrored")  # the second in files written in November 20
 # How large the model sees an image, and of which of rows and columns the order is turned round in each view.
 _MIRRORED = ((), (1,), (2,), (1, 2))
 # Others are another VIEWS_VERSION.
-_VIEWS: _Views = ((0.5, ((), (1,), (2,))), (1.0, ((1, 2),)), (1.4, _MIRRORED))
+_VIEWS: _Views = ((0.5, ((), (1,), (2,))), (1.0, ((1,), (1, 2))), (1.4, _MIRRORED))
 _OWN_SIZE: _Views = ((1.0, _MIRRORED),)
 
 # Each model made anew leaves something behind in the layers that it shares: so one is enough.
@@ -23,12 +23,12 @@ _one_view: WeakKeyDictionary[keras.Model, keras.Model] = WeakKeyDictionary()
 
 
 def several_views(model: keras.Model) -> keras.Model:
-    """Returns a model whose log-odds are the mean of those of eight views of each image.
+    """Returns a model whose log-odds are the mean of those of nine views of each image.
 
     A crack is one in a mirror too, and near or far, but a network has learnt that only nearly; errors of
     chance are fewer in the mean (Krizhevsky et al. 2012, section 4.1; several sizes: Simonyan and Zisserman
-    2015, section 4.2). Three views are of half the size that the model learnt, one is of that size and four
-    are of 1.4 of it, each turned over in another way; that costs ten times the computation of one. A model
+    2015, section 4.2). Three views are of half the size that the model learnt, two are of that size and four
+    are of 1.4 of it, each turned over in another way; that costs eleven times the computation of one. A model
     that takes images of one size alone, as all do that have another one inside, looks at it in four ways.
     Training sees one view, so this is for models that are trained.
 

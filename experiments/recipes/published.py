@@ -144,7 +144,7 @@ def crack_net_drawn() -> Recipe:
         config=TrainConfig(
             phases=(
                 Phase(
-                    epochs=11,
+                    epochs=8,
                     optimizer="adamw",
                     learning_rate=4e-3,
                     schedule="cosine",

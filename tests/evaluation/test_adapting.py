@@ -61,6 +61,30 @@ def test_a_surface_smoother_than_that_of_training_lowers_the_threshold():
     assert fitted.threshold == pytest.approx(expit(-0.5))
 
 
+@pytest.mark.parametrize(
+    ("sound", "cracked", "threshold"),
+    [
+        # 0.45 of the way from -4 to 1.
+        ([-4.2, -4.0, -3.8], 1.0, -1.75),
+        # Those below the median of -4 and on it are 0.5 off it in the mean, of 60 images: 5.6 * 0.5 * 1.258.
+        ([-5.0, -4.0, -3.0], 1.0, -4 + 5.6 * 0.5 * (1 + 2 / 60**0.5)),
+        # Cracks score as high as they did: the threshold is where it was.
+        ([-4.2, -4.0, -3.8], 5.0, 0.0),
+    ],
+)
+def test_the_threshold_comes_down_where_cracks_score_low(sound, cracked, threshold):
+    spread = np.array([-0.5, 0.0, 0.5])
+    for images in (4, 30):  # of the cracked ones, whose share does not matter
+        scores = np.concatenate([sound * 20, np.resize(cracked + spread, images // 2 * 2 - 1)])
+        fitted = adapted(LEARNT, probabilities(scores), NAMES)
+        assert np.log(fitted.threshold / (1 - fitted.threshold)) == pytest.approx(threshold, abs=1e-6)
+
+
+def test_a_false_alarm_among_many_sound_images_does_not_bring_the_threshold_down():
+    scores = np.array([-4.2, -4.0, -3.8] * 20 + [0.5])
+    assert adapted(LEARNT, probabilities(scores), NAMES).threshold == pytest.approx(0.5)
+
+
 def test_too_few_sound_images_say_nothing():
     scores = [-1.0] * 7 + [4.0] * 30
     assert adapted(LEARNT, probabilities(scores), NAMES) == LEARNT

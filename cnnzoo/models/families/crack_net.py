@@ -59,7 +59,7 @@ def crack_net(
         head: "softmax" over the classes, or one "sigmoid" unit.
         weights: None for random ones, "cracks" for those that come with cnnzoo, or a copy of their file,
             with the last layer where it is a softmax over two classes; else it stays random.
-            `cnnzoo.load_model("crack_net")` answers by the mean of what it says of eight views.
+            `cnnzoo.load_model("crack_net")` answers by the mean of what it says of nine views.
         cracked: with weights, which of two classes shows cracks; None leaves the last layer random.
 
     Raises:

@@ -87,14 +87,18 @@ def test_drawn_tiles_join_the_training_images_alone(image_folder, few_drawn):
     positive = data.class_names[0]
     more = added.with_drawn(data, 20, positive)
     count = len(data.train)
-    assert len(more.train) == count + 20 == len(more.train.paths)
-    np.testing.assert_array_equal(more.train.images[:count], data.train.images)
-    assert (more.train.labels[count:] == 0).sum() == 10
+    assert len(more.train) == 2 * count + 20 == len(more.train.paths)
+    # Each image is there twice, with its label and its path.
+    for first in (0, count):
+        np.testing.assert_array_equal(more.train.images[first:][:count], data.train.images)
+        np.testing.assert_array_equal(more.train.labels[first:][:count], data.train.labels)
+        assert more.train.paths[first:][:count] == data.train.paths
+    assert (more.train.labels[2 * count :] == 0).sum() == 10
     assert more.validation is data.validation
     assert more.test is data.test
     # Cracks bear the label of the class that was named, whichever it is.
     swapped = added.with_drawn(data, 20, data.class_names[1])
-    np.testing.assert_array_equal(swapped.train.labels[count:], 1 - more.train.labels[count:])
+    np.testing.assert_array_equal(swapped.train.labels[2 * count :], 1 - more.train.labels[2 * count :])
     with pytest.raises(InputError, match="--positive"):
         added.with_drawn(data, 20, "")
 

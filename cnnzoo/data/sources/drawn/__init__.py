@@ -1,3 +1,3 @@
 """Surfaces drawn with numpy and OpenCV."""
 
-SURFACES_VERSION = 7  # of all that is drawn here: runs and tiles of another one are never mixed
+SURFACES_VERSION = 8  # of all that is drawn here: runs and tiles of another one are never mixed

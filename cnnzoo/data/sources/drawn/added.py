@@ -17,11 +17,13 @@ from cnnzoo.limits import free_memory, in_threads
 
 OVER = 0.2  # share of them that is drawn over training images of the sound class
 GRAFTED = 0.35  # share that is drawn ground with what training images of either class show
+SHOWN = 2  # times an epoch that each training image is seen: real ones must not be few among the drawn
 
 
 def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
     """Returns the images with `count` drawn tiles more to train on, about half of them with a crack.
 
+    Each training image is there twice, as photographs teach more than drawings do.
     Nearly half of them show drawn surfaces (see `drawn_surfaces`). Others are training images of the sound
     class, with lines, pipes, plants and shadows over them, and on half of them a crack. The rest are drawn
     sound surfaces, bricks more often than others, with the cracks, pores and stains of training images (see
@@ -41,31 +43,34 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
             "drawn surfaces have a crack or none: they join two classes of which one is the positive one "
             f"(--positive), not {', '.join(map(printable, names))}"
         )
-    if count * train.images[0].nbytes + train.images.nbytes > free_memory() // 2:
+    if count * train.images[0].nbytes + SHOWN * train.images.nbytes > free_memory() // 2:
         raise InputError(
             f"no room in memory for {count:,} drawn surfaces beside {len(train):,} images; train on fewer"
         )
     cracked = names.index(positive)
     pairs, over = round((1 - OVER - GRAFTED) * count / 2), round(OVER * count)
+    grafts = count - 2 * pairs - over
     folder = drawn_surfaces(pairs, progress=False)
     paths = [folder / name / f"{n:05}.jpg" for name in CLASSES for n in range(1, pairs + 1)]
-    images = np.empty((len(train) + count, *train.images.shape[1:]), np.uint8)
-    images[: len(train)], made = train.images, images[len(train) :]
+    images = np.empty((SHOWN * len(train) + count, *train.images.shape[1:]), np.uint8)
+    for time in range(SHOWN):
+        images[time * len(train) :][: len(train)] = train.images
+    made = images[SHOWN * len(train) :]
     load_images(paths, made.shape[1], progress=False, out=made[: 2 * pairs])
     by_class = [np.flatnonzero((train.labels == cracked) == is_crack) for is_crack in (False, True)]
     both = (
         _over(train.images, by_class[0], over),
-        _grafted(train.images, by_class, made[:pairs], count - 2 * pairs - over),
+        _grafted(train.images, by_class, made[:pairs], grafts),
     )
     for place, tile in enumerate(chain(*both), start=2 * pairs):
         made[place] = tile
-    in_turn = [np.arange(number) % 2 == 1 for number in (over, count - 2 * pairs - over)]
+    in_turn = [np.arange(number) % 2 == 1 for number in (over, grafts)]
     is_crack = np.concatenate([np.repeat([False, True], pairs), *in_turn])
     labels = np.where(is_crack, cracked, 1 - cracked).astype(np.int32)
     more = ImageSet(
         images=images,
-        labels=np.concatenate([train.labels, labels]),
-        paths=(*train.paths, *map(str, paths), *(f"drawn {n}" for n in range(2 * pairs, count))),
+        labels=np.concatenate([*[train.labels] * SHOWN, labels]),
+        paths=(*train.paths * SHOWN, *map(str, paths), *(f"drawn {n}" for n in range(2 * pairs, count))),
         batch_size=train.batch_size,
     )
     return replace(data, train=more, storage=f"{data.storage}, {made.nbytes / 1e6:,.0f} MB of drawn tiles")
