@@ -112,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before = mapper.threshold
         mapper.adapt(files)
         say(
-            f"Adapted: a tile counts as cracked from a probability of {mapper.threshold:.4f} on (before: "
-            f"{before:.4f})"
+            f"Adapted: a tile counts as cracked from a probability of {mapper.threshold:.4g} on (before: "
+            f"{before:.4g})"
         )
     digest = sha256_of(model if model.is_file() else shipped_file(SHIPPED))
     with alone_in(options.out, "map"):

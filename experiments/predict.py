@@ -145,7 +145,7 @@ def _adapted(asker: _Asker, files: Sequence[Path]) -> "Iterator[Prediction]":
             warning=True,
         )
     else:
-        say(f"Adapted: {positive} is answered from a probability of {threshold:.4f} on", warning=True)
+        say(f"Adapted: {positive} is answered from a probability of {threshold:.4g} on", warning=True)
     return (decided(verdict, fitted) for verdict in verdicts)
 
 

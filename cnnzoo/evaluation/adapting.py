@@ -2,13 +2,13 @@
 
 On a new surface the scores move. Where sound images do, since joints and rough stones look a little like
 cracks, the sound images, as the model itself tells them, are compared with the sound ones that it was
-validated on, and the threshold follows part of the way. Where they stay and only cracks score lower, being
-finer than those learnt, the threshold comes down to nearly halfway between the two.
+validated on, and the threshold follows part of the way. Where cracks lie much nearer to the threshold than
+sound images do, being finer than those learnt, it comes down to nearly halfway between the two.
 
-The share of cracked images hardly matters, as each class is judged by its median; statistics of a whole
-folder, such as those of batch norm taken anew (Li et al. 2016), call sound images cracked where few are.
-Where both classes move, the threshold may move the wrong way, and so small moves are not followed;
-results/surfaces says what it gains.
+Each class is judged by its median, so that the share of cracked images matters little, and none are needed
+for the first half of this; statistics of a whole folder, such as those of batch norm taken anew (Li et al.
+2016), call sound images cracked where few are. Where both classes move, the threshold may move the wrong way,
+and so small moves are not followed; results/surfaces says what it gains.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ LEFT_ALONE = 0.25
 # Sound images differ less among themselves than cracked ones do: so the threshold is a little nearer to them,
 # as with the densities of discriminant analysis, but never nearer than so many of their own deviations.
 PART_WAY = 0.45
-DEVIATIONS = 5.6
+DEVIATIONS = 5
 FEWEST_SOUND = 8  # images judged sound, below which a median says nothing
-FEWEST_CRACKED = 0.02  # share of all images; of fewer, most may be false alarms
+FEWEST_CRACKED = 0.02  # share of all images judged cracked: of fewer, most may be false alarms
 _ROUNDS = 50
 _TINY = 1e-7  # float32 probabilities reach 0 and 1
 
@@ -55,9 +55,10 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
 
     The median of the images judged sound may lie off `decision.sound` by a quarter of the way from there to
     the threshold: the threshold's log-odds move by half of what lies beyond, until that changes no verdict.
-    Where they don't, the threshold comes down to 0.45 of the way from that median to the one of the images
-    judged cracked, but no nearer to the sound ones than 5.6 times their mean deviation below their median.
-    The decision is unchanged where fewer than 8 images are judged sound at first.
+    They also come down by as much as a threshold at 0 would to lie 0.45 of the way from the median of the
+    images judged sound to that of those judged cracked, until that changes no verdict; a lower one stays. Of
+    few images cracked it takes a part of that, and no more than leaves it 5 mean deviations of the sound ones
+    below their median above that. The decision is unchanged where fewer than 8 images are judged sound.
 
     Args:
         decision: of the model, with `sound`.
@@ -75,8 +76,7 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
     if (scores < first).sum() < FEWEST_SOUND:
         return decision
     threshold = _after_the_sound(scores, first, reference)
-    if threshold == first:
-        threshold = _between_the_two(scores, first)
+    threshold = min(threshold, max(threshold, 0.0) + _between_the_two(scores))
     return replace(decision, threshold=float(expit(threshold)))
 
 
@@ -95,20 +95,19 @@ def _after_the_sound(scores: npt.NDArray, first: float, reference: float) -> flo
     return threshold
 
 
-def _between_the_two(scores: npt.NDArray, first: float) -> float:
-    """The threshold that comes down to between sound and cracked images, where these are judged by it."""
-    threshold = first
+def _between_the_two(scores: npt.NDArray) -> float:
+    """How far a threshold at log-odds of 0 comes down, to between the images that it takes for the two."""
+    threshold = 0.0
     for _ in range(_ROUNDS):
         sound, cracked = scores[scores < threshold], scores[scores >= threshold]
         if len(sound) < FEWEST_SOUND or len(cracked) < max(1, FEWEST_CRACKED * len(scores)):
             break
         middle = float(np.median(sound))
         deviation = middle - float(sound[sound <= middle].mean())
-        deviation *= 1 + 2 / len(sound) ** 0.5  # two standard errors: few images may seem alike by chance
-        between = middle + max(
-            PART_WAY * (float(np.median(cracked)) - middle),
-            DEVIATIONS * deviation,
-        )
+        deviation *= 1 + 2 / len(sound) ** 0.5  # a few images may seem alike by chance
+        nearest = middle + DEVIATIONS * deviation
+        between = max(nearest, middle + PART_WAY * (float(np.median(cracked)) - middle))
+        between *= len(cracked) / (len(cracked) + 1)  # as if one image more said that it stays
         if between >= threshold:
             break
         threshold = between

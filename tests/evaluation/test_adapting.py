@@ -61,28 +61,56 @@ def test_a_surface_smoother_than_that_of_training_lowers_the_threshold():
     assert fitted.threshold == pytest.approx(expit(-0.5))
 
 
+def log_odds_of(scores, decision=LEARNT):
+    """Those of the threshold that fits images with these log-odds."""
+    fitted = adapted(decision, probabilities(scores), NAMES).threshold
+    return np.log(fitted / (1 - fitted))
+
+
 @pytest.mark.parametrize(
     ("sound", "cracked", "threshold"),
     [
         # 0.45 of the way from -4 to 1.
         ([-4.2, -4.0, -3.8], 1.0, -1.75),
-        # Those below the median of -4 and on it are 0.5 off it in the mean, of 60 images: 5.6 * 0.5 * 1.258.
-        ([-5.0, -4.0, -3.0], 1.0, -4 + 5.6 * 0.5 * (1 + 2 / 60**0.5)),
-        # Cracks score as high as they did: the threshold is where it was.
+        # Of 60 images, those up to the median of -4 are 0.5 below it in the mean.
+        ([-5.0, -4.0, -3.0], 1.0, -4 + 5 * 0.5 * (1 + 2 / 60**0.5)),
+        # Cracks lie as far from the threshold as sound images do.
         ([-4.2, -4.0, -3.8], 5.0, 0.0),
     ],
 )
-def test_the_threshold_comes_down_where_cracks_score_low(sound, cracked, threshold):
-    spread = np.array([-0.5, 0.0, 0.5])
-    for images in (4, 30):  # of the cracked ones, whose share does not matter
-        scores = np.concatenate([sound * 20, np.resize(cracked + spread, images // 2 * 2 - 1)])
-        fitted = adapted(LEARNT, probabilities(scores), NAMES)
-        assert np.log(fitted.threshold / (1 - fitted.threshold)) == pytest.approx(threshold, abs=1e-6)
+@pytest.mark.parametrize("images", [3, 30, 300])  # cracked ones, whose share does not matter
+def test_the_threshold_comes_down_where_cracks_score_low(sound, cracked, threshold, images):
+    scores = [*sound * 20, *np.resize([cracked - 0.5, cracked, cracked + 0.5], images)]
+    assert log_odds_of(scores) == pytest.approx(threshold * images / (images + 1), abs=1e-6)
 
 
-def test_a_false_alarm_among_many_sound_images_does_not_bring_the_threshold_down():
-    scores = np.array([-4.2, -4.0, -3.8] * 20 + [0.5])
-    assert adapted(LEARNT, probabilities(scores), NAMES).threshold == pytest.approx(0.5)
+def test_images_that_the_lower_threshold_finds_are_taken_into_account():
+    # At first the cracks at -0.5 are judged sound, as the 60 sound ones are: down to -1.75 * 10 / 11. Then
+    # the median of all cracks is 0.25: 0.45 of the way from -4 to there.
+    scores = [-4.2, -4.0, -3.8] * 20 + [1.0] * 10 + [-0.5] * 10
+    assert log_odds_of(scores) == pytest.approx(-2.0875 * 20 / 21)
+
+
+def test_a_threshold_of_ones_own_comes_down_as_far_and_a_low_one_stays():
+    scores = [-4.2, -4.0, -3.8] * 20 + [1.0] * 30
+    for first, after in ((2.0, 2.0 - 1.75 * 30 / 31), (-3.0, -3.0)):
+        own = Decision(positive="crack", threshold=float(expit(first)), sound=-4.0)
+        assert log_odds_of(scores, own) == pytest.approx(after)
+
+
+def test_cracks_and_sound_images_may_both_move():
+    # Sound ones by 1.2: 0.2 beyond what is left alone, of which half is followed. No jump where that begins.
+    for middle, followed in ((-3.02, 0.0), (-2.98, 0.01), (-2.8, 0.1)):
+        scores = [*np.resize([middle - 0.1, middle, middle + 0.1], 60), *[1.0] * 59]
+        between = middle + 0.45 * (1.0 - middle)
+        assert log_odds_of(scores) == pytest.approx(followed + between * 59 / 60, abs=1e-6)
+
+
+def test_false_alarms_among_sound_images_bring_the_threshold_down_a_little_or_not_at_all():
+    sound = [-4.2, -4.0, -3.8] * 20
+    assert log_odds_of([*sound, 0.5]) == pytest.approx(0)  # less than one in fifty
+    # One of 31 may be a crack: half of 0.45 of the way.
+    assert log_odds_of([*sound[:30], 0.5]) == pytest.approx((-4 + 0.45 * 4.5) / 2)
 
 
 def test_too_few_sound_images_say_nothing():

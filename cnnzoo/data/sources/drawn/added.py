@@ -45,7 +45,8 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
         )
     if count * train.images[0].nbytes + SHOWN * train.images.nbytes > free_memory() // 2:
         raise InputError(
-            f"no room in memory for {count:,} drawn surfaces beside {len(train):,} images; train on fewer"
+            f"no room in memory for {count:,} drawn surfaces beside {len(train):,} images, each of them "
+            "twice; train on fewer"
         )
     cracked = names.index(positive)
     pairs, over = round((1 - OVER - GRAFTED) * count / 2), round(OVER * count)
@@ -73,7 +74,11 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
         paths=(*train.paths * SHOWN, *map(str, paths), *(f"drawn {n}" for n in range(2 * pairs, count))),
         batch_size=train.batch_size,
     )
-    return replace(data, train=more, storage=f"{data.storage}, {made.nbytes / 1e6:,.0f} MB of drawn tiles")
+    return replace(
+        data,
+        train=more,
+        storage=f"{data.storage}, photographs twice, {made.nbytes / 1e6:,.0f} MB of drawn tiles",
+    )
 
 
 def _over(
