@@ -30,14 +30,14 @@ FEWEST = 16  # pixels, of a tile and of a photograph
 LARGEST_SIDE = 65_500  # pixels, that a JPEG can have
 
 # Chosen on drawn surfaces, whose cracks are known (`experiments.benchmarks.parts.mapping`).
-CLEAR = 4.2  # a line this clear at a place that the model is undecided about is a crack,
+CLEAR = 4.4  # a line this clear at a place that the model is undecided about is a crack,
 FOLLOWED = 0.7  # and goes on while it is this share as clear
 SHORTEST = 30  # pixels of the model's input: shorter ones are specks
 GAP = 4  # pixels of the model's input: a crack that is lost for as long goes on
 DARK = 0.35  # of the difference between a crack's darkest place and the surface: from there on it is crack
 WIDEST = 6  # pixels of the model's input: half of the width of the widest cracks
 
-_SOFT = 2.8  # what log-odds of single places are divided by
+_SOFT = 5.0  # what log-odds of single places are divided by
 _CELL = 8  # pixels of the model's input: what its places are drawn on
 _AROUND = 16  # pixels of the model's input: the evidence for a crack lies on both sides of it
 _FINENESS = 0.7  # of the resolution at which the model sees: there lines are looked for

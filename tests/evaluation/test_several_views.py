@@ -29,11 +29,11 @@ def images():
 
 
 @pytest.mark.parametrize("head", ["softmax", "sigmoid"])
-def test_its_log_odds_are_the_mean_of_those_of_eight_views(head, images):
+def test_its_log_odds_are_the_mean_of_those_of_nine_views(head, images):
     floats = images.astype(np.float32)
     small = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_LINEAR) for image in floats])
     large = np.stack([cv2.resize(image, (90, 90), interpolation=cv2.INTER_LINEAR) for image in floats])
-    views = [small, np.flip(small, 1), np.flip(small, 2), np.flip(floats, (1, 2))]
+    views = [small, np.flip(small, 1), np.flip(small, 2), np.flip(floats, 1), np.flip(floats, (1, 2))]
     views += [large, np.flip(large, 1), np.flip(large, 2), np.flip(large, (1, 2))]
     each = {side: network(head, side) for side in (32, 64, 90)}
     single = np.array([each[view.shape[1]].predict_on_batch(view)[:, -1] for view in views], np.float64)

@@ -31,7 +31,7 @@ MEASUREMENTS = "audit/measurements.jsonl"
 WRONG_LABELS = "crack_net/wrong_labels.csv"
 LABELS = "surfaces/suggested/labels.jsonl"
 MAPS, MAP_SPEEDS = "maps/maps.jsonl", "maps/speed.jsonl"
-_DRAWS = 20  # folders that stand for all of one size and share of cracks
+_DRAWS = 100  # folders that stand for all of one size and share of cracks
 
 
 class Results:
