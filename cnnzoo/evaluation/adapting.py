@@ -2,13 +2,14 @@
 
 On a new surface the scores move. Where sound images do, since joints and rough stones look a little like
 cracks, the sound images, as the model itself tells them, are compared with the sound ones that it was
-validated on, and the threshold follows part of the way. Where cracks lie much nearer to the threshold than
-sound images do, being finer than those learnt, it comes down to nearly halfway between the two.
+validated on, and the threshold follows part of the way. Where cracks lie about as near to the threshold as
+sound images do, or nearer, being finer than those learnt, it comes down to nearly halfway between the two.
 
 Each class is judged by its median, so that the share of cracked images matters little, and none are needed
 for the first half of this; statistics of a whole folder, such as those of batch norm taken anew (Li et al.
 2016), call sound images cracked where few are. Where both classes move, the threshold may move the wrong way,
-and so small moves are not followed; results/surfaces says what it gains.
+and so small moves are not followed. A smooth surface that is rough in places looks like one with faint
+cracks: there it calls the rough places cracked. results/surfaces says what it gains.
 """
 
 from collections.abc import Sequence
@@ -56,9 +57,10 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
     The median of the images judged sound may lie off `decision.sound` by a quarter of the way from there to
     the threshold: the threshold's log-odds move by half of what lies beyond, until that changes no verdict.
     They also come down by as much as a threshold at 0 would to lie 0.45 of the way from the median of the
-    images judged sound to that of those judged cracked, until that changes no verdict; a lower one stays. Of
-    few images cracked it takes a part of that, and no more than leaves it 5 mean deviations of the sound ones
-    below their median above that. The decision is unchanged where fewer than 8 images are judged sound.
+    images judged sound to that of those judged cracked, as long as that lowers it; a lower one stays. They
+    come down by a part of that where few images are judged cracked, not at all where fewer than one in 50 is,
+    and stay at least 5 mean deviations below the median of the sound ones, and more where these are few,
+    above that median. The decision is unchanged where fewer than 8 images are judged sound.
 
     Args:
         decision: of the model, with `sound`.

@@ -74,7 +74,7 @@ def log_odds_of(scores, decision=LEARNT):
         ([-4.2, -4.0, -3.8], 1.0, -1.75),
         # Of 60 images, those up to the median of -4 are 0.5 below it in the mean.
         ([-5.0, -4.0, -3.0], 1.0, -4 + 5 * 0.5 * (1 + 2 / 60**0.5)),
-        # Cracks lie as far from the threshold as sound images do.
+        # Cracks lie well farther from the threshold than sound images do.
         ([-4.2, -4.0, -3.8], 5.0, 0.0),
     ],
 )
