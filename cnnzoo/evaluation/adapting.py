@@ -56,11 +56,11 @@ def adapted(decision: Decision, probabilities: npt.NDArray, class_names: Sequenc
 
     The median of the images judged sound may lie off `decision.sound` by a quarter of the way from there to
     the threshold: the threshold's log-odds move by half of what lies beyond, until that changes no verdict.
-    They also come down by as much as a threshold at 0 would to lie 0.45 of the way from the median of the
-    images judged sound to that of those judged cracked, as long as that lowers it; a lower one stays. They
-    come down by a part of that where few images are judged cracked, not at all where fewer than one in 50 is,
-    and stay at least 5 mean deviations below the median of the sound ones, and more where these are few,
-    above that median. The decision is unchanged where fewer than 8 images are judged sound.
+    They also come down, by as much as those of a threshold at 0 would to lie 0.45 of the way from the median
+    of the images judged sound to that of those judged cracked, as long as that lowers it. It stays at least 5
+    mean deviations above the median of the sound ones, of those below it; more where they are few. It comes
+    down less where few images are judged cracked, and not at all where fewer than one in 50 is. A threshold
+    that is lower already stays. The decision is unchanged where fewer than 8 images are judged sound.
 
     Args:
         decision: of the model, with `sound`.

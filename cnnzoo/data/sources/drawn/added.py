@@ -23,11 +23,11 @@ SHOWN = 2  # times an epoch that each training image is seen: real ones must not
 def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
     """Returns the images with `count` drawn tiles more to train on, about half of them with a crack.
 
-    Each training image is there twice, as photographs teach more than drawings do.
     Nearly half of them show drawn surfaces (see `drawn_surfaces`). Others are training images of the sound
     class, with lines, pipes, plants and shadows over them, and on half of them a crack. The rest are drawn
     sound surfaces, bricks more often than others, with the cracks, pores and stains of training images (see
-    `graft`). They are the same for every seed, of the same training images.
+    `graft`). They are the same for every seed, of the same training images. Each of these is there twice, as
+    photographs teach more than drawings do.
 
     Args:
         data: of two classes, both of them among the training images.
@@ -53,10 +53,11 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
     grafts = count - 2 * pairs - over
     folder = drawn_surfaces(pairs, progress=False)
     paths = [folder / name / f"{n:05}.jpg" for name in CLASSES for n in range(1, pairs + 1)]
-    images = np.empty((SHOWN * len(train) + count, *train.images.shape[1:]), np.uint8)
-    for time in range(SHOWN):
-        images[time * len(train) :][: len(train)] = train.images
-    made = images[SHOWN * len(train) :]
+    # Not `repeated`, whose copy would lie in memory beside this one.
+    photographs = SHOWN * len(train)
+    images = np.empty((photographs + count, *train.images.shape[1:]), np.uint8)
+    images[:photographs].reshape(SHOWN, *train.images.shape)[:] = train.images
+    made = images[photographs:]
     load_images(paths, made.shape[1], progress=False, out=made[: 2 * pairs])
     by_class = [np.flatnonzero((train.labels == cracked) == is_crack) for is_crack in (False, True)]
     both = (
@@ -70,7 +71,7 @@ def with_drawn(data: Datasets, count: int, positive: str) -> Datasets:
     labels = np.where(is_crack, cracked, 1 - cracked).astype(np.int32)
     more = ImageSet(
         images=images,
-        labels=np.concatenate([*[train.labels] * SHOWN, labels]),
+        labels=np.concatenate([np.tile(train.labels, SHOWN), labels]),
         paths=(*train.paths * SHOWN, *map(str, paths), *(f"drawn {n}" for n in range(2 * pairs, count))),
         batch_size=train.batch_size,
     )
