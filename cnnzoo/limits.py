@@ -79,16 +79,19 @@ def core_shares(parts: int) -> list[set[int]]:
 
 
 def in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], ahead: int = _AHEAD
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: int = _AHEAD,
+    threads: int | None = None,
 ) -> Generator[Result]:
-    """Yields what a function makes of each item, in order, with as many threads as there are cores.
+    """Yields what a function makes of each item, in order, by default with as many threads as cores.
 
     Threads are at most `ahead` items ahead of whoever takes the results, which wait in memory. Who may not
     take all of them closes it, or the threads stay until it is collected.
     Of the pool's own `map`, a million items would each hold a kilobyte from the beginning to the end.
     """
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))

@@ -343,15 +343,19 @@ def resize_image(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint
     Shrinking averages areas, so that hairline cracks fade instead of breaking up; growing is bilinear. Where
     one side shrinks and the other grows, that is done one after the other.
     """
+    return resize_to(image, size, size)
+
+
+def resize_to(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """As `resize_image`, to (height, width, 3)."""
     import cv2
 
-    height, width = image.shape[:2]
-    inner = (min(width, size), min(height, size))
+    inner = (min(image.shape[1], width), min(image.shape[0], height))
     resized: npt.NDArray = image
-    if inner != (width, height):
+    if inner != image.shape[1::-1]:
         resized = cv2.resize(resized, inner, interpolation=cv2.INTER_AREA)
-    if inner != (size, size):
-        resized = cv2.resize(resized, (size, size), interpolation=cv2.INTER_LINEAR)
+    if inner != (width, height):
+        resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
 
 

@@ -8,14 +8,20 @@ Tiles are looked at one by one, not as parts of one feature map of the whole pho
 tile are part of what a network with padding has learnt, and without them it gives other scores.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from threading import Semaphore
 
+import cv2
 import keras
 import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
+from scipy.special import expit
 
-from cnnzoo.data.images import resize_image
+from cnnzoo.data.images import resize_to
 from cnnzoo.deploy.verdicts import Ask, asked
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.adapting import log_odds
@@ -34,13 +40,20 @@ _ENDS = (
     *(layers.Dense, layers.Conv2D, layers.ReLU, layers.Identity),
 )
 
-Batches = list[list[tuple[int, int]]]  # of (y, x) of the upper left corners of tiles
+Batch = list[tuple[int, int]]  # (y, x) of the upper left corners of tiles
 
 _BATCH = 32  # tiles at a time
+_SOFT = 5.0  # what log-odds of single places are divided by; chosen with CLEAR in photograph.py
+_CELL = 8  # pixels of the model's input: what its places are drawn on
+_AROUND = 16  # pixels of the model's input: the evidence for a crack lies on both sides of it
+
+# Batches next to each other keep the cores busier than all cores at one, where one takes milliseconds.
+_AT_ONCE = 3
+_SMALL = 10_000_000  # weights: larger models keep the cores busy by themselves, and need much memory
 
 
-def batches_of(shape: Sequence[int], tile: int, overlap: float) -> Batches:
-    """Returns the tiles that cover a photograph; the last ones end where it ends.
+def batches_of(shape: Sequence[int], tile: int, overlap: float) -> list[Batch]:
+    """Returns the tiles that cover a photograph, in batches; the last ones end where it ends.
 
     Args:
         shape: (height, width, …) of the photograph.
@@ -53,26 +66,106 @@ def batches_of(shape: Sequence[int], tile: int, overlap: float) -> Batches:
     return [corners[first : first + _BATCH] for first in range(0, len(corners), _BATCH)]
 
 
-def tiles_of(
-    pixels: npt.NDArray[np.uint8], batches: Batches, tile: int, size: int
-) -> Generator[npt.NDArray[np.uint8]]:
-    """Yields the tiles of each batch, resized for a model: the next ones while it looks at these.
+def looks_at(
+    looker: "Looker | AnswerLooker", pixels: npt.NDArray[np.uint8], batches: Iterable[tuple[int, Batch]]
+) -> Generator[tuple[Floats, Floats]]:
+    """Yields what is seen in each batch of tiles, as `Looker.look` gives it, with several of them under way.
+
+    Tiles next to each other are resized together, which is faster where they overlap.
 
     Args:
+        looker: that looks.
         pixels: (height, width, 3).
-        batches: of tiles, as `batches_of` gives them.
-        tile, size: sides of a tile and of the model's input, pixels.
+        batches: sides of tiles, pixels, and where they lie, as `batches_of` gives it.
+    """
+    free = Semaphore(looker.at_once)
+
+    def seen(batch: tuple[int, Batch]) -> tuple[Floats, Floats]:
+        tile, corners = batch
+        tiles = [
+            each
+            for top, row in groupby(corners, key=lambda corner: corner[0])
+            for each in _row_of_tiles(pixels[top : top + tile], [left for _, left in row], looker.size)
+        ]
+        ready = np.stack(tiles)
+        with free:
+            return looker.look(ready)
+
+    return in_threads(seen, batches, ahead=3, threads=max(2, looker.at_once))
+
+
+def _row_of_tiles(
+    strip: npt.NDArray[np.uint8], lefts: Sequence[int], size: int
+) -> list[npt.NDArray[np.uint8]]:
+    """The tiles as high as a strip that begin at these columns of it, resized."""
+    tile = len(strip)
+    strip = strip[:, lefts[0] : lefts[-1] + tile]
+    width = round(strip.shape[1] * size / tile)
+    strip = resize_to(strip, size, width)
+    starts = [min(round((left - lefts[0]) * size / tile), width - size) for left in lefts]
+    return [strip[:, start : start + size] for start in starts]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a model saw with one size of tiles; maps are of cells, which cover the photograph.
+
+    Attributes:
+        tile: side of a tile, pixels of the photograph.
+        places: probability of a crack at the place.
+        cracked: whether a tile that covers it is taken for cracked.
+        tiles: log-odds of each.
     """
 
-    def resized(corners: Sequence[tuple[int, int]]) -> npt.NDArray[np.uint8]:
-        return np.stack([resize_image(pixels[y : y + tile, x : x + tile], size) for y, x in corners])
+    tile: int
+    places: Floats
+    cracked: npt.NDArray[np.bool_]
+    tiles: Floats
 
-    return in_threads(resized, batches, ahead=2)
+
+class Joined:
+    """What is seen in tiles of one size, joined so that no border of a tile shows."""
+
+    def __init__(self, shape: Sequence[int], tile: int, size: int) -> None:
+        """Takes (height, width, …) of the photograph and the sides of a tile and of the model's input."""
+        self._tile, self._cells = tile, size / tile / _CELL  # a pixel of the photograph
+        cells = round(shape[0] * self._cells), round(shape[1] * self._cells)
+        self._surest = np.full(cells, -np.inf, np.float32)
+        self._total, self._weight = np.zeros(cells, np.float32), np.zeros(cells, np.float32)
+        self._scores: list[Floats] = []
+
+    def add(self, batch: Batch, found: Floats, places: Floats) -> None:
+        """Takes what `Looker.look` says of a batch."""
+        self._scores.append(found)
+        for corner, score, evidence in zip(batch, found, places, strict=True):
+            # Borders are rounded, not sizes: else a cell between two tiles might be of neither.
+            part = tuple(
+                slice(round(at * self._cells), round((at + self._tile) * self._cells)) for at in corner
+            )
+            surest = self._surest[part]
+            np.maximum(surest, score, out=surest)
+            weights = _weights(*surest.shape)
+            self._total[part] += weights * cv2.resize(evidence, weights.shape[::-1])
+            self._weight[part] += weights
+
+    def seen(self, least: float) -> Seen:
+        """What was seen, where tiles count as cracked from these log-odds on."""
+        probabilities = expit(self._total / self._weight / _SOFT)
+        places = cv2.GaussianBlur(probabilities, (0, 0), _AROUND / _CELL)
+        return Seen(self._tile, places, self._surest >= least, np.concatenate(self._scores))
+
+
+@cache
+def _weights(rows: int, columns: int) -> Floats:
+    """How much each cell of a tile counts where tiles overlap: most in the middle, lest a border show."""
+    ramps = [1 - np.abs(np.linspace(-1, 1, side + 2)[1:-1]) for side in (rows, columns)]
+    return np.asarray(np.outer(*ramps), np.float32)
 
 
 class AnswerLooker:
     """Looks at tiles through a model that gives its answers alone, such as an exported one."""
 
+    at_once = 1  # an interpreter of LiteRT is not made for several threads
     has_places = False
 
     def __init__(self, ask: Ask, size: int, class_id: int) -> None:
@@ -91,6 +184,7 @@ class Looker:
     Attributes:
         size: side of the model's input, pixels.
         has_places: whether it can be said where in a tile the model sees what it decides.
+        at_once: calls of `look` that may be made at once, in threads.
     """
 
     def __init__(self, model: keras.Model, class_id: int, temperature: float = 1.0) -> None:
@@ -98,6 +192,9 @@ class Looker:
         model = one_view(model)  # tiles overlap, so that each place is looked at four times anyway
         self._model, self._class_id, self._temperature = model, class_id, temperature
         self.size = int(model.input_shape[1])
+        # JAX in Keras keeps the state of a call in the model.
+        several = keras.backend.backend() == "tensorflow" and model.count_params() < _SMALL
+        self.at_once = _AT_ONCE if several else 1
         try:
             front = split_at_last_map(model)[0]
             end = _of_any_size(keras.Model(front.output, model.output))

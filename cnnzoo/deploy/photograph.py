@@ -4,8 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
-from itertools import count
 from pathlib import Path
 
 import cv2
@@ -19,7 +17,7 @@ from cnnzoo.data.images import read_image
 from cnnzoo.data.pipeline import is_count
 from cnnzoo.deploy.classifier import Classifier, checked
 from cnnzoo.deploy.exports.runtimes import READABLE, Exported, load_exported
-from cnnzoo.deploy.looking import AnswerLooker, Batches, Looker, batches_of, tiles_of
+from cnnzoo.deploy.looking import AnswerLooker, Joined, Looker, Seen, batches_of, looks_at
 from cnnzoo.deploy.traces import Crack, extents, long_enough, traced
 from cnnzoo.errors import InputError, kind_of, printable
 from cnnzoo.evaluation.adapting import adapted, sound_reference
@@ -37,9 +35,6 @@ GAP = 4  # pixels of the model's input: a crack that is lost for as long goes on
 DARK = 0.35  # of the difference between a crack's darkest place and the surface: from there on it is crack
 WIDEST = 6  # pixels of the model's input: half of the width of the widest cracks
 
-_SOFT = 5.0  # what log-odds of single places are divided by
-_CELL = 8  # pixels of the model's input: what its places are drawn on
-_AROUND = 16  # pixels of the model's input: the evidence for a crack lies on both sides of it
 _FINENESS = 0.7  # of the resolution at which the model sees: there lines are looked for
 _PIECE = 1024  # pixels there in which they are looked for together
 _LOOKS = 64  # along the longer side of a photograph, at most, where the tile is chosen
@@ -207,20 +202,24 @@ class CrackMapper:
 
     def _seen(
         self, pixels: npt.NDArray[np.uint8], title: str, told: Callable[[float], None] | None = None
-    ) -> tuple["_Seen", dict[int, float]]:
+    ) -> tuple[Seen, dict[int, float]]:
         """What was seen with the best of the tiles, and how much each told places apart."""
         sides = self._sides(pixels) if self._tile is None else [min(self._tile, *pixels.shape[:2])]
-        batches = {side: batches_of(pixels.shape, side, self._overlap) for side in sides}
-        done, total = count(1), sum(map(len, batches.values()))
-
-        def looked() -> None:
-            if told is not None:
-                told(next(done) / total)
-
-        each = {
-            side: self._look(pixels, side, those, f"{title}, tiles of {side} pixels", looked)
-            for side, those in batches.items()
-        }
+        batches = [(side, batch) for side in sides for batch in batches_of(pixels.shape, side, self._overlap)]
+        joined = {side: Joined(pixels.shape, side, self._looker.size) for side in sides}
+        with closing(looks_at(self._looker, pixels, batches)) as looks:
+            both = track(
+                zip(batches, looks, strict=True),
+                len(batches),
+                title,
+                progress=self._progress,
+                unit="batches",
+            )
+            for done, ((side, batch), found) in enumerate(both, start=1):
+                joined[side].add(batch, *found)
+                if told is not None:
+                    told(done / len(batches))
+        each = {side: parts.seen(self._least) for side, parts in joined.items()}
         tried = {side: float(found.places.std()) for side, found in each.items()}
         return each[max(tried, key=lambda side: tried[side])], tried
 
@@ -231,39 +230,7 @@ class CrackMapper:
         sides = [round(usual * _STEP**power) for power in range(-4, 9)]
         return [side for side in sides if max(FEWEST, longer / _LOOKS) <= side <= shorter] or [shorter]
 
-    def _look(
-        self,
-        pixels: npt.NDArray[np.uint8],
-        tile: int,
-        batches: Batches,
-        title: str,
-        looked: Callable[[], None],
-    ) -> "_Seen":
-        """Looks at all tiles of a photograph; `looked` is called after each batch."""
-        height, width = pixels.shape[:2]
-        cells = self._looker.size / tile / _CELL  # a pixel of the photograph
-        shape = round(height * cells), round(width * cells)
-        surest = np.full(shape, -np.inf, np.float32)
-        total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        scores = []
-        with closing(tiles_of(pixels, batches, tile, self._looker.size)) as tiles:
-            both = zip(batches, tiles, strict=True)
-            for batch, ready in track(both, len(batches), title, progress=self._progress, unit="batches"):
-                found, places = self._looker.look(ready)
-                scores.append(found)
-                for (y, x), score, evidence in zip(batch, found, places, strict=True):
-                    # Borders are rounded, not sizes: else a cell between two tiles might be of neither.
-                    part = tuple(slice(round(at * cells), round((at + tile) * cells)) for at in (y, x))
-                    np.maximum(surest[part], score, out=surest[part])
-                    weights = _weights(*surest[part].shape)
-                    total[part] += weights * cv2.resize(evidence, weights.shape[::-1])
-                    weight[part] += weights
-                looked()
-        probabilities = expit(total / weight / _SOFT)
-        places = cv2.GaussianBlur(probabilities, (0, 0), _AROUND / _CELL)
-        return _Seen(tile, places, surest >= self._least, np.concatenate(scores))
-
-    def _heat(self, pixels: npt.NDArray[np.uint8], seen: "_Seen") -> npt.NDArray[np.uint8]:
+    def _heat(self, pixels: npt.NDArray[np.uint8], seen: Seen) -> npt.NDArray[np.uint8]:
         """How clear a crack is at each place: 0 outside the tiles that are taken for cracked."""
         # More pixels than the photograph has would tell nothing more.
         gray = _shrunk(pixels, min(1.0, _FINENESS * self._looker.size / seen.tile))
@@ -285,16 +252,6 @@ class CrackMapper:
         heat = np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         heat *= _nearest(cracked, size)
         return heat
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What a model saw with one tile; maps are of cells, which cover the photograph."""
-
-    tile: int
-    places: npt.NDArray[np.float32]  # probability of a crack at the place
-    cracked: npt.NDArray[np.bool_]  # whether a tile that covers it is taken for cracked
-    tiles: npt.NDArray[np.float32]  # log-odds of each
 
 
 def _loaded(classifier: Classifier | str | Path) -> Classifier | Exported:
@@ -386,7 +343,7 @@ def _narrowed(
     one = fine / scale  # pixels there of one of the model's input
     gray = _shrunk(pixels, fine)
     found = np.zeros(gray.shape, np.uint8)
-    clear = _nearest(cracks.astype(np.uint8), gray.shape[::-1])
+    clear = _nearest(cracks.view(np.uint8), gray.shape[::-1])
 
     def look(piece: _Part) -> None:
         inner = _box(clear[piece], piece)
@@ -421,16 +378,9 @@ def _dark_of(gray: npt.NDArray[np.uint8], cracks: npt.NDArray[np.bool_], one: fl
 def _followed(heat: npt.NDArray[np.uint8], shortest: float) -> npt.NDArray[np.bool_]:
     """Cracks: what is joined to a clear place by nearly clear ones, and no speck (Canny 1986, hysteresis)."""
     clear, followed = (int(np.ceil(255 * share / (share + 1))) for share in (1.0, FOLLOWED))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((heat >= followed).astype(np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((heat >= followed).view(np.uint8))
     kept = np.zeros(count, bool)
     kept[np.unique(labels[heat >= clear])] = True
     kept &= extents(stats) >= shortest
     kept[0] = False
     return kept[labels]
-
-
-@cache
-def _weights(rows: int, columns: int) -> npt.NDArray[np.float32]:
-    """How much each cell of a tile counts where tiles overlap: most in the middle, lest a border show."""
-    ramps = [1 - np.abs(np.linspace(-1, 1, side + 2)[1:-1]) for side in (rows, columns)]
-    return np.asarray(np.outer(*ramps), np.float32)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cnnzoo.evaluation.lines import _HALF, _answers, _kernel, dark_lines
+from cnnzoo.evaluation.lines import _answers, _derivatives, _directions, dark_lines
 
 CLEAR = 4
 
@@ -58,12 +58,37 @@ def test_tiny_pictures_are_taken():
         assert found.shape == shape and np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("shape", [(221, 219), (440, 441), (18, 18), (19, 700)])
-def test_its_filters_answer_as_opencv_filters_do(shape):
-    picture = surface(30, shape)
-    kernels = [_kernel(angle) for angle in np.arange(12) * np.pi / 12]
-    assert kernels[0].shape == (2 * _HALF + 1, 2 * _HALF + 1)
-    each = [cv2.filter2D(picture, cv2.CV_32F, k, borderType=cv2.BORDER_REFLECT_101) for k in kernels]
+def second_derivative(degrees, length=5):
+    """Of a Gaussian of deviation 1 across a line and `length` along it; it answers 1 to white noise."""
+    y, x = np.mgrid[-18:19, -18:19]
+    angle = np.radians(degrees)
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    kernel = (across**2 - 1) * np.exp(-(across**2) / 2 - (along / length) ** 2 / 2)
+    kernel -= kernel.mean()
+    return kernel / np.linalg.norm(kernel)
+
+
+def filters():
+    """As they are when all that they are made of is done to a single place."""
+    single = np.zeros((37, 37), np.float32)
+    single[18, 18] = 1
+    for shares, steps in _directions():
+        kernel = np.tensordot(np.float32(shares), _derivatives(single), 1)
+        for step in steps:
+            kernel = cv2.filter2D(kernel, -1, step)
+        yield kernel
+
+
+def test_each_filter_is_nearly_a_second_derivative_drawn_out():
+    for number, kernel in enumerate(filters()):
+        assert np.sum(kernel * second_derivative(15 * number)) > 0.985
+        assert np.sum(kernel * second_derivative(15 * number + 15)) < 0.7
+
+
+@pytest.mark.parametrize("shape", [(221, 219), (440, 441), (50, 700)])
+def test_they_answer_as_opencv_filters_do(shape):
+    picture, inner = surface(30, shape), np.s_[18:-18, 18:-18]
+    each = np.stack([cv2.filter2D(picture, cv2.CV_32F, kernel)[inner] for kernel in filters()])
     highest, power = _answers(picture)
-    np.testing.assert_allclose(highest, np.maximum(np.max(each, axis=0), 0), atol=2e-3)
-    np.testing.assert_allclose(power, np.mean(np.square(each), axis=0), rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(highest[inner], each.max(axis=0, initial=0), atol=2e-3)
+    np.testing.assert_allclose(power[inner], np.mean(np.square(each), axis=0), rtol=1e-3, atol=1e-2)
