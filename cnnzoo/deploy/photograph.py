@@ -194,8 +194,8 @@ class CrackMapper:
         heat = self._heat(pixels, seen)
         scale = self._looker.size / seen.tile
         shortest, gap = SHORTEST / scale, round(GAP / scale)
-        narrow = _narrowed(pixels, _followed(heat, shortest), scale)
-        cracks = narrow & long_enough(narrow, gap, shortest)
+        cracks = _narrowed(pixels, _followed(heat, shortest), scale)
+        cracks &= long_enough(cracks, gap, shortest)
         return CrackMap(
             pixels, heat, cracks, seen.tile, tried, float((seen.tiles >= self._least).mean()), gap
         )
