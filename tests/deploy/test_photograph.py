@@ -1,6 +1,7 @@
 """`cnnzoo.crack_map`: the drawn crack is found where it was drawn, by looks that say what the model says."""
 
 import threading
+import time
 from dataclasses import replace
 
 import cv2
@@ -12,7 +13,7 @@ import cnnzoo
 from cnnzoo.data.images import resize_image
 from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.deploy import photograph
-from cnnzoo.deploy.looking import Looker
+from cnnzoo.deploy.looking import AnswerLooker, Looker, batches_of, looks_at
 from cnnzoo.deploy.photograph import CrackMapper
 from cnnzoo.evaluation.calibration import Decision
 from cnnzoo.evaluation.lines import REACH, WIDTHS, dark_lines
@@ -134,6 +135,62 @@ def test_looks_say_what_the_model_says(classifier, wall):
     np.testing.assert_allclose(1 / (1 + np.exp(-found)), said, atol=1e-5)
     assert looker.has_places
     assert places.shape[0] == 9 and places.shape[1] == places.shape[2] > 1
+
+
+class Recorder(AnswerLooker):
+    """Looks at nothing and keeps the tiles, and how many batches of them it had at a time."""
+
+    def __init__(self, size, at_once):
+        super().__init__(None, size, 1)
+        self.at_once, self.now, self.most, self.each = at_once, 0, 0, {}
+        self.lock = threading.Lock()
+
+    def look(self, tiles):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.01)
+        with self.lock:
+            self.now -= 1
+        return tiles.mean(axis=(1, 2, 3)), tiles
+
+
+@pytest.mark.parametrize("tile", [50, 80, 96, 131, 240])
+@pytest.mark.parametrize("overlap", [0, 0.3, 0.5])
+def test_tiles_resized_together_are_those_resized_alone(wall, tile, overlap):
+    picture, size = wall[0][:300, :450], 80
+    batches = batches_of(picture.shape, tile, overlap)
+    looks = looks_at(Recorder(size, 1), picture, [(tile, batch) for batch in batches])
+    for batch, (_, tiles) in zip(batches, looks, strict=True):
+        assert tiles.shape == (len(batch), size, size, 3)
+        for (top, left), found in zip(batch, tiles, strict=True):
+            alone = resize_image(picture[top : top + tile, left : left + tile], size)
+            if tile == size:
+                np.testing.assert_array_equal(found, alone)
+            # The columns of a row of tiles are those of the row: each tile begins at one of them.
+            moved = min(
+                np.abs(found[:, 2 + by : size - 2 + by].astype(int) - alone[:, 2:-2]).mean()
+                for by in (-1, 0, 1)
+            )
+            assert moved < 2.5
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_batches_are_looked_at_at_once_but_no_more_than_may_be(wall, at_once):
+    looker, batches = Recorder(32, at_once), [(32, [(y, 0)]) for y in range(0, 400, 10)]
+    found = [float(scores[0]) for scores, _ in looks_at(looker, wall[0], batches)]
+    assert found == [pytest.approx(wall[0][y : y + 32, :32].mean()) for y in range(0, 400, 10)]
+    assert looker.most == at_once
+
+
+def test_how_many_are_looked_at_at_once_does_not_show(classifier, wall):
+    maps = []
+    for at_once in (1, 3):
+        mapper = CrackMapper(classifier)
+        mapper._looker.at_once = at_once
+        maps.append(mapper.map(wall[0]))
+    assert maps[0].tried == pytest.approx(maps[1].tried)
+    np.testing.assert_array_equal(maps[0].heat, maps[1].heat)
 
 
 def test_the_share_of_cracked_tiles_is_that_of_predict(classifier, wall, tmp_path):

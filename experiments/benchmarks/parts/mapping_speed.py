@@ -1,9 +1,9 @@
 """`python -m experiments.benchmarks.parts.mapping_speed`: tiles per second of a crack map and of its model.
 
 Each map is of one drawn photograph, with tiles of the size that the model learnt from, or as `cnnzoo map`
-does it by itself, with the sizes that it tries. Beside it the model
-answers for as many tiles that are ready, in batches of the same size: no map can be faster. Both are timed in
-turn, and the ratio is that of the medians.
+does it by itself, with the sizes that it tries. Beside it the model answers for as many tiles that are ready,
+in batches of the same size: one after the other, and as many at once as a map has under way, which no map can
+beat. They are timed in turn, and the ratios are those of the medians.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from cnnzoo.backend import import_keras
 from cnnzoo.data.sources.concrete import draw_tile
 from cnnzoo.files import append_line
+from cnnzoo.limits import in_threads
 from experiments.cli.arguments import Parser, make_folders
 from experiments.cli.process import exit_code, quiet_stderr
 from experiments.cli.say import say
@@ -56,8 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = measured(name, side, photograph, options.repeats, search=options.search)
         line = {"model": name, "megapixels": options.megapixels, "search": options.search, **found}
         append_line(options.out / FILE, json.dumps({**line, "environment": describe_environment()}))
-        mapped, alone = line["map_seconds"], line["model_seconds"]
-        say(f"{name}: {line['tiles']:,} tiles, {mapped:.1f} s as a map, {alone:.1f} s by the model alone")
+        mapped, alone, together = (line[f"{what}_seconds"] for what in ("map", "model", "model_at_once"))
+        say(
+            f"{name}: {line['tiles']:,} tiles, {mapped:.2f} s as a map; by the model alone {alone:.2f} s, "
+            f"{together:.2f} s with batches at once"
+        )
     return 0
 
 
@@ -94,18 +99,26 @@ def measured(
         return look(tiles)
 
     mapper._looker.look = counted  # type: ignore[method-assign]
-    mapper.map(photograph)  # once, for graphs to be traced
+    mapper.map(photograph)
     ready = np.random.default_rng(0).integers(0, 256, (max(batches), side, side, 3), dtype=np.uint8)
     sizes, alone = list(batches), one_view(classifier.model)
 
-    def answer() -> None:
-        for size in sizes:
-            alone.predict_on_batch(ready[:size])
+    def answer(at_once: int = 1) -> None:
+        deque(
+            in_threads(lambda size: alone.predict_on_batch(ready[:size]), sizes, at_once, at_once), maxlen=0
+        )
 
-    answer()
-    each = [(_seconds(lambda: mapper.map(photograph)), _seconds(answer)) for _ in range(repeats)]
-    maps, models = (statistics.median(times) for times in zip(*each, strict=True))
-    return {"tiles": sum(sizes), "map_seconds": maps, "model_seconds": models}
+    answers = (lambda: mapper.map(photograph), answer, lambda: answer(mapper._looker.at_once))
+    for each in answers:
+        each()
+    times = zip(*([_seconds(each) for each in answers] for _ in range(repeats)), strict=True)
+    maps, models, at_once = map(statistics.median, times)
+    return {
+        "tiles": sum(sizes),
+        "map_seconds": maps,
+        "model_seconds": models,
+        "model_at_once_seconds": at_once,
+    }
 
 
 def _seconds(function: Callable[[], object]) -> float:
