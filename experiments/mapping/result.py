@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True):
     tile: int | None
     overlap: float
     threshold: float
-    version: int = 1  # of how maps are made: the next one where they would be others
+    version: int = 2  # of how maps are made: the next one where they would be others
 
 
 class _Kept(msgspec.Struct):
