@@ -9,10 +9,10 @@ tile are part of what a network with padding has learnt, and without them it giv
 """
 
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from threading import Semaphore
 
 import cv2
 import keras
@@ -29,7 +29,8 @@ from cnnzoo.evaluation.calibration import with_temperature
 from cnnzoo.evaluation.explain import split_at_last_map
 from cnnzoo.evaluation.scores import class_probabilities
 from cnnzoo.evaluation.several_views import one_view
-from cnnzoo.limits import in_threads
+from cnnzoo.limits import in_threads, usable_cores
+from cnnzoo.models.flops import count_flops
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,9 +48,10 @@ _SOFT = 5.0  # what log-odds of single places are divided by; chosen with CLEAR 
 _CELL = 8  # pixels of the model's input: what its places are drawn on
 _AROUND = 16  # pixels of the model's input: the evidence for a crack lies on both sides of it
 
-# Batches next to each other keep the cores busier than all cores at one, where one takes milliseconds.
+# Batches next to each other keep the cores busier than all cores at one, where one takes milliseconds. One of
+# a larger model keeps all cores busy, and takes much memory.
 _AT_ONCE = 3
-_SMALL = 10_000_000  # weights: larger models keep the cores busy by themselves, and need much memory
+_SMALL = 250_000_000  # multiply-adds for one tile
 
 
 def batches_of(shape: Sequence[int], tile: int, overlap: float) -> list[Batch]:
@@ -69,29 +71,28 @@ def batches_of(shape: Sequence[int], tile: int, overlap: float) -> list[Batch]:
 def looks_at(
     looker: "Looker | AnswerLooker", pixels: npt.NDArray[np.uint8], batches: Iterable[tuple[int, Batch]]
 ) -> Generator[tuple[Floats, Floats]]:
-    """Yields what is seen in each batch of tiles, as `Looker.look` gives it, with several of them under way.
+    """Yields what is seen in each batch of tiles, as `Looker.look` gives it.
 
-    Tiles next to each other are resized together, which is faster where they overlap.
+    The next tiles are resized meanwhile, those next to each other together, which is faster where they
+    overlap: each begins at a whole pixel of the row, and so differs a little from the tile resized alone.
 
     Args:
         looker: that looks.
         pixels: (height, width, 3).
         batches: sides of tiles, pixels, and where they lie, as `batches_of` gives it.
     """
-    free = Semaphore(looker.at_once)
 
-    def seen(batch: tuple[int, Batch]) -> tuple[Floats, Floats]:
+    def resized(batch: tuple[int, Batch]) -> npt.NDArray[np.uint8]:
         tile, corners = batch
         tiles = [
             each
             for top, row in groupby(corners, key=lambda corner: corner[0])
             for each in _row_of_tiles(pixels[top : top + tile], [left for _, left in row], looker.size)
         ]
-        ready = np.stack(tiles)
-        with free:
-            return looker.look(ready)
+        return np.stack(tiles)
 
-    return in_threads(seen, batches, ahead=3, threads=max(2, looker.at_once))
+    with closing(in_threads(resized, batches, ahead=2)) as tiles:
+        yield from in_threads(looker.look, tiles, looker.at_once, looker.at_once)
 
 
 def _row_of_tiles(
@@ -192,9 +193,7 @@ class Looker:
         model = one_view(model)  # tiles overlap, so that each place is looked at four times anyway
         self._model, self._class_id, self._temperature = model, class_id, temperature
         self.size = int(model.input_shape[1])
-        # JAX in Keras keeps the state of a call in the model.
-        several = keras.backend.backend() == "tensorflow" and model.count_params() < _SMALL
-        self.at_once = _AT_ONCE if several else 1
+        self.at_once = _AT_ONCE if _may_look_at_once(model) else 1
         try:
             front = split_at_last_map(model)[0]
             end = _of_any_size(keras.Model(front.output, model.output))
@@ -225,6 +224,16 @@ class Looker:
         outputs, alone = self._both.predict_on_batch(tiles)
         places = _log_odds(alone.reshape(-1, alone.shape[-1]), self._class_id).reshape(alone.shape[:3])
         return _log_odds(outputs, self._class_id, self._temperature), places
+
+
+def _may_look_at_once(model: keras.Model) -> bool:
+    # JAX in Keras keeps the state of a call in the model.
+    if keras.backend.backend() != "tensorflow" or usable_cores() == 1:
+        return False
+    try:
+        return count_flops(model) < _SMALL
+    except ValueError:  # nobody knows how much it computes
+        return False
 
 
 def _log_odds(outputs: npt.ArrayLike, class_id: int, temperature: float = 1.0) -> Floats:

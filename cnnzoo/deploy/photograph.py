@@ -275,7 +275,7 @@ def _pixels(photograph: str | Path | npt.NDArray[np.uint8]) -> npt.NDArray[np.ui
         )
     if max(photograph.shape[:2]) > LARGEST_SIDE:
         raise InputError(f"a side of more than {LARGEST_SIDE:,} pixels: cut it into several photographs")
-    return photograph
+    return np.ascontiguousarray(photograph)  # else each part of it would be copied
 
 
 def _shrunk(pixels: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.uint8]:

@@ -15,12 +15,21 @@ Floats = npt.NDArray[np.float32]
 WIDTHS = (1, 2, 4)  # pixels: standard deviations of the Gaussian across a line
 REACH = 192  # pixels around a place that its answer depends on: what lies beyond changes it by hundredths
 
-_DIRECTIONS = 12
-# Pixels: a place is joined with those so far before and behind it along a line. One after the other that is
-# nearly a Gaussian five times as long as wide, of nine numbers in place of a thousand (à trous, Holschneider
-# et al. 1989).
-_STEPS = (2.3, 3.6, 5.6)
+# For the first half of the directions, every 15 degrees: pixels (x, y) from a place to those before and
+# behind it that it is joined with. One after the other that is nearly a Gaussian six times as long as wide,
+# of nine numbers in place of a thousand (à trous, Holschneider et al. 1989). The other half lies at right
+# angles to them.
+_STEPS = (
+    ((2, 0), (4, 0), (6, 0)),
+    ((2, 0), (4, 1), (7, 2)),
+    ((2, 1), (4, 2), (5, 3)),
+    ((2, 2), (3, 3), (4, 4)),
+    ((1, 2), (2, 4), (3, 5)),
+    ((0, 2), (1, 4), (2, 7)),
+)
+_DIRECTIONS = 2 * len(_STEPS)
 _HALF = 4  # pixels of a derivative on each side of its middle
+_REACHED = 17  # pixels of a filter on each side of its middle
 _AROUND = 31  # pixels: standard deviation of the surroundings that a line is compared with
 _BLURRED = 4.0  # pixels: a Gaussian this wide has nothing left that a lower resolution would lose
 _FLAT = 3.0  # gray levels: noise that is none, lest a flat picture have lines
@@ -73,6 +82,8 @@ def surroundings(picture: Floats, deviation: float) -> Floats:
 
 def _answers(picture: Floats) -> tuple[Floats, Floats]:
     """The highest answer of all directions at each place, 0 at least, and the mean of their squares."""
+    # The mirror is of the picture: in that of its derivatives lines would have the wrong direction.
+    picture = np.pad(picture, _REACHED, mode="reflect")
     highest, power = np.zeros_like(picture), np.zeros_like(picture)
     xx, xy, yy = _derivatives(picture)
     one, other = np.empty_like(picture), np.empty_like(picture)  # filled again and again: twice as fast
@@ -85,7 +96,8 @@ def _answers(picture: Floats) -> tuple[Floats, Floats]:
         cv2.max(highest, one, highest)
         cv2.accumulateSquare(one, power)
     power /= _DIRECTIONS
-    return highest, power
+    inner = np.s_[_REACHED:-_REACHED, _REACHED:-_REACHED]
+    return highest[inner], power[inner]
 
 
 def _derivatives(picture: Floats) -> tuple[Floats, Floats, Floats]:
@@ -108,10 +120,12 @@ def _directions() -> list[tuple[tuple[float, float, float], list[Floats]]]:
     single = np.zeros((65, 65), np.float32)
     single[32, 32] = 1
     found = []
-    for angle in np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS:
+    turned = (tuple((-y, x) for x, y in along) for along in _STEPS)
+    for number, along in enumerate((*_STEPS, *turned)):
+        angle = np.pi * number / _DIRECTIONS
         x, y = np.cos(angle), np.sin(angle)
         shares = np.array([y * y, -2 * x * y, x * x])
-        steps = [_step(round(length * x), round(length * y)) for length in _STEPS]
+        steps = [_step(*ends) for ends in along]
         answer = np.tensordot(shares, _derivatives(single), 1)
         for step in steps:
             answer = cv2.filter2D(answer, -1, step)

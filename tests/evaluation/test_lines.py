@@ -58,7 +58,7 @@ def test_tiny_pictures_are_taken():
         assert found.shape == shape and np.isfinite(found).all()
 
 
-def second_derivative(degrees, length=5):
+def second_derivative(degrees, length=6):
     """Of a Gaussian of deviation 1 across a line and `length` along it; it answers 1 to white noise."""
     y, x = np.mgrid[-18:19, -18:19]
     angle = np.radians(degrees)
@@ -81,14 +81,15 @@ def filters():
 
 def test_each_filter_is_nearly_a_second_derivative_drawn_out():
     for number, kernel in enumerate(filters()):
-        assert np.sum(kernel * second_derivative(15 * number)) > 0.985
+        assert np.sum(kernel * second_derivative(15 * number)) > 0.98
         assert np.sum(kernel * second_derivative(15 * number + 15)) < 0.7
+        assert np.sum(kernel) == pytest.approx(0, abs=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(221, 219), (440, 441), (50, 700)])
+@pytest.mark.parametrize("shape", [(221, 219), (440, 441), (18, 18), (19, 700)])
 def test_they_answer_as_opencv_filters_do(shape):
-    picture, inner = surface(30, shape), np.s_[18:-18, 18:-18]
-    each = np.stack([cv2.filter2D(picture, cv2.CV_32F, kernel)[inner] for kernel in filters()])
+    picture = surface(30, shape)
+    each = [cv2.filter2D(picture, cv2.CV_32F, k, borderType=cv2.BORDER_REFLECT_101) for k in filters()]
     highest, power = _answers(picture)
-    np.testing.assert_allclose(highest[inner], each.max(axis=0, initial=0), atol=2e-3)
-    np.testing.assert_allclose(power[inner], np.mean(np.square(each), axis=0), rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(highest, np.maximum(np.max(each, axis=0), 0), atol=2e-3)
+    np.testing.assert_allclose(power, np.mean(np.square(each), axis=0), rtol=1e-3, atol=1e-2)

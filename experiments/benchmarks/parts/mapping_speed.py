@@ -2,8 +2,8 @@
 
 Each map is of one drawn photograph, with tiles of the size that the model learnt from, or as `cnnzoo map`
 does it by itself, with the sizes that it tries. Beside it the model answers for as many tiles that are ready,
-in batches of the same size: one after the other, and as many at once as a map has under way, which no map can
-beat. They are timed in turn, and the ratios are those of the medians.
+in batches of the same size: one after the other, and as many at once as a map looks at, which none
+can beat. They are timed in turn, and the ratios are those of the medians.
 """
 
 import argparse
@@ -108,10 +108,12 @@ def measured(
             in_threads(lambda size: alone.predict_on_batch(ready[:size]), sizes, at_once, at_once), maxlen=0
         )
 
-    answers = (lambda: mapper.map(photograph), answer, lambda: answer(mapper._looker.at_once))
-    for each in answers:
-        each()
-    times = zip(*([_seconds(each) for each in answers] for _ in range(repeats)), strict=True)
+    def answer_at_once() -> None:
+        answer(mapper._looker.at_once)
+
+    answer_at_once()  # as the map before: once, for graphs to be traced
+    each = (lambda: mapper.map(photograph), answer, answer_at_once)
+    times = zip(*([_seconds(function) for function in each] for _ in range(repeats)), strict=True)
     maps, models, at_once = map(statistics.median, times)
     return {
         "tiles": sum(sizes),
