@@ -138,7 +138,7 @@ def test_looks_say_what_the_model_says(classifier, wall):
 
 
 class Recorder(AnswerLooker):
-    """Looks at nothing and keeps the tiles, and how many batches of them it had at a time."""
+    """Gives the tiles back in place of places, and counts the batches that it has at a time."""
 
     def __init__(self, size, at_once):
         super().__init__(None, size, 1)
